@@ -1,0 +1,105 @@
+"""All errors that the domain raises. No HTTP here: `problems.py` alone knows statuses.
+
+AgelensError
+├── PictureError            the bytes are not a picture that can be used
+│   ├── UnsupportedPicture      not a format the service reads
+│   ├── CorruptPicture          a known format, but truncated or damaged
+│   └── PictureTooLarge         more pixels than allowed, read from the header
+├── RequestError            the question itself is wrong
+│   ├── InvalidParameter        a parameter is out of range
+│   ├── UnknownModel            no loaded model has this name
+│   ├── BodyTooLarge            more bytes or parts than allowed
+│   └── MalformedBody           not the multipart or image body that was announced
+├── AvailabilityError       a good question at a bad time
+│   ├── QueueFull               the bounded queue has no place left
+│   ├── DeadlineExceeded        the request's time is over
+│   ├── NotReady                models are not loaded or the service drains
+│   └── CallerGone              the caller hung up
+└── SetupError              the installation is wrong; the service refuses to start
+    ├── FileMissing             a file that models.lock.json names is not there
+    ├── FileAltered             a file does not have the locked size or sha256
+    └── ContractBroken          an ONNX file does not keep the contract of `manifest.py`
+"""
+
+from __future__ import annotations
+
+
+class AgelensError(Exception):
+    """Base of every error the domain raises; its text is fit to show to a caller."""
+
+
+class PictureError(AgelensError):
+    """The bytes are not a picture that can be used."""
+
+
+class UnsupportedPicture(PictureError):
+    """The bytes are not of a picture format that the service reads."""
+
+
+class CorruptPicture(PictureError):
+    """The picture is truncated or damaged."""
+
+
+class PictureTooLarge(PictureError):
+    """The header claims more pixels than allowed."""
+
+
+class RequestError(AgelensError):
+    """The question itself is wrong."""
+
+
+class InvalidParameter(RequestError):
+    """A parameter is out of range."""
+
+
+class UnknownModel(RequestError):
+    """No loaded model has this name."""
+
+
+class BodyTooLarge(RequestError):
+    """More bytes or parts than allowed."""
+
+
+class MalformedBody(RequestError):
+    """The body is not what its content type announces."""
+
+
+class AvailabilityError(AgelensError):
+    """A good question at a bad time; `retry_after_s` says when to ask again, where that is known."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """Keep the message and the seconds after which asking again makes sense."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(AvailabilityError):
+    """The bounded queue has no place left."""
+
+
+class DeadlineExceeded(AvailabilityError):
+    """The request's time is over."""
+
+
+class NotReady(AvailabilityError):
+    """Models are not loaded yet, or the service drains."""
+
+
+class CallerGone(AvailabilityError):
+    """The caller hung up before the answer was ready."""
+
+
+class SetupError(AgelensError):
+    """The installation is wrong; the message names the file or setting and the remedy."""
+
+
+class FileMissing(SetupError):
+    """A file that models.lock.json names is not there."""
+
+
+class FileAltered(SetupError):
+    """A file does not have the size or sha256 of models.lock.json."""
+
+
+class ContractBroken(SetupError):
+    """An ONNX file does not keep the contract between training and service."""
