@@ -1,0 +1,37 @@
+"""Readers for age-labelled faces, by name: each turns published files into `Sample`s."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError, validate_call
+
+from training.datasets import all_age_faces, utkface
+from training.datasets.index import apply_index
+from training.datasets.sample import SPLITS, DatasetError, Listing, Sample
+
+__all__ = ["READERS", "SPLITS", "DatasetError", "Listing", "Sample", "read"]
+
+READERS: Final[dict[str, Callable[..., Listing]]] = {
+    "all_age_faces": all_age_faces.read,
+    "utkface": utkface.read,
+}
+"""Every dataset that can be read, by the name that commands take."""
+
+
+def read(name: str, root: Path, index: Path | None = None, **options: object) -> Listing:
+    """List the dataset `name` from a folder or archive; an index overrides groups and splits.
+
+    `options` are the reader's own, as values or as the text of a command line. Raises DatasetError for an
+    unknown name, an option that the reader does not have, and a root or index that cannot be read.
+    """
+    if name not in READERS:
+        raise DatasetError(f"no dataset is named {name!r}; there are {', '.join(READERS)}")
+    try:
+        listing = validate_call(READERS[name])(root, **options)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise DatasetError(f"options of {name}: {faults}") from error
+    return apply_index(listing, index) if index else listing

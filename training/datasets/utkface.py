@@ -1,0 +1,58 @@
+"""UTKFace (Zhang et al. 2017): `age_gender_race_timestamp.jpg.chip.jpg`, all that is known is in the name.
+
+Ages are the estimates of another network, checked by a person. No identities: people recur.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.source import open_source, pictures
+
+SEXES: Final = ("male", "female")
+RACES: Final = ("white", "black", "asian", "indian", "other")
+
+# A published name may lack a field, hold a blank before `.jpg`, lack that dot, or have a timestamp of 16 or 18 digits.
+_NAME: Final = re.compile(
+    r"(?P<age>\d{1,3})_(?P<sex>[01])(?:_(?P<race>[0-4]))?_(?P<time>\d{14,20})\s*\.?jpg(?:\.chip\.jpg)?",
+    re.IGNORECASE,
+)
+
+
+def read(root: Path) -> Listing:
+    """List UTKFace, the aligned chips or the photographs; ages above 100 become 100 and are noted.
+
+    A picture that lies in two of the published folders is taken once.
+    """
+    source = open_source(root)
+    listing = Listing("utkface", source)
+    seen: set[str] = set()
+    for path in pictures(source):
+        name = path.rpartition("/")[2]
+        if name in seen:
+            listing.reject(path, "the same name in another folder")
+        elif sample := parse_name(path):
+            listing.samples.append(sample)
+            if int(name.partition("_")[0]) > OLDEST:
+                listing.note(path, "age above 100 taken as 100")
+        else:
+            listing.reject(path, "name without age, sex and time")
+        seen.add(name)
+    return listing
+
+
+def parse_name(path: str) -> Sample | None:
+    """Sample of a picture's name, or None where the name does not hold an age.
+
+    A name with two fields instead of three is read as age and sex, its race being unknown: the published
+    ones (`39_1_…`, `61_1_…`) show women.
+    """
+    match = _NAME.fullmatch(path.rpartition("/")[2])
+    if match is None:
+        return None
+    age = min(int(match["age"]), OLDEST)
+    race = RACES[int(match["race"])] if match["race"] else None
+    return Sample(path, age, age, sex=SEXES[int(match["sex"])], race=race)
