@@ -1,0 +1,1 @@
+"""Make an age model from labelled faces: datasets, training, calibration, export."""
