@@ -1,0 +1,196 @@
+"""Finding faces: BlazeFace by mediapipe at three scales, each find measured again on an upright window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+import cv2
+import mediapipe as mp
+import numpy as np
+from mediapipe.tasks.python import BaseOptions
+from mediapipe.tasks.python.vision import FaceDetector as BlazeFace
+from mediapipe.tasks.python.vision import FaceDetectorOptions
+
+from service.imaging import Pyramid, crop_face, crop_step, eye_angle
+from service.manifest import CropSpec, ModelLock, verified_path
+from service.types import BoundingBox, Face, Pixels
+
+SHORT_RANGE: Final = "face_detection_short_range.tflite"
+FULL_RANGE: Final = "face_detection_full_range_sparse.tflite"
+CONFIDENCE: Final = 0.7
+"""Default least confidence of a face; docs/adr/0002 has the measurement."""
+
+_CANDIDATE: Final = 0.2  # scores below are not looked at again
+_FULL_INPUT, _SHORT_INPUT = 192, 128  # pixels a side of the networks' own inputs
+_BORDER: Final = 0.3  # share of the longer side padded around for faces that fill the picture
+_SMALLEST_SHARE: Final = 0.09  # least box width, as a share of its input, that full range finds reliably
+_TILE, _TILES_ALONG, _TILE_OVERLAP = 200, 3.0, 0.25
+_WINDOW: Final = CropSpec(size=256, margin=0.5)  # two box widths, upright; mediapipe rounds boxes to whole pixels
+_SAME_FACE: Final = 0.4  # overlap from which two finds are one face
+_MOST_CANDIDATES: Final = 200
+
+
+class FaceDetector(Protocol):
+    """Anything that finds faces in a picture."""
+
+    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        """Return the faces of `picture`, largest first; boxes narrower than `min_size` pixels need not be found."""
+        ...
+
+
+class MediapipeDetector:
+    """BlazeFace, short and full range. Not safe to share between threads: give each thread its own.
+
+    The whole picture is searched by both networks, tiles of it by the full-range one. Every candidate is then
+    found again, twice, by the short-range network in a window that is turned upright and two boxes wide, so that
+    the box no longer depends on how the photograph was framed; what is not found again is no face.
+    """
+
+    def __init__(self, models_dir: Path, threshold: float = CONFIDENCE) -> None:
+        """Load both networks; raise FileMissing or FileAltered where a file is not as locked."""
+        entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
+        short, full = (verified_path(models_dir, entries[name]) for name in (SHORT_RANGE, FULL_RANGE))
+        self._threshold = threshold
+        self._short = _blazeface(short)
+        self._full = _blazeface(full)
+
+    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        """Return the faces of `picture`, largest first, each with a confidence of at least the threshold."""
+        candidates = sorted(self._candidates(picture, min_size), key=lambda face: -face.confidence)
+        measured = (self._measure(picture, face) for face in _distinct(candidates)[:_MOST_CANDIDATES])
+        faces = _distinct(sorted((face for face in measured if face), key=lambda face: -face.confidence))
+        return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
+
+    def close(self) -> None:
+        """Free both networks."""
+        self._short.close()
+        self._full.close()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager that closes at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _candidates(self, picture: Pyramid, min_size: float) -> Iterator[Face]:
+        height, width = picture.pixels.shape[:2]
+        longer = max(height, width)
+        yield from _search(self._short, picture, _Frame.padded(width, height, _BORDER), _SHORT_INPUT)
+        yield from _search(self._full, picture, _Frame(0, 0, longer), _FULL_INPUT)
+        if longer * _SMALLEST_SHARE > max(min_size, _TILE * _SMALLEST_SHARE * 1.25):
+            for frame in _tiles(width, height):
+                yield from _search(self._full, picture, frame, _FULL_INPUT)
+
+    def _measure(self, picture: Pyramid, face: Face) -> Face | None:
+        """Find the face again in its upright window, twice; None where it is not there."""
+        confidence = 1.0
+        for _ in range(2):
+            again = self._in_window(picture, face)
+            if again is None or again.confidence < self._threshold:
+                return None
+            face, confidence = again, min(confidence, again.confidence)
+        return Face(face.box, confidence, face.landmarks)
+
+    def _in_window(self, picture: Pyramid, face: Face) -> Face | None:
+        finds = _run(self._short, crop_face(picture, face, _WINDOW))
+        middle = _WINDOW.size / 2
+        near = [find for find in finds if math.dist(find.box.center, (middle, middle)) < _WINDOW.size / 4]
+        if not near:
+            return None
+        best = max(near, key=lambda find: find.confidence)
+        return _out_of_window(best, face, crop_step(face, _WINDOW))
+
+
+class _Frame:
+    """A square part of a picture, which may reach past its border: left, top and side in pixels."""
+
+    def __init__(self, left: float, top: float, side: float) -> None:
+        self.left, self.top, self.side = left, top, side
+
+    @classmethod
+    def padded(cls, width: int, height: int, border: float) -> _Frame:
+        side = max(width, height) * (1 + 2 * border)
+        return cls((width - side) / 2, (height - side) / 2, side)
+
+
+def _blazeface(path: Path) -> BlazeFace:
+    # The buffer, not the path: mediapipe's own file loading fails on some overlay file systems.
+    options = BaseOptions(model_asset_buffer=path.read_bytes())
+    return BlazeFace.create_from_options(FaceDetectorOptions(base_options=options, min_detection_confidence=_CANDIDATE))
+
+
+def _search(network: BlazeFace, picture: Pyramid, frame: _Frame, size: int) -> Iterator[Face]:
+    """Yield what `network` finds in `frame`, in pixels of the picture."""
+    step = frame.side / size
+    source, factor = picture.reduced(step)
+    # Area-true down to the network's input: source pixels → input pixels, centres on centres.
+    scale = factor / step
+    shift_x, shift_y = -frame.left / step, -frame.top / step
+    matrix = np.array([[scale, 0, shift_x + scale / 2 - 0.5], [0, scale, shift_y + scale / 2 - 0.5]])
+    view = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    for find in _run(network, np.asarray(view, dtype=np.uint8)):
+        moved = find.scaled(step)
+        box = BoundingBox(moved.box.x + frame.left, moved.box.y + frame.top, moved.box.width, moved.box.height)
+        yield Face(box, find.confidence, tuple((x + frame.left, y + frame.top) for x, y in moved.landmarks))
+
+
+def _run(network: BlazeFace, pixels: Pixels) -> list[Face]:
+    height, width = pixels.shape[:2]
+    result = network.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels)))
+    faces = []
+    for found in result.detections:
+        box = found.bounding_box
+        faces.append(
+            Face(
+                BoundingBox(float(box.origin_x), float(box.origin_y), float(box.width), float(box.height)),
+                float(found.categories[0].score),
+                tuple((float(point.x) * width, float(point.y) * height) for point in found.keypoints),
+            )
+        )
+    return faces
+
+
+def _out_of_window(find: Face, window: Face, step: float) -> Face:
+    """Map a find in the upright window of `window` back into the picture."""
+    angle = eye_angle(window)
+    cos, sin = step * math.cos(angle), step * math.sin(angle)
+    center_x, center_y = window.box.center
+    middle = _WINDOW.size / 2
+
+    def out(x: float, y: float) -> tuple[float, float]:
+        u, v = x - middle, y - middle
+        return center_x + cos * u - sin * v, center_y + sin * u + cos * v
+
+    x, y = out(*find.box.center)
+    width, height = find.box.width * step, find.box.height * step
+    box = BoundingBox(x - width / 2, y - height / 2, width, height)
+    return Face(box, find.confidence, tuple(out(*point) for point in find.landmarks))
+
+
+def _tiles(width: int, height: int) -> Iterator[_Frame]:
+    side = max(_TILE, max(width, height) / _TILES_ALONG)
+    for top in _starts(height, side):
+        for left in _starts(width, side):
+            yield _Frame(left, top, side)
+
+
+def _starts(length: int, side: float) -> list[float]:
+    """Evenly spaced starts of tiles that cover `length` and overlap by at least a quarter."""
+    if length <= side:
+        return [0.0]
+    count = math.ceil((length - side) / (side * (1 - _TILE_OVERLAP))) + 1
+    return [index * (length - side) / (count - 1) for index in range(count)]
+
+
+def _distinct(faces: Iterable[Face]) -> list[Face]:
+    """Keep the first of each group that overlaps: give them best first."""
+    kept: list[Face] = []
+    for face in faces:
+        if all(face.box.overlap(other.box) < _SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
