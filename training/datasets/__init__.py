@@ -8,14 +8,19 @@ from typing import Final
 
 from pydantic import ValidationError, validate_call
 
-from training.datasets import all_age_faces, utkface
+from training.datasets import adience, all_age_faces, appa_real, fgnet, imdb_wiki, own, utkface
 from training.datasets.index import apply_index
 from training.datasets.sample import SPLITS, DatasetError, Listing, Sample
 
 __all__ = ["READERS", "SPLITS", "DatasetError", "Listing", "Sample", "read"]
 
 READERS: Final[dict[str, Callable[..., Listing]]] = {
+    "adience": adience.read,
     "all_age_faces": all_age_faces.read,
+    "appa_real": appa_real.read,
+    "fgnet": fgnet.read,
+    "imdb_wiki": imdb_wiki.read,
+    "own": own.read,
     "utkface": utkface.read,
 }
 """Every dataset that can be read, by the name that commands take."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import replace
 from pathlib import Path
 
 from training.datasets.sample import OLDEST, DatasetError, Listing, Sample
 from training.datasets.source import Source
+from training.datasets.tables import Row, read_table
 
 NOT_LISTED = "not in the index"
 NO_PICTURE = "in the index, but the dataset has no such picture"
 OTHER_AGE = "the index has another age"
-BAD_ROW = "index row without file, age or a known split"
+BAD_SPLIT = "the index has a split that is none of train, val, calib, test"
 
 
 def apply_index(listing: Listing, index: Path) -> Listing:
@@ -39,30 +38,25 @@ def apply_index(listing: Listing, index: Path) -> Listing:
     return result
 
 
-def _keep(result: Listing, sample: Sample, row: dict[str, str]) -> None:
+def _keep(result: Listing, sample: Sample, row: Row) -> None:
     try:
         result.samples.append(replace(sample, group=row.get("group") or None, split=row["split"] or None))
     except ValueError:
-        result.reject(sample.path, BAD_ROW)
+        result.reject(sample.path, BAD_SPLIT)
 
 
-def _rows(source: Source, index: Path) -> dict[str, dict[str, str]]:
+def _rows(source: Source, index: Path) -> dict[str, Row]:
     """Rows of the index by file name; DatasetError where a needed column is missing or a row is broken."""
-    reader = csv.DictReader(io.StringIO(_text(source, index)))
-    missing = {"file", "age", "split"} - set(reader.fieldnames or ())
-    if missing:
-        raise DatasetError(f"the index {index} lacks the columns {sorted(missing)}; it needs file, age, split")
-    rows: dict[str, dict[str, str]] = {}
-    for row in reader:
-        if not row["file"] or not (row["age"] or "").isdigit():
-            raise DatasetError(f"line {reader.line_num} of the index {index} has no file or no whole age: {row}")
+    rows: dict[str, Row] = {}
+    for row in read_table(_data(source, index), f"the index {index}", ("file", "age", "split")):
+        if not row["file"] or not row["age"].isdigit():
+            raise DatasetError(f"a row of the index {index} has no file or no whole age: {row}")
         rows[row["file"]] = row
     return rows
 
 
-def _text(source: Source, index: Path) -> str:
+def _data(source: Source, index: Path) -> bytes:
     try:
-        data = index.read_bytes() if index.is_file() else source.read(index.as_posix())
+        return index.read_bytes() if index.is_file() else source.read(index.as_posix())
     except OSError:
         raise DatasetError(f"there is no index {index}, on disk or inside {source.root}") from None
-    return data.decode("utf-8-sig")

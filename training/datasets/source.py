@@ -11,9 +11,11 @@ import os
 import shutil
 import tarfile
 import tempfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -159,7 +161,9 @@ class TarArchive:
     def _tar(self) -> tarfile.TarFile:
         try:
             compressed = not self.root.name.lower().endswith(".tar")
-            return tarfile.open(fileobj=_decompressed(self.root) if compressed else self.root.open("rb"), mode="r:")
+            file = _decompressed(self.root) if compressed else self.root.open("rb")
+            weakref.finalize(self, file.close)
+            return tarfile.open(fileobj=file, mode="r:")
         except _DAMAGE as error:
             raise DatasetError(f"{self.root} is damaged ({error}); fetch it again") from error
 
@@ -170,11 +174,17 @@ class TarArchive:
 
 def _decompressed(path: Path) -> IO[bytes]:
     """Copy a gzip file, decompressed, into a temporary file; the bar counts compressed bytes."""
-    plain = tempfile.TemporaryFile()
-    with Progress(transient=True) as progress, progress.open(path, "rb", description=f"reading {path.name}") as packed:
-        shutil.copyfileobj(gzip.open(packed), plain, 1 << 20)
-    plain.seek(0)
-    return plain
+    with ExitStack() as on_failure:
+        plain = on_failure.enter_context(tempfile.TemporaryFile())
+        with (
+            Progress(transient=True) as bar,
+            bar.open(path, "rb", description=path.name) as file,
+            gzip.open(file) as tar,
+        ):
+            shutil.copyfileobj(tar, plain, 1 << 20)
+        plain.seek(0)
+        on_failure.pop_all()
+        return plain
 
 
 def _files_below(root: Path) -> list[str]:
@@ -191,7 +201,7 @@ def _is_archive(name: str) -> bool:
 
 
 def _unpacked(archive: Path) -> Path:
-    """The folder that unpacking `archive` would usually make."""
+    """Name the folder that unpacking `archive` would usually make."""
     suffix = max((end for end in ARCHIVES if archive.name.lower().endswith(end)), key=len)
     return archive.with_name(archive.name[: -len(suffix)])
 

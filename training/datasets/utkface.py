@@ -47,8 +47,8 @@ def read(root: Path) -> Listing:
 def parse_name(path: str) -> Sample | None:
     """Sample of a picture's name, or None where the name does not hold an age.
 
-    A name with two fields instead of three is read as age and sex, its race being unknown: the published
-    ones (`39_1_…`, `61_1_…`) show women.
+    A name with two fields instead of three is read as age and sex, its race being unknown: both `61_1_…` of the
+    published set show women.
     """
     match = _NAME.fullmatch(path.rpartition("/")[2])
     if match is None:

@@ -1,0 +1,91 @@
+"""Faces of one's own: a table `labels.csv`, or a folder for each age or range of ages.
+
+Columns of the table (UTF-8, commas, a header line; `file` and an age are needed, the rest may be left out or empty):
+
+| column     | meaning                                                                        |
+|------------|--------------------------------------------------------------------------------|
+| `file`     | the picture, relative to the dataset's folder, parts joined by `/`              |
+| `age`      | `35`, `25-32`, `(25, 32)` or `60+`, in years                                    |
+| `low,high` | instead of `age`: lowest and highest possible age, both included                |
+| `subject`  | who it is, any text: a person is never in two splits                            |
+| `group`    | any text: pictures of one group are never in two splits                         |
+| `sex`      | `male` or `female` (also `m`, `f`), only to report errors by it                 |
+| `race`     | any text, only to report errors by it                                           |
+| `split`    | `train`, `val`, `calib` or `test`; empty where the project is to choose         |
+
+Folders: `35/anything.jpg`, `25-32/...`, `60+/...`, also within `train/`, `val/`, `calib/` and `test/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from training.datasets.age_labels import parse_ages
+from training.datasets.sample import SPLITS, DatasetError, Listing, Sample
+from training.datasets.source import Folder, open_source, pictures
+from training.datasets.tables import Row, parse_sex, read_table
+
+_NO_AGE: Final = "no age within 0..100"
+
+
+def read(root: Path, labels: str = "labels.csv") -> Listing:
+    """List one's own faces from `labels`, a table in the dataset's folder or archive, or from its folders' names.
+
+    `root` may be the table itself. Raises DatasetError where there is neither the table nor a folder that
+    is named for an age.
+    """
+    if root.suffix.lower() == ".csv":
+        root, labels = root.parent, root.name
+    listing = Listing("own", Folder(root) if root.is_dir() else open_source(root))
+    if labels in listing.source.names:
+        _read_table(listing, labels)
+    else:
+        _read_folders(listing)
+    if not listing.samples and not listing.rejected:
+        raise DatasetError(f"{root} has no {labels} and no pictures in folders named for an age (35, 25-32, 60+)")
+    return listing
+
+
+def _read_table(listing: Listing, labels: str) -> None:
+    rows = read_table(listing.source.read(labels), labels, ("file",))
+    if rows and "age" not in rows[0] and not {"low", "high"} <= rows[0].keys():
+        raise DatasetError(f"{labels} needs a column age, or the columns low and high")
+    present, seen = set(listing.source.names), set[str]()
+    for row in rows:
+        file = row["file"]
+        ages = parse_ages(row.get("age") or f"{row.get('low')}-{row.get('high')}")
+        split = row.get("split", "").lower() or None
+        if file not in present:
+            listing.reject(file, "in the table, but there is no such picture")
+        elif file in seen:
+            listing.reject(file, "a second row for the same picture")
+        elif ages is None:
+            listing.reject(file, _NO_AGE)
+        elif split not in (None, *SPLITS):
+            listing.reject(file, f"split is none of {', '.join(SPLITS)}")
+        else:
+            listing.samples.append(_sample(listing, row, ages, split))
+        seen.add(file)
+    for path in set(pictures(listing.source)) - seen:
+        listing.reject(path, "no row in the table")
+
+
+def _sample(listing: Listing, row: Row, ages: tuple[int, int], split: str | None) -> Sample:
+    sex = parse_sex(row.get("sex", ""))
+    if row.get("sex") and sex is None:
+        listing.note(row["file"], "sex is neither male nor female, taken as unknown")
+    subject, group, race = (row.get(column) or None for column in ("subject", "group", "race"))
+    return Sample(row["file"], *ages, subject=subject, group=group, sex=sex, race=race, split=split)
+
+
+def _read_folders(listing: Listing) -> None:
+    for path in pictures(listing.source):
+        folders = path.split("/")[:-1]
+        # The nearest folder that says an age counts: `20-29/25/x.jpg` is 25.
+        ages = next((ages for folder in reversed(folders) if (ages := parse_ages(folder))), None)
+        if ages is None:
+            listing.reject(path, f"{_NO_AGE} in its folder's name")
+        else:
+            split = folders[0].lower()
+            listing.samples.append(Sample(path, *ages, split=split if split in SPLITS else None))

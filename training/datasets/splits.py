@@ -1,0 +1,89 @@
+"""Splits that never separate a person or a group, the same on every machine and in every order of files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from training.datasets.components import joined
+from training.datasets.sample import SPLITS, DatasetError, Sample
+
+SHARES: Final[Mapping[str, float]] = {"train": 0.76, "val": 0.08, "calib": 0.07, "test": 0.09}
+"""What part of the people and groups each split gets where nothing else is said."""
+
+
+def assign_splits(
+    samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, salt: str = "agelens"
+) -> list[Sample]:
+    """Give every sample a split; samples that share a subject or a group, also through others, stay together.
+
+    A split that is set already is kept. Where such splits disagree within one cluster, all of it goes to the one
+    used last (test, calib, val, train): a test person is never trained on. Other clusters are drawn by hash, so
+    `shares` hold for clusters, and for samples only on average. DatasetError where shares do not sum to 1.
+    """
+    if set(shares) - set(SPLITS) or abs(sum(shares.values()) - 1) > 1e-9 or min(shares.values()) < 0:
+        raise DatasetError(f"shares name {', '.join(SPLITS)} and sum to 1, got {dict(shares)}")
+    result = list(samples)
+    for cluster in clusters(samples):
+        fixed = {samples[i].split for i in cluster} & set(SPLITS)
+        split = max(fixed, key=SPLITS.index) if fixed else _drawn(_position(samples, cluster, salt), shares)
+        for i in cluster:
+            result[i] = replace(samples[i], split=split)
+    return result
+
+
+def carve(samples: Sequence[Sample], origin: str, target: str, share: float, salt: str = "agelens") -> list[Sample]:
+    """Move a `share` of the clusters that lie wholly in `origin` to `target`.
+
+    For sets whose official splits have no `calib`, say. Drawn by hash, like `assign_splits`.
+    """
+    result = list(samples)
+    for cluster in clusters(samples):
+        whole = all(samples[i].split == origin for i in cluster)
+        if whole and _position(samples, cluster, f"{salt}/{target}") < share:
+            for i in cluster:
+                result[i] = replace(samples[i], split=target)
+    return result
+
+
+def crossings(samples: Iterable[Sample]) -> dict[str, list[str]]:
+    """Subjects and groups that stand in more than one split, with those splits: empty where the splits are safe."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        for key in _keys(sample):
+            found[key].add(sample.split or "none")
+    return {key: sorted(splits) for key, splits in found.items() if len(splits) > 1}
+
+
+def clusters(samples: Sequence[Sample]) -> list[list[int]]:
+    """Positions of samples that must stay together, by subject and group, also through one another."""
+    return joined([_keys(sample) for sample in samples])
+
+
+def _keys(sample: Sample) -> list[str]:
+    known = {"subject": sample.subject, "group": sample.group}
+    return [f"{kind} {value}" for kind, value in known.items() if value is not None]
+
+
+def _position(samples: Sequence[Sample], cluster: Sequence[int], salt: str) -> float:
+    """Place of a cluster in 0..1, from its smallest key; a lone picture's key is its name without folders.
+
+    So neither the order of files nor whether they lie in an archive changes a split.
+    """
+    key = min(key for i in cluster for key in _keys(samples[i]) or [f"file {samples[i].name}"])
+    digest = hashlib.sha256(f"{salt}/{key}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _drawn(position: float, shares: Mapping[str, float]) -> str:
+    """Name the split whose part of 0..1 holds `position`, in the order of SPLITS."""
+    edge = 0.0
+    names = [name for name in SPLITS if shares.get(name, 0) > 0]
+    for name in names:
+        edge += shares[name]
+        if position < edge:
+            return name
+    return names[-1]
