@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.manifest import CropSpec
-from service.types import Face, Pixels
+from service.types import BoundingBox, Face, Pixels
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
 MAX_SIDE: Final = 30_000
@@ -124,16 +124,17 @@ def crop_step(face: Face, spec: CropSpec) -> float:
     return max(side, 1.0) / spec.size
 
 
-def whole_picture(pixels: Pixels, spec: CropSpec) -> Pixels:
-    """Resize a picture that is one face already cut out to uint8 [size, size, 3]."""
-    height, width = pixels.shape[:2]
-    smaller = width * height > spec.size**2
-    flags = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (spec.size, spec.size), interpolation=flags), dtype=np.uint8)
+def whole_picture(photo: Photo, spec: CropSpec) -> Face:
+    """Return a face without landmarks whose crop is the whole picture: for callers who cut faces themselves."""
+    height, width = photo.pixels.shape[:2]
+    side = max(height, width) / (1 + 2 * spec.margin)
+    return Face(BoundingBox((width - side) / 2, (height - side) / 2, side, side), 1.0, ())
 
 
 def eye_angle(face: Face) -> float:
-    """Roll of the face in radians: the direction from the person's right eye to the left eye."""
+    """Roll of the face in radians: the direction from the person's right eye to the left; 0 without landmarks."""
+    if not face.landmarks:
+        return 0.0
     (rx, ry), (lx, ly) = face.landmarks[0], face.landmarks[1]
     return math.atan2(ly - ry, lx - rx)
 
