@@ -1,0 +1,73 @@
+// The page's state, and the one way to change it.
+
+/** Tells its listeners once for all changes of one turn of the event loop. */
+export class Store {
+  #listeners = [];
+  #due = false;
+
+  models = []; // as GET /models lists them
+  model = null; // the chosen model's name; null asks for the service's default
+  level = 0.9; // of the interval
+  threshold = 18; // t of P(age ≥ t)
+  compare = false; // all models side by side
+  key = null; // the API key, where the service wants one
+  items = []; // the photographs, in the order they came
+  current = null; // the photograph that is shown
+
+  /** Change fields and tell the listeners. */
+  update(change = {}) {
+    Object.assign(this, change);
+    if (this.#due) return;
+    this.#due = true;
+    queueMicrotask(() => {
+      this.#due = false;
+      for (const listener of this.#listeners) listener(this);
+    });
+  }
+
+  /** Call `listener(store)` after each change. */
+  subscribe(listener) {
+    this.#listeners.push(listener);
+  }
+
+  /** The question that the page now asks of `item`, of the chosen model or of another. */
+  question(item, model = this.model) {
+    return { model, level: this.level, detect: item.detect };
+  }
+
+  /** What is known of `item` under the present settings; undefined where it was never asked. */
+  reading(item, model = this.model) {
+    return item?.readings.get(keyOf(this.question(item, model)));
+  }
+
+  /** The current photograph's reply and chosen face, where there are any. */
+  get shown() {
+    const reply = this.reading(this.current)?.reply ?? null;
+    return { reply, face: reply?.faces[this.current.face] ?? null };
+  }
+}
+
+/** One photograph and all that was read of it. */
+export class Item {
+  readings = new Map(); // key of a question → {state, question, reply | problem | wait}
+  face = 0; // index of the chosen face
+  detect = true; // false: the whole picture is one face
+  gone = new AbortController();
+
+  constructor(file) {
+    this.file = file;
+    this.name = file.name || "picture";
+    this.url = URL.createObjectURL(file);
+  }
+
+  /** Stop what is under way and let the picture go. */
+  release() {
+    this.gone.abort();
+    URL.revokeObjectURL(this.url);
+  }
+}
+
+/** The key under which a question's reading is kept. */
+export function keyOf({ model, level, detect }) {
+  return `${model ?? ""}|${level}|${detect}`;
+}

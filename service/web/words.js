@@ -1,0 +1,69 @@
+// Everything the page says: figures, warnings and errors in plain language.
+
+const WARNINGS = {
+  small_face: "This face is small. A closer picture would give a surer estimate.",
+  low_confidence: "The detector is not sure that this is a face.",
+  near_border: "Part of this face may lie outside the picture.",
+  turned_away: "This face is turned away from the camera.",
+  wide_interval: "The model is less sure than usual of this face.",
+  edge_of_range: "The estimate is near 0 or 100, the end of what the model knows.",
+};
+
+/** A warning's sentence. */
+export function warning(code) {
+  return WARNINGS[code] ?? code.replaceAll("_", " ");
+}
+
+/** A probability as a percentage; certainty is never claimed. */
+export function percent(p) {
+  if (p > 0.9995) return ">99.9%";
+  if (p < 0.0005) return "<0.1%";
+  return `${(100 * p).toFixed(1)}%`;
+}
+
+/** Years with one decimal. */
+export function years(value) {
+  return value.toFixed(1);
+}
+
+/** "1 face", "3 faces". */
+export function count(n, noun) {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/** An interval's ages, both included. */
+export function range(interval) {
+  return interval.low === interval.high ? `${interval.low}` : `${interval.low}–${interval.high}`;
+}
+
+/** What a screen reader says of a face. */
+export function describe(face, index, total) {
+  const { level, low, high } = face.interval;
+  return `Face ${index + 1} of ${total}, about ${Math.round(face.age)} years, ${low} to ${high} at ${Math.round(100 * level)}%`;
+}
+
+// By the last part of a problem's type, else by its status; 0: no answer came.
+const TROUBLE = {
+  0: ["The service cannot be reached", "See that it is running and that you are connected, then try again."],
+  400: ["The request was not understood", "Load this page anew: it and the service may be of different versions."],
+  401: ["A key is needed", "This service asks for an API key."],
+  408: ["Sending took too long", "The connection may be slow. Try again, or send a smaller picture."],
+  413: ["The picture is too large", "Make it smaller and try again."],
+  415: ["This is not a picture the service reads", "JPEG, PNG and WebP work. Export others, such as HEIC or PDF, as JPEG."],
+  422: ["The request was not understood", "Load this page anew: it and the service may be of different versions."],
+  429: ["Too many pictures at once", "Wait a little, then try again."],
+  503: ["The service is busy", "It has more to do than it can take on. Try again in a moment."],
+  504: ["It took too long", "The service gave up on this picture. Try again, or send a smaller one."],
+  "corrupt-picture": ["The picture is damaged", "It may be cut short. Open it in another program, save it anew, and try that copy."],
+  "not-ready": ["The service is not ready", "It is starting or about to stop. Try again in a moment."],
+};
+const UNKNOWN = [
+  "Something went wrong in the service",
+  "Try again. If it stays so, tell whoever runs it, with the number of the request.",
+];
+
+/** A problem's title and advice, in plain language. */
+export function explain(problem) {
+  const [title, advice] = TROUBLE[problem.kind] ?? TROUBLE[problem.status] ?? UNKNOWN;
+  return { title, advice };
+}
