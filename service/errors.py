@@ -8,14 +8,22 @@ AgelensError
 ├── RequestError            the question itself is wrong
 │   ├── InvalidParameter        a parameter is out of range
 │   ├── UnknownModel            no loaded model has this name
+│   ├── UnknownResource         nothing of this name is to be shown
 │   ├── BodyTooLarge            more bytes or parts than allowed
-│   └── MalformedBody           not the multipart or image body that was announced
+│   ├── BodyTooSlow             the body did not arrive in time
+│   ├── MalformedBody           not the multipart or image body that was announced
+│   ├── UnsupportedBody         a content type that no body is read as
+│   └── NotAcceptable           the caller accepts none of the reply's media types
+├── AccessError             a question of somebody who may not ask it
+│   ├── KeyRejected             no API key came, or a wrong one
+│   └── RateExceeded            this API key asked too much in too short a time
 ├── AvailabilityError       a good question at a bad time
 │   ├── QueueFull               the bounded queue has no place left
 │   ├── DeadlineExceeded        the request's time is over
 │   ├── NotReady                models are not loaded or the service drains
 │   └── CallerGone              the caller hung up
 └── SetupError              the installation is wrong; the service refuses to start
+    ├── SettingWrong            a setting has a value that cannot be used
     ├── FileMissing             a file that models.lock.json names is not there
     ├── FileAltered             a file does not have the locked size or sha256
     └── ContractBroken          an ONNX file does not keep the contract of `manifest.py`
@@ -60,8 +68,41 @@ class BodyTooLarge(RequestError):
     """More bytes or parts than allowed."""
 
 
+class UnknownResource(RequestError):
+    """Nothing of this name is to be shown."""
+
+
+class BodyTooSlow(RequestError):
+    """The body did not arrive in time."""
+
+
 class MalformedBody(RequestError):
     """The body is not what its content type announces."""
+
+
+class UnsupportedBody(RequestError):
+    """The content type is none that a body is read as."""
+
+
+class NotAcceptable(RequestError):
+    """The caller accepts none of the media types the reply can have."""
+
+
+class AccessError(AgelensError):
+    """The caller may not ask; `retry_after_s` says when to ask again, where that helps."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """Keep the message and the seconds after which asking again makes sense."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class KeyRejected(AccessError):
+    """No API key came, or a wrong one."""
+
+
+class RateExceeded(AccessError):
+    """This API key asked too much in too short a time."""
 
 
 class AvailabilityError(AgelensError):
@@ -91,6 +132,10 @@ class CallerGone(AvailabilityError):
 
 class SetupError(AgelensError):
     """The installation is wrong; the message names the file or setting and the remedy."""
+
+
+class SettingWrong(SetupError):
+    """A setting has a value that cannot be used."""
 
 
 class FileMissing(SetupError):

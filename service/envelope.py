@@ -1,0 +1,109 @@
+"""What goes around every request: its id, its log line, its metrics, security headers, and the last resort."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.observability import Metrics
+from service.problems import problem_of
+from service.tracing import Tracer
+
+log: Final = structlog.stdlib.get_logger("agelens.http")
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_QUIET: Final = ("/health/", "/metrics")
+SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+class Envelope:
+    """ASGI middleware that knows nothing of pictures."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
+        """Wrap `app`."""
+        self._app = app
+        self._metrics = metrics
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers.get("x-request-id"))
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = time.monotonic()
+        status = 499  # what is logged when the caller hung up before anything was said
+
+        async def enveloped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, request_id)
+            await send(message)
+
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            self._metrics.in_flight.track_inprogress(),
+            self._tracer.request(scope["method"], headers) as span,
+        ):
+            try:
+                await self._app(scope, receive, enveloped)
+            except Exception:
+                log.exception("request_failed")
+                if status == 499:
+                    problem = problem_of(Exception(), request_id, scope["path"])
+                    await problem.response()(scope, receive, enveloped)
+            route = _route(scope)
+            span.end(route, status)
+            self._account(scope, route, status, time.monotonic() - began)
+
+    def _account(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        self._metrics.saw_request(scope["method"], route, status, seconds)
+        write = log.debug if route.startswith(_QUIET) else log.info
+        facts = scope["state"].get("facts", {})
+        write("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1), **facts)
+
+
+def new_request_id() -> str:
+    """Make a ULID: 48 bits of milliseconds, 80 random bits, 26 digits of Crockford's base 32."""
+    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def _request_id(given: str | None) -> str:
+    return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def _add_headers(message: Message, request_id: str) -> None:
+    headers = MutableHeaders(scope=message)
+    headers["x-request-id"] = request_id
+    for name, value in SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+    headers.setdefault("cache-control", "no-store")
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's template, never a path of the caller's making: so labels stay few and logs say nothing."""
+    if "endpoint" in scope and not scope.get("path_params"):
+        return str(scope["path"])  # a route without parameters, matched as it is written
+    return str(getattr(scope.get("route"), "path", "unmatched"))

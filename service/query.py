@@ -1,0 +1,52 @@
+"""The query parameters of both prediction endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from fastapi import Query
+
+from service.errors import InvalidParameter
+from service.pipeline import PredictOptions
+from service.settings import Settings
+
+_AGE: Final = "(100|[1-9][0-9]?)"
+THRESHOLDS_PATTERN: Final = f"^{_AGE}(,{_AGE}){{0,19}}$"
+
+
+@dataclass(frozen=True, slots=True)
+class PredictQuery:
+    """What a caller may say besides the picture."""
+
+    model: Annotated[str | None, Query(description="name of a loaded model", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = (
+        None
+    )
+    thresholds: Annotated[
+        str | None,
+        Query(
+            description="up to 20 ages from 1 to 100, comma-separated: adds `at_least`",
+            pattern=THRESHOLDS_PATTERN,
+            examples=["18,25"],
+        ),
+    ] = None
+    max_faces: Annotated[int | None, Query(description="keep the largest n faces", ge=1, le=1000)] = None
+    min_face_size: Annotated[
+        float | None,
+        Query(description="pixels of the shorter side of a face's box in the upright photograph", ge=0, le=100_000),
+    ] = None
+    interval: Annotated[float, Query(description="level of the interval", ge=0.5, le=0.99)] = 0.9
+    detect: Annotated[bool, Query(description="false: the whole picture is one face already cut out")] = True
+
+    def options(self, settings: Settings) -> PredictOptions:
+        """Fill in what the caller left out; raise InvalidParameter where the settings allow less."""
+        if self.max_faces is not None and self.max_faces > settings.max_faces:
+            raise InvalidParameter(f"max_faces: at most {settings.max_faces} faces are answered here")
+        return PredictOptions(
+            model=self.model,
+            thresholds=tuple(int(age) for age in self.thresholds.split(",")) if self.thresholds else (),
+            max_faces=self.max_faces or settings.max_faces,
+            min_face_size=settings.min_face_size if self.min_face_size is None else self.min_face_size,
+            interval=self.interval,
+            detect=self.detect,
+        )
