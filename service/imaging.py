@@ -17,7 +17,7 @@ from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.manifest import CropSpec
 from service.types import BoundingBox, Face, Pixels
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO")
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_SIDE: Final = 30_000
 """Longest side in pixels; OpenCV's remap addresses pixels with 16 bits."""
 

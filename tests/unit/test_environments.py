@@ -1,0 +1,39 @@
+"""What must be true of the locked environments."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("serve", "dev", "training", "build")
+
+
+def _pins(name: str) -> dict[str, str]:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", ["serve", "dev"])
+def test_the_serving_environment_has_no_training_framework(name: str) -> None:
+    assert not {"tensorflow", "keras", "tf2onnx", "jax", "torch"} & set(_pins(name))
+
+
+def test_serving_needs_no_onnx_package() -> None:
+    assert "onnx" not in _pins("serve")
+
+
+@pytest.mark.parametrize("name", ["serve", "dev"])
+def test_both_environments_hold_the_same_versions(name: str) -> None:
+    training = _pins("training")
+    assert {package: version for package, version in _pins(name).items() if training.get(package) != version} == {}
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_package_has_a_hash_and_no_address(name: str) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    requirements = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in requirement for requirement in requirements)
+    assert not re.search(r"://|--index-url|--find-links|(^|\s)/", text)
