@@ -35,7 +35,7 @@ def tempered(pmf: NDArray[np.floating], temperature: float) -> Floats:
 
 
 def negative_log_likelihood(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
-    """−log Σ p_a over low..high of pmf [n, 101], both ends included; float64 [n], nats."""
+    """Negative log of Σ p_a over low..high of pmf [n, 101], both ends included; float64 [n], nats."""
     ages = np.arange(AGES)
     inside = (ages >= low[:, None]) & (ages <= high[:, None])
     return -np.log(np.maximum(np.where(inside, pmf, 0).sum(axis=1), SMALLEST))
@@ -57,14 +57,14 @@ def fit_temperature(pmf: NDArray[np.floating], low: Integers, high: Integers) ->
 
 
 def conformity(pmf: NDArray[np.floating], ages: Integers) -> Floats:
-    """s = 2·|F_mid(y) − ½|, F_mid(y) = P(age < y) + ½ P(age = y), of pmf [n, 101]; 0 at the median, 1 far off."""
+    """Score s = 2·|F_mid(y) - ½| of pmf [n, 101], F_mid(y) = P(age < y) + ½ P(age = y): 0 at the median, 1 far off."""
     rows = np.arange(len(ages))
     middle = np.cumsum(pmf, axis=1, dtype=np.float64) - pmf / 2
     return np.asarray(2 * np.abs(middle[rows, ages] - 0.5), dtype=np.float64)
 
 
 def conformal_quantiles(scores: Floats, levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
-    """The ⌈(n+1)·level⌉-th smallest score for each level (Vovk et al. 2005, section 2.2); 1 where n is too small."""
+    """Take the ⌈(n+1)·level⌉-th smallest score for each level (Vovk et al. 2005, section 2.2); 1 where n is too small."""
     ordered = np.append(np.sort(scores), 1.0)
     ranks = np.ceil((len(scores) + 1) * np.asarray(levels) - 1e-9).astype(int)
     return tuple(float(ordered[min(rank, len(scores) + 1) - 1]) for rank in ranks)

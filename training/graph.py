@@ -126,7 +126,7 @@ def refuse_stray_transposes(model: ModelProto, allowed: int) -> None:
 
 
 def folded(model: ModelProto) -> ModelProto:
-    """The same function with constants and batch norms folded, by ONNX Runtime's portable optimisations.
+    """Fold constants and batch norms into the same function, by ONNX Runtime's portable optimisations.
 
     Fold before `append_temperature`: dividing by a temperature of 1 would be folded away too.
     """

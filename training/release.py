@@ -1,0 +1,108 @@
+"""The last steps of every model file: calibrate it on its own output, write the manifest, lock it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from service.manifest import IntervalTable, Manifest
+from service.types import AGES
+from training.calibrate import conformal_table, decoded, fit_temperature, negative_log_likelihood
+from training.data import FaceSet, FaceStore
+from training.graph import embed, run, set_temperature
+from training.lock import lock_model, write_model
+
+Integers = NDArray[np.int64]
+
+DECODE_GAIN = 0.01
+"""Years of `val` MAE by which the mean must beat the median to be preferred."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """The faces of one split at a model's size: uint8 [n, size, size, 3], ages low..high int64 [n], source names."""
+
+    faces: NDArray[np.uint8]
+    low: Integers
+    high: Integers
+    sources: tuple[str, ...]
+
+    @classmethod
+    def load(cls, stores: Sequence[Path], split: str, size: int, limit: int | None = None) -> Split:
+        """Read one split of several stores, at most `limit` faces spread evenly; raise ValueError where it is empty."""
+        chosen = FaceSet.joined([FaceStore.open(path).select(split) for path in stores])
+        if limit is not None:
+            chosen = chosen.limited(limit)
+        if not len(chosen):
+            raise ValueError(f"no `{split}` faces in {', '.join(map(str, stores))}; prepare a store with that split")
+        faces = chosen.faces(np.arange(len(chosen)), size)
+        sources = tuple(row["source"] for row in chosen.rows)
+        return cls(faces, np.clip(chosen.low, 0, AGES - 1), np.clip(chosen.high, 0, AGES - 1), sources)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the `calib` split teaches one file, with the losses in nats per face before and after."""
+
+    temperature: float
+    intervals: tuple[IntervalTable, ...]
+    nll_before: float
+    nll_after: float
+
+
+def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
+    """Fit the temperature of this very graph, leave it in the graph, and read the conformal table off its output."""
+    set_temperature(model, 1.0)
+    plain = run(model, calib.faces)
+    temperature = fit_temperature(plain, calib.low, calib.high)
+    set_temperature(model, temperature)
+    pmf = run(model, calib.faces)
+    exact = calib.low == calib.high
+    table = conformal_table(pmf[exact], calib.low[exact], decoded(pmf[exact], decode))
+    before, after = (float(negative_log_likelihood(each, calib.low, calib.high).mean()) for each in (plain, pmf))
+    return Calibration(temperature, table, before, after)
+
+
+def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode: str) -> float:
+    """Mean absolute error in years of pmf [n, 101]; an age inside low..high is no error."""
+    ages = decoded(pmf, decode)
+    return float(np.maximum(np.maximum(low - ages, ages - high), 0).mean())
+
+
+def release(
+    model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path], out: Path, default: bool | None = None
+) -> Path:
+    """Calibrate on `calib`, choose the decode on `val`, write `out/NAME.onnx` and its lock entry; return the path.
+
+    The choice of decode is made at the fitted temperature, and the table belongs to the decode chosen.
+    """
+    size = manifest.crop.size
+    calib, val = Split.load(stores, "calib", size), Split.load(stores, "val", size)
+    fitted = calibrate(model, calib, "median")
+    pmf = run(model, val.faces)
+    errors = {decode: mean_error(pmf, val.low, val.high, decode) for decode in ("median", "mean")}
+    decode = "mean" if errors["mean"] < errors["median"] - DECODE_GAIN else "median"
+    if decode == "mean":
+        fitted = calibrate(model, calib, decode)
+    metrics = {
+        "val_mae": errors[decode],
+        "val_mae_median": errors["median"],
+        "val_mae_mean": errors["mean"],
+        "temperature": fitted.temperature,
+        "calib_nll_before": fitted.nll_before,
+        "calib_nll": fitted.nll_after,
+    }
+    for source in sorted(set(val.sources)):
+        rows = np.array([name == source for name in val.sources])
+        metrics[f"val_mae_{source}"] = mean_error(pmf[rows], val.low[rows], val.high[rows], decode)
+    rounded = {name: round(value, 4) for name, value in metrics.items()}
+    update = {"decode": decode, "intervals": fitted.intervals, "metrics": {**manifest.metrics, **rounded}}
+    embed(model, Manifest.model_validate(manifest.model_copy(update=update).model_dump()))
+    path = write_model(model, out)
+    lock_model(path, default)
+    return path
