@@ -1,0 +1,108 @@
+"""A frozen recipe: everything that decides what a training run does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from service.errors import InvalidParameter
+from training.augment import Augmentation
+from training.data import Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One phase of a recipe; it starts from the weights with the lowest val_mae of the phase before.
+
+    Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
+    `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
+    lower val_mae (0: never).
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    final_learning_rate: float = 1e-5
+    trainable: Literal["all", "head"] = "all"
+    backbone_rate: float = 1.0
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    sources: tuple[str, ...] = ()
+    patience: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to train, on what, and what to expect of it.
+
+    `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights` knows or a path,
+    `preprocessing` what such a path's network expects of its input where the name does not say it.
+    `ramp_epochs` is how long a head's auxiliary losses take to reach full weight.
+    """
+
+    name: str
+    command: str
+    cost: str
+    expected: str
+    backbone: str
+    head: str
+    stages: tuple[Stage, ...]
+    head_options: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    preprocessing: str | None = None
+    size: int = 128
+    batch_size: int = 64
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    sampling: Sampling = "uniform"
+    seed: int = 0
+    batch_norm_momentum: float = 0.97
+    ramp_epochs: float = 2.0
+    ema_decay: float = 0.999
+    clip_norm: float = 5.0
+    mixed_precision: bool = False
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    checkpoint_steps: int = 200
+    faces_per_set: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidParameter where the recipe cannot be run."""
+        if not self.stages or any(stage.epochs < 1 for stage in self.stages):
+            raise InvalidParameter(f"recipe {self.name} needs at least one stage, each of at least one epoch")
+        if self.batch_size < 2:
+            raise InvalidParameter(f"recipe {self.name}: batch_size must be at least 2, got {self.batch_size}")
+
+    def to_json(self) -> str:
+        """Return the recipe as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote."""
+        values = json.loads(text)
+        stages = tuple(Stage(**{**stage, "sources": tuple(stage["sources"])}) for stage in values.pop("stages"))
+        augmentation = Augmentation(**values.pop("augmentation"))
+        return cls(**values, stages=stages, augmentation=augmentation)
+
+    def save(self, folder: Path) -> None:
+        """Write `recipe.json` into `folder`."""
+        (folder / "recipe.json").write_text(self.to_json())
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes in `training/recipes`, sorted."""
+    files = (Path(__file__).parent / "recipes").glob("*.py")
+    return tuple(sorted(file.stem for file in files if file.stem != "__init__"))
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return the recipe of `training/recipes/NAME.py`; raise InvalidParameter naming the ones there are."""
+    stem = name.replace("-", "_")
+    if stem not in recipe_names():
+        raise InvalidParameter(f"there is no recipe {name!r}; choose one of {', '.join(recipe_names())}")
+    recipe: Recipe = import_module(f"training.recipes.{stem}").RECIPE
+    return recipe

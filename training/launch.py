@@ -1,0 +1,61 @@
+"""From names on a command line to a run, and back to it after it was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from service.errors import FileMissing, InvalidParameter
+from training.config import Recipe, recipe_named
+from training.data import FaceStore
+from training.tracking import CsvTracker, Tracker, Trackers
+from training.train import TrainResult, train
+
+RUN_FILE = "run.json"
+"""What a run needs besides its recipe to be gone on with: stores and time."""
+
+
+def launch(
+    name: str,
+    stores: Sequence[Path],
+    run_dir: Path,
+    max_minutes: float | None = None,
+    changes: Mapping[str, object] | None = None,
+) -> TrainResult:
+    """Train the named recipe with changes into a new folder; raise InvalidParameter where one is in use."""
+    if (run_dir / RUN_FILE).exists():
+        raise InvalidParameter(f"{run_dir} holds a run already; go on with --resume, or name another with --run")
+    recipe = changed(recipe_named(name), changes or {})
+    opened = [FaceStore.open(store) for store in stores]
+    run_dir.mkdir(parents=True, exist_ok=True)
+    about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes}
+    (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
+    return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir))
+
+
+def relaunch(run_dir: Path) -> TrainResult:
+    """Go on with the run in a folder, with the recipe, stores and time it began with; raise FileMissing."""
+    for name in (RUN_FILE, "recipe.json"):
+        if not (run_dir / name).is_file():
+            raise FileMissing(f"{run_dir} has no {name}, so there is no run to resume; start one without --resume")
+    about = json.loads((run_dir / RUN_FILE).read_text())
+    recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
+    stores = [FaceStore.open(Path(store)) for store in about["stores"]]
+    return train(recipe, stores, run_dir, resume=True, max_minutes=about["max_minutes"], tracker=trackers(run_dir))
+
+
+def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Return the recipe with the given fields replaced; `epochs` is the last stage's."""
+    fields = {name: value for name, value in changes.items() if value is not None}
+    epochs = fields.pop("epochs", None)
+    if epochs is not None:
+        last = replace(recipe.stages[-1], epochs=int(str(epochs)))
+        fields["stages"] = (*recipe.stages[:-1], last)
+    return replace(recipe, **fields)  # type: ignore[arg-type]
+
+
+def trackers(run_dir: Path) -> Tracker:
+    """Return what every run is tracked with."""
+    return Trackers([CsvTracker(run_dir / "metrics.csv")])

@@ -1,0 +1,102 @@
+"""Train a recipe: its stages one after the other, from checkpoints where there are some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import keras
+
+from training.averaging import read
+from training.checkpoint import BEST, Checkpoint
+from training.config import Recipe
+from training.data import FaceSet, FaceStore
+from training.display import Display
+from training.errors import CheckpointCorrupt, NothingToTrain
+from training.learner import Learner
+from training.schedule import Progress
+from training.stage import StageRun
+from training.start import new_model
+from training.tracking import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """How a run ended: lowest val_mae of the last stage in years, the epoch it came from, all steps taken."""
+
+    val_mae: float
+    epoch: int
+    steps: int
+    run_dir: Path
+
+
+def train(
+    recipe: Recipe,
+    stores: Sequence[FaceStore],
+    run_dir: Path,
+    resume: bool = False,
+    *,
+    max_minutes: float | None = None,
+    tracker: Tracker | None = None,
+) -> TrainResult:
+    """Run a recipe; leave `best.weights.h5` (averaged weights), `recipe.json` and a checkpoint in `run_dir`.
+
+    With `max_minutes` the cosine of each stage ends when its share of that time does. With `resume` the run goes on
+    from its last checkpoint. Raises TrainingError; the last good checkpoint and the best weights stay intact.
+    """
+    # The augmentation's thread must not spread over the cores that the training step needs.
+    cv2.setNumThreads(1)
+    keras.utils.set_random_seed(recipe.seed)
+    saved = _checkpoint(recipe, run_dir) if resume else None
+    run_dir.mkdir(parents=True, exist_ok=True)
+    recipe.save(run_dir)
+    learner = Learner(new_model(recipe, select(recipe, stores, "train")), recipe)
+    progress = saved.progress if saved else Progress()
+    tracker = tracker or Tracker()
+    tracker.begin(recipe, progress.total_steps)
+    budget_s = None if max_minutes is None else 60 * max_minutes
+    with Display() as display:
+        for stage in recipe.stages[progress.stage :]:
+            learner.begin(stage)
+            if saved is not None:
+                _restore(learner, saved, run_dir)
+                saved = None
+            train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
+            run = StageRun(recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display)
+            finished = run.run()
+            _start_from_best(learner, run_dir)
+            progress = finished.next_stage()
+    tracker.close()
+    return TrainResult(finished.best_mae, finished.best_epoch, finished.total_steps, run_dir)
+
+
+def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tuple[str, ...] = ()) -> FaceSet:
+    """Return a split's faces from the named sources (none named: all); raise NothingToTrain where there are none."""
+    faces = FaceSet.joined([store.select(split) for store in stores if not sources or store.source in sources])
+    if not len(faces):
+        given = ", ".join(store.source for store in stores) or "none"
+        wanted = ", ".join(sources) or "any store"
+        raise NothingToTrain(f"split {split!r} of {wanted} holds no faces; the stores given are: {given}")
+    return faces if recipe.faces_per_set is None else faces.limited(recipe.faces_per_set)
+
+
+def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:
+    saved = Checkpoint.load(run_dir)
+    if saved.recipe != recipe.to_json():
+        raise CheckpointCorrupt(f"the checkpoint in {run_dir} is of another recipe; train into another folder")
+    return saved
+
+
+def _restore(learner: Learner, saved: Checkpoint, run_dir: Path) -> None:
+    try:
+        learner.restore(saved.model, saved.average, saved.optimizer, saved.progress.total_steps)
+    except ValueError as error:
+        raise CheckpointCorrupt(f"the checkpoint in {run_dir} does not fit the network: {error}") from error
+
+
+def _start_from_best(learner: Learner, run_dir: Path) -> None:
+    """Put the stage's best weights into the network and let the average start anew from them."""
+    learner.network.load_weights(run_dir / BEST)
+    learner.average.restore(read(learner.network.weights), 0)
