@@ -5,9 +5,16 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-# Every package is in the locks with its hash, so pip has nothing to resolve.
-INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps
-PROJECT := -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index --editable .
+# pip brings the locked uv, and uv makes the environment exactly what the locks say. uv does not read pip's settings, so
+# it is told of an index that pip was told of.
+BOOTSTRAP := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/build.txt
+INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(1)/bin/python -m pip config get global.index-url 2>/dev/null))
+define INSTALL # environment, lock
+	@$(1)/bin/python $(BOOTSTRAP)
+	@UV_DEFAULT_INDEX="$(INDEX)" $(1)/bin/uv pip sync --python $(1)/bin/python --require-hashes requirements/build.txt $(2)
+	@$(1)/bin/uv pip install --quiet --python $(1)/bin/python --offline --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
 
 SERVE := .venv/.serve
 DEV := .venv/.dev
@@ -46,13 +53,13 @@ format: setup-dev
 # training.txt comes first and constrains the others: both environments decode, crop and infer with the same versions.
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(UPGRADE)
-EXTRAS := --extra heif --extra openvino --extra otel --extra ray
+DEVELOP := pyproject.toml --group headless --group dev --extra heif --extra openvino --extra otel --extra ray
 
-lock: $(DEV)
-	$(COMPILE) pyproject.toml $(EXTRAS) --extra training --extra wandb --group dev -o requirements/training.txt
-	$(COMPILE) pyproject.toml $(EXTRAS) --group dev -c requirements/training.txt -o requirements/dev.txt
-	$(COMPILE) pyproject.toml -c requirements/training.txt -o requirements/serve.txt
-	$(COMPILE) --group build -o requirements/build.txt
+lock: $(SERVE)
+	$(COMPILE) $(DEVELOP) --extra training --extra wandb -o requirements/training.txt
+	$(COMPILE) $(DEVELOP) -c requirements/training.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --group headless -c requirements/training.txt -o requirements/serve.txt
+	$(COMPILE) --group build -c requirements/training.txt -o requirements/build.txt
 
 clean:
 	rm -rf .venv .venv-training build dist .mypy_cache .pytest_cache .ruff_cache
@@ -67,17 +74,12 @@ python:
 
 $(SERVE): requirements/build.txt requirements/serve.txt pyproject.toml | .venv/bin/python
 	@echo "installing what serving needs into .venv"
-	@.venv/bin/python $(INSTALL) -r requirements/build.txt -r requirements/serve.txt
-	@.venv/bin/python $(PROJECT)
-	@touch $@
+	$(call INSTALL,.venv,requirements/serve.txt)
 
 $(DEV): $(SERVE) requirements/dev.txt
 	@echo "installing the developer's tools into .venv"
-	@.venv/bin/python $(INSTALL) -r requirements/dev.txt
-	@touch $@
+	$(call INSTALL,.venv,requirements/dev.txt)
 
 $(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | .venv-training/bin/python
-	@echo "installing what training needs into .venv-training (TensorFlow among it: some minutes)"
-	@.venv-training/bin/python $(INSTALL) -r requirements/build.txt -r requirements/training.txt
-	@.venv-training/bin/python $(PROJECT)
-	@touch $@
+	@echo "installing what training needs into .venv-training"
+	$(call INSTALL,.venv-training,requirements/training.txt)

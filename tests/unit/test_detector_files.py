@@ -23,7 +23,9 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile(folder / "tinyfaces-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tinyfaces/model.tflite", MODEL)
         wheel.writestr("tinyfaces-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tinyfaces\nVersion: 1.0\n")
-        wheel.writestr("tinyfaces-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            "tinyfaces-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr("tinyfaces-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
