@@ -28,7 +28,7 @@ from service.routes import metrics, models, pictures, probes
 from service.runtime import Load, Runtime
 from service.settings import Settings, load_settings
 
-log: Final = structlog.stdlib.get_logger("agelens.app")
+log: Final = structlog.stdlib.get_logger("agelens.http")
 
 _DESCRIPTION: Final = (
     "A photograph in, ages out: for each face a distribution over the ages 0 to 100, with the probability of being "
@@ -74,15 +74,7 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
 def _lifespan(runtime: Runtime) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async def start() -> None:
-            try:
-                await runtime.start()
-            except Exception as error:  # the process's edge: say it and be not ready for ever
-                expected = isinstance(error, AgelensError)
-                log.critical("start_failed", reason=str(error), exc_info=not expected)
-                runtime.failure = error
-
-        starting = asyncio.create_task(start())
+        starting = asyncio.create_task(runtime.start())
         yield
         starting.cancel()
         runtime.drain()

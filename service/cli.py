@@ -8,10 +8,23 @@ from typing import Annotated
 
 import typer
 
-from service.errors import SetupError
+from service.errors import AgelensError, PictureError, RequestError
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Estimate ages from photographs."
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Estimate ages from photographs.",
+)
+models = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app.add_typer(models, name="models")
+
+ModelsDir = Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+_STATUS = {PictureError: 3, RequestError: 2}
+_STATUSES = (
+    "Exit status: 0 done, also without a face; 1 the installation is wrong; 2 the command line is; 3 the photo is."
 )
 
 
@@ -41,11 +54,59 @@ def settings() -> None:
     _exit_with(print_settings)
 
 
+@app.command(epilog=_STATUSES)
+def predict(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file, or - for standard input.")],
+    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
+    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
+    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
+    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
+    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
+    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or the whole picture is one.")] = True,
+    as_json: AsJson = False,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write the picture with frames and ages.", metavar="FILE")
+    ] = None,
+    models_dir: ModelsDir = None,
+) -> None:
+    """Read the ages in one photograph, here, without a server.
+
+    [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
+    """
+    from service.predict_command import PredictCommand, parse_ages
+
+    def run() -> int:
+        ages = parse_ages(thresholds)
+        command = PredictCommand(
+            photo, model, ages, interval, max_faces, min_face_size, detect, as_json, annotate, models_dir
+        )
+        return command.run()
+
+    _exit_with(run)
+
+
+@models.callback()
+def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
+    """Show the installed models with versions, metrics, licences and hashes; `verify` runs them."""
+    if context.invoked_subcommand is None:
+        from service.models_command import list_models as run
+
+        _exit_with(lambda: run(models_dir, as_json))
+
+
+@models.command()
+def verify(models_dir: ModelsDir = None) -> None:
+    """Check every model file against models.lock.json, and run each model once."""
+    from service.models_command import verify_models
+
+    _exit_with(lambda: verify_models(models_dir))
+
+
 def _exit_with(command: Callable[[], int]) -> None:
-    """End with the command's status; an error of the installation is one line, not a traceback."""
+    """End with the command's status; an error of the domain is one line, not a traceback."""
     try:
         status = command()
-    except SetupError as error:
+    except AgelensError as error:
         typer.echo(f"agelens: {error}", err=True)
-        status = 1
+        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)
     raise typer.Exit(status)

@@ -13,7 +13,7 @@ from service.access import KeyRing, RateLimit
 from service.admission import Checkpoint
 from service.body import Intake
 from service.engine import Engine
-from service.errors import NotReady, UnknownModel
+from service.errors import AgelensError, NotReady, UnknownModel
 from service.manifest import Manifest
 from service.observability import Metrics
 from service.pipeline import PhotoPrediction, PredictOptions
@@ -67,6 +67,7 @@ class Runtime:
         self.loaded: Loaded | None = None
         self.draining = False
         self.failure: Exception | None = None
+        self.settled = asyncio.Event()
         self._load = load
         self.engine: Engine[Predictor, PhotoPrediction] = Engine(
             self._make_predictor, threads=settings.threads, queue_size=settings.queue_size
@@ -74,7 +75,17 @@ class Runtime:
         self.metrics.watch(self.engine, self.intake)
 
     async def start(self) -> None:
-        """Verify and load the models, warm every thread, then let pictures in; raise SetupError."""
+        """Load everything and let pictures in, or keep what went wrong in `failure`; `settled` is set after both."""
+        try:
+            await self._start()
+        except Exception as error:  # the process's edge: say it and be not ready for ever
+            expected = isinstance(error, AgelensError)
+            log.critical("start_failed", reason=str(error), exc_info=not expected)
+            self.failure = error
+        finally:
+            self.settled.set()
+
+    async def _start(self) -> None:
         self.loaded = loaded = await asyncio.to_thread(self._load, self.settings)
         await self.engine.start()
         for model in loaded.models.values():

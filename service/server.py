@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -15,8 +20,9 @@ import uvicorn
 from service.app import create_app
 from service.connections import protocol_for
 from service.errors import SettingWrong, SetupError
+from service.loading import load
 from service.observability import configure_logs
-from service.runtime import Runtime
+from service.runtime import Load, Runtime
 from service.settings import Settings, load_settings
 
 log: Final = structlog.stdlib.get_logger("agelens.server")
@@ -55,6 +61,9 @@ class DrainingServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle signals while serving; unlike uvicorn, do not raise them again, so that a drained exit is 0."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {sig: signal.signal(sig, self.handle_exit) for sig in _SIGNALS}
         try:
             yield
@@ -70,11 +79,13 @@ class DrainingServer(uvicorn.Server):
         log.info("ended", forced=self.force_exit)
 
 
-def serve(**overrides: Any) -> int:
+def serve(load_models: Load = load, **overrides: Any) -> int:
     """Serve until a signal comes; return the exit status. Raise SetupError for what keeps it from serving."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
-    server = _assemble(settings)
+    if settings.log_level != "debug":
+        _hush_native_libraries()
+    server = make_server(settings, load_models)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     log.info("listening", host=host, port=port)
@@ -84,8 +95,9 @@ def serve(**overrides: Any) -> int:
     return 1 if server.failure or server.force_exit else 0
 
 
-def _assemble(settings: Settings) -> DrainingServer:
-    app = create_app(settings)
+def make_server(settings: Settings, load_models: Load = load) -> DrainingServer:
+    """Put app and server together; `run` with a listening socket serves."""
+    app = create_app(settings, load_models=load_models)
     config = uvicorn.Config(
         app,
         http=protocol_for(settings),
@@ -111,3 +123,14 @@ def _listen(settings: Settings) -> socket.socket:
             f"AGELENS_HOST {settings.host} and AGELENS_PORT {settings.port} cannot be listened on ({reason}); "
             "choose another with --host or --port"
         ) from None
+
+
+def _hush_native_libraries() -> None:
+    """Send what C++ libraries write to file descriptor 2 nowhere; Python's own stderr stays.
+
+    mediapipe writes a hundred lines for each detector and has no switch for it.
+    """
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    faulthandler.enable(sys.stderr)

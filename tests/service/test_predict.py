@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.conftest import MakeClient
+from tests.service.doubles import grey
+
+
+def post(client: httpx.Client, data: bytes, **params: Any) -> Any:
+    reply = client.post("/predict", files={"file": ("a.png", data)}, params=params)
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+@pytest.mark.parametrize(("value", "age"), [(51, 20), (102, 40), (204, 80)])
+def test_age_is_the_models(client: httpx.Client, value: int, age: int) -> None:
+    (face,) = post(client, grey(value))["faces"]
+    assert face["age"] == pytest.approx(age, abs=1e-4)
+
+
+def test_reply_has_exactly_the_documented_members(client: httpx.Client) -> None:
+    reply = post(client, grey())
+    assert list(reply) == ["request_id", "model", "image", "faces", "timings_ms"]
+    assert list(reply["faces"][0]) == [
+        "box",
+        "detection_confidence",
+        "landmarks",
+        "age",
+        "variance",
+        "standard_deviation",
+        "interval",
+        "threshold_probabilities",
+        "at_least",
+        "warnings",
+    ]
+    assert reply["image"] == {"width": 64, "height": 64}
+    assert reply["model"] == {"name": "brightness", "version": "1.0.0"}
+
+
+def test_threshold_probabilities_are_a_hundred_and_never_rise(client: httpx.Client) -> None:
+    curve = post(client, grey(100))["faces"][0]["threshold_probabilities"]
+    assert len(curve) == 100
+    assert curve == sorted(curve, reverse=True)
+    assert len(set(curve)) > 2
+
+
+def test_at_least_is_the_threshold_probability_before(client: httpx.Client) -> None:
+    (face,) = post(client, grey(100), thresholds="18,39,40,100")["faces"]
+    curve = face["threshold_probabilities"]
+    assert face["at_least"] == {"18": curve[17], "39": curve[38], "40": curve[39], "100": curve[99]}
+
+
+def test_raw_body_gives_the_same_faces_as_a_form(client: httpx.Client) -> None:
+    raw = client.post("/predict", content=grey(), headers={"content-type": "image/png"})
+    assert raw.json()["faces"] == post(client, grey())["faces"]
+    assert raw.json()["faces"] != post(client, grey(60))["faces"]
+
+
+def test_no_face_is_an_empty_list(client: httpx.Client) -> None:
+    assert post(client, grey(0))["faces"] == []
+
+
+def test_undetected_face_is_the_whole_picture_without_landmarks(client: httpx.Client) -> None:
+    (face,) = post(client, grey(51), detect="false")["faces"]
+    assert face["landmarks"] is None
+    assert face["box"] == {"x": 0.0, "y": 0.0, "width": 64.0, "height": 64.0}
+
+
+def test_face_below_the_asked_size_is_left_out(client: httpx.Client) -> None:
+    assert len(post(client, grey(), min_face_size=32)["faces"]) == 1
+    assert post(client, grey(), min_face_size=33)["faces"] == []
+
+
+def test_settings_say_the_smallest_face_of_callers_that_do_not(make_client: MakeClient) -> None:
+    assert post(make_client(min_face_size=33), grey())["faces"] == []
+
+
+def test_named_model_answers(make_client: MakeClient) -> None:
+    client = make_client(models="brightness,other", default_model="brightness")
+    assert post(client, grey(), model="other")["model"]["name"] == "other"
+    assert post(client, grey())["model"]["name"] == "brightness"
+
+
+def test_interval_level_is_the_one_asked_for(client: httpx.Client) -> None:
+    assert post(client, grey(), interval=0.5)["faces"][0]["interval"]["level"] == 0.5
+
+
+def test_more_faces_than_the_settings_allow_cannot_be_asked_for(make_client: MakeClient) -> None:
+    client = make_client(max_faces=3)
+    reply = client.post("/predict", params={"max_faces": 4}, files={"file": grey()})
+    assert (reply.status_code, reply.json()["detail"]) == (422, "max_faces: at most 3 faces are answered here")
+    assert len(post(client, grey(), max_faces=3)["faces"]) == 1
+
+
+def test_good_request_id_comes_back_and_a_bad_one_is_replaced(client: httpx.Client) -> None:
+    for given, kept in (("abc-1.2_3", True), ("line\tbreak", False), ("x" * 65, False)):
+        reply = client.post("/predict", files={"file": grey()}, headers={"x-request-id": given})
+        assert reply.headers["x-request-id"] == reply.json()["request_id"]
+        assert (reply.json()["request_id"] == given) is kept
+
+
+def test_pixels_are_limited_by_the_settings(make_client: MakeClient) -> None:
+    client = make_client(max_pixels=64 * 64 - 1)
+    reply = client.post("/predict", files={"file": grey()})
+    assert (reply.status_code, reply.json()["type"]) == (413, "urn:agelens:problem:picture-too-large")

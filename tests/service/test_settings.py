@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from service.cpu import available_cpus
+from service.errors import SettingWrong
+from service.settings import Settings, load_settings
+from service.settings_list import print_settings
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AGELENS_")]:
+        monkeypatch.delenv(name)
+
+
+def test_environment_is_read_and_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGELENS_PORT", "9000")
+    monkeypatch.setenv("AGELENS_THREADS", "3")
+    settings = load_settings(port=9001, host=None)
+    assert (settings.port, settings.threads, settings.host) == (9001, 3, "127.0.0.1")
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGELENS_API_KEYS", "one, two,,")
+    assert load_settings().api_keys == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("AGELENS_THREADS", "0", "AGELENS_THREADS .*greater than or equal to 1"),
+        ("AGELENS_THREADS", "many", "AGELENS_THREADS .*valid integer"),
+        ("AGELENS_PORT", "tcp://10.0.0.1:80", "AGELENS_PORT .*enableServiceLinks"),
+        ("AGELENS_THREDS", "2", "AGELENS_THREDS is no setting.*agelens settings"),
+        ("AGELENS_LOG_LEVEL", "loud", "AGELENS_LOG_LEVEL .*'debug'"),
+        ("AGELENS_MAX_BATCH_PARTS", "1000", r"max_batch_parts \(1000\) must not exceed queue_size"),
+        ("AGELENS_MAX_BODY_BYTES", "999999999", "max_buffered_bytes"),
+        ("AGELENS_RATE_LIMIT_PER_MINUTE", "5", "api_keys"),
+    ],
+)
+def test_wrong_setting_is_named_with_what_would_be_right(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingWrong, match=said):
+        load_settings()
+
+
+def test_variables_that_kubernetes_injects_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGELENS_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("AGELENS_PORT_8000_TCP", "tcp://10.0.0.1:8000")
+    assert load_settings().port == 8000
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]  # that it cannot be set is the point
+
+
+def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AGELENS_API_KEYS", "hush")
+    with (tmp_path / "shown").open("w+") as shown:
+        print_settings(Console(file=shown, width=200))
+        shown.seek(0)
+        text = shown.read()
+    assert "hush" not in text + repr(load_settings())
+    assert "1 key(s)" in text
+
+
+def write(tmp_path: Path, files: dict[str, str]) -> int:
+    for name, content in {"membership": "0::/pod/box\n", **files}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return available_cpus(tmp_path / "fs", tmp_path / "membership")
+
+
+@pytest.fixture
+def _many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)))
+
+
+@pytest.mark.usefixtures("_many")
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({}, 64),
+        ({"fs/pod/box/cpu.max": "max 100000"}, 64),
+        ({"fs/pod/box/cpu.max": "200000 100000"}, 2),
+        ({"fs/pod/box/cpu.max": "250000 100000"}, 2),
+        ({"fs/pod/box/cpu.max": "50000 100000"}, 1),
+        ({"fs/pod/box/cpu.max": "max 100000", "fs/pod/cpu.max": "300000 100000"}, 3),
+        ({"fs/cpu.max": "400000 100000"}, 4),
+        (
+            {
+                "membership": "4:cpu,cpuacct:/box\n",
+                "fs/cpu/box/cpu.cfs_quota_us": "500000",
+                "fs/cpu/box/cpu.cfs_period_us": "100000",
+            },
+            5,
+        ),
+        (
+            {
+                "membership": "4:cpu,cpuacct:/box\n",
+                "fs/cpu/box/cpu.cfs_quota_us": "-1",
+                "fs/cpu/box/cpu.cfs_period_us": "100000",
+            },
+            64,
+        ),
+    ],
+)
+def test_threads_follow_the_containers_quota(tmp_path: Path, files: dict[str, str], cpus: int) -> None:
+    assert write(tmp_path, files) == cpus
+
+
+def test_affinity_counts_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    assert write(tmp_path, {"fs/pod/box/cpu.max": "800000 100000"}) == 3
