@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import keras
 
+from service.errors import InvalidParameter
 from training.resnets import resnet29, resnet34
 from training.weights import load_source, source_for
 
@@ -40,12 +41,12 @@ def build_backbone(
     `weights` is None (random), a name (`imagenet`, `vggface2`, `dlib`) or an .npz file of `<layer>/<variable>` arrays.
     `preprocessing` is given by the weights; name it to build the network without them, or for a file of one's own.
     `momentum` is that of every batch normalisation: 0.97 follows new faces within a hundred steps.
-    Raises ValueError naming what is unknown, and FileNotFoundError where named weights are not fetched yet.
+    Raises InvalidParameter naming what is unknown, and FileMissing where named weights are not fetched yet.
     """
     if name not in BACKBONES:
-        raise ValueError(f"no backbone is called {name!r}; there are {', '.join(sorted(BACKBONES))}")
+        raise InvalidParameter(f"no backbone is called {name!r}; there are {', '.join(sorted(BACKBONES))}")
     if size < SMALLEST_SIZE:
-        raise ValueError(f"a backbone needs faces of at least {SMALLEST_SIZE} pixels a side, got {size}")
+        raise InvalidParameter(f"a backbone needs faces of at least {SMALLEST_SIZE} pixels a side, got {size}")
     source = source_for(name, weights) if weights is not None else None
     kind = preprocessing or (source.preprocessing if source else None) or "symmetric"
     faces = keras.Input((size, size, 3), name="faces")
@@ -62,7 +63,7 @@ def build_backbone(
 
 def _preprocessed(faces: Tensor, kind: str) -> Tensor:
     if kind not in PREPROCESSING:
-        raise ValueError(f"no preprocessing is called {kind!r}; there are {', '.join(sorted(PREPROCESSING))}")
+        raise InvalidParameter(f"no preprocessing is called {kind!r}; there are {', '.join(sorted(PREPROCESSING))}")
     scale, mean = PREPROCESSING[kind]
     offset = [-channel / scale for channel in mean]
     return keras.layers.Rescaling(1 / scale, offset, dtype="float32", name="preprocessing")(faces)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from service.errors import InvalidParameter
 from service.types import AGES, THRESHOLDS
 from training.ordered import OrderedBiases
 from training.priors import Ages, Floats, empirical_odds, log_prior, task_importance
@@ -170,7 +171,7 @@ class SoftmaxHead(AgeHead):
         return ops.where(ops.equal(low, high), soft, -inside)
 
     def soft_label(self, age: Tensor) -> Tensor:
-        """A Gaussian of `sigma` years around each age, cut to 0..100 and rescaled, [b, 101]."""
+        """Return a Gaussian of `sigma` years around each age, cut to 0..100 and rescaled, [b, 101]."""
         return ops.softmax(-ops.square((_ages() - _column(age)) / self.sigma) / 2, axis=-1)
 
 
@@ -225,9 +226,9 @@ class DldlHead(SoftmaxHead):
         sigma: float = 2.0,
         mean_weight: float = 0.3,
     ) -> None:
-        """Keep the weight of the smooth absolute error of the mean; raise ValueError where sigma is not positive."""
+        """Keep the weight of the mean's smooth error; raise InvalidParameter where sigma is not positive."""
         if sigma <= 0:
-            raise ValueError(f"dldl needs a soft label: sigma > 0 years, got {sigma}")
+            raise InvalidParameter(f"dldl needs a soft label: sigma > 0 years, got {sigma}")
         self.mean_weight = mean_weight
         super().__init__(low, high, dropout=dropout, sigma=sigma)
 
@@ -246,9 +247,9 @@ HEADS: dict[str, type[AgeHead]] = {head.name: head for head in (CoralHead, MeanV
 
 
 def head_named(name: str, low: Ages | None = None, high: Ages | None = None, **options: Any) -> AgeHead:
-    """Make the head of a family, from the labels of the whole training set (int [n]) where given; raise ValueError."""
+    """Make the head of a family, from the labels of a whole training set (int [n]) or none; raise InvalidParameter."""
     if name not in HEADS:
-        raise ValueError(f"no family is called {name!r}; there are {', '.join(sorted(HEADS))}")
+        raise InvalidParameter(f"no family is called {name!r}; there are {', '.join(sorted(HEADS))}")
     return HEADS[name](low, high, **options)
 
 

@@ -63,7 +63,7 @@ class AgePmf(keras.layers.Layer):
 
 
 def servable(model: AgeModel, temperature: float = 1.0, *, flip: bool = False) -> keras.Model:
-    """The graph that is served: `faces` uint8 [b, size, size, 3] RGB to `age_pmf` float32 [b, 101].
+    """Build the graph that is served: `faces` uint8 [b, size, size, 3] RGB to `age_pmf` float32 [b, 101].
 
     `flip` averages the distributions of each face and its mirror image, at twice the cost.
     """
@@ -78,7 +78,7 @@ def servable(model: AgeModel, temperature: float = 1.0, *, flip: bool = False) -
 
 
 def ensemble(members: Sequence[keras.Model], temperature: float = 1.0) -> keras.Model:
-    """The mean of several servable graphs' distributions in one graph, at the first one's input size.
+    """Average several servable graphs' distributions in one graph, at the first one's input size.
 
     Faces are resized (bilinear) for members of another size. `temperature` sharpens or flattens the mean:
     p^(1/T), rescaled. Raises ValueError where there is no member.

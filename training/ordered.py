@@ -33,7 +33,7 @@ class OrderedBiases(keras.layers.Layer):
         )
 
     def biases(self) -> Any:
-        """The biases as they stand, [K]."""
+        """Return the biases as they stand, [K]."""
         falls = ops.cumsum(ops.softplus(ops.convert_to_tensor(self.gaps)))
         return ops.concatenate([self.first, self.first - falls])
 

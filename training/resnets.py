@@ -63,7 +63,5 @@ def _basic_block(x: Tensor, width: int, stride: int, name: str) -> Tensor:
 
 def _unit(x: Tensor, width: int, kernel: int, stride: int, name: str, padding: str = "same") -> Tensor:
     """Convolution and batch normalisation, which makes a bias of the convolution's own superfluous."""
-    x = layers.Conv2D(
-        width, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=name
-    )(x)
+    x = layers.Conv2D(width, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=name)(x)
     return layers.BatchNormalization(name=f"{name}_bn")(x)

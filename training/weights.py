@@ -13,6 +13,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from service.errors import FileMissing, InvalidParameter
+
 Arrays = Mapping[str, NDArray[Any]]
 
 HEAD_PREFIX: Final = "head_"
@@ -41,12 +43,12 @@ SOURCES: Final = (
 
 
 def weights_folder() -> Path:
-    """The folder of fetched weights: AGELENS_WEIGHTS_DIR, or `weights` here."""
+    """Return the folder of fetched weights: AGELENS_WEIGHTS_DIR, or `weights` here."""
     return Path(os.environ.get("AGELENS_WEIGHTS_DIR", "weights"))
 
 
 def source_for(backbone: str, weights: str | Path) -> WeightSource:
-    """Find named weights or an .npz file for a backbone; raise ValueError naming those that there are."""
+    """Find named weights or an .npz file for a backbone; raise InvalidParameter naming those there are."""
     path = Path(weights)
     if path.suffix == ".npz":
         known = next((s for s in SOURCES if s.file == path.name and s.backbone == backbone), None)
@@ -57,19 +59,22 @@ def source_for(backbone: str, weights: str | Path) -> WeightSource:
         if (source.backbone, source.name) == (backbone, str(weights)):
             return source
     names = ", ".join(source.name for source in SOURCES if source.backbone == backbone) or "none"
-    raise ValueError(f"{backbone} has no weights called {str(weights)!r}; named ones: {names}; or give an .npz file")
+    raise InvalidParameter(
+        f"{backbone} has no weights called {str(weights)!r}; named ones: {names}; or give an .npz file"
+    )
 
 
 def load_source(model: keras.Model, source: WeightSource) -> None:
-    """Put a source's weights into its backbone; raise FileNotFoundError or ValueError saying what to do."""
+    """Put a source's weights into its backbone; raise FileMissing or InvalidParameter."""
     if source.file is None:
         _load_application(model, source)
     else:
         path = Path(source.file)
         path = path if path.parent != Path() else weights_folder() / path
         if not path.is_file():
-            raise FileNotFoundError(
-                f"{path.name} is not in {path.parent}; run `agelens-train weights {source.name}` or set AGELENS_WEIGHTS_DIR"
+            raise FileMissing(
+                f"{path.name} is not in {path.parent}; run `agelens-train weights {source.name}`, "
+                "or set AGELENS_WEIGHTS_DIR to a folder that has it"
             )
         load_npz(model, path)
     if source.bgr:
@@ -77,7 +82,7 @@ def load_source(model: keras.Model, source: WeightSource) -> None:
 
 
 def load_npz(model: keras.Model, path: Path) -> None:
-    """Load `<layer>/<variable>` arrays, or dlib's, into a backbone; raise ValueError naming the first that differs."""
+    """Load `<layer>/<variable>` arrays, or dlib's, into a backbone; raise InvalidParameter naming the misfit."""
     with np.load(path) as stored:
         arrays = {key: stored[key].astype(np.float32) for key in stored.files}
     if "conv32_down/k" in arrays:
@@ -87,7 +92,11 @@ def load_npz(model: keras.Model, path: Path) -> None:
 
 def save_npz(model: keras.Model, path: Path) -> None:
     """Write every variable of a model as `<layer>/<variable>`, float32, for `load_npz` of a later stage."""
-    np.savez(path, **{key: np.asarray(ops.convert_to_numpy(variable)) for key, variable in _variables(model)})
+    np.savez(
+        path,
+        allow_pickle=False,
+        **{key: np.asarray(ops.convert_to_numpy(variable)) for key, variable in _variables(model)},
+    )
 
 
 def translate_dlib(arrays: Arrays) -> dict[str, NDArray[Any]]:
@@ -111,7 +120,7 @@ def translate_dlib(arrays: Arrays) -> dict[str, NDArray[Any]]:
 
 
 def is_folded(model: keras.Model) -> bool:
-    """Tell whether the running statistics were folded away: each batch norm's variance is 1 (or 1 − ε), beta is not 0."""
+    """Tell whether running statistics were folded away: every variance is 1 (or 1 − ε) though beta is not 0."""
     norms = _scaled_norms(model)
     flat = all(np.allclose(ops.convert_to_numpy(norm.moving_variance), 1, atol=0.01) for norm in norms)
     trained = any(np.any(ops.convert_to_numpy(norm.beta)) for norm in norms)
@@ -185,10 +194,13 @@ def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
     missing, surplus = sorted(wanted.keys() - offered.keys()), sorted(offered.keys() - wanted.keys())
     if missing or surplus:
         first = f"lacks {missing[0]}" if missing else f"holds {surplus[0]}, which the network has not"
-        raise ValueError(f"{where} does not fit {model.name}: it {first} ({len(missing)} missing, {len(surplus)} more)")
+        raise InvalidParameter(
+            f"{where} does not fit {model.name}: it {first} ({len(missing)} missing, {len(surplus)} more)"
+        )
     for key, variable in wanted.items():
-        if tuple(offered[key].shape) != tuple(variable.shape):
-            raise ValueError(f"{where}: {key} has shape {offered[key].shape}, {model.name} needs {tuple(variable.shape)}")
+        have, need = tuple(offered[key].shape), tuple(variable.shape)
+        if have != need:
+            raise InvalidParameter(f"{where} does not fit {model.name}: {key} has shape {have}, it needs {need}")
         variable.assign(offered[key])
 
 

@@ -1,0 +1,157 @@
+"""The trainable model, and the graph that is served: uint8 faces to a distribution over ages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+from keras import ops
+from numpy.typing import NDArray
+
+from training.heads import HEADS, head_named
+from training.model import AgeModel, ensemble, servable
+
+SIZE = 32
+RNG = np.random.default_rng(11)
+FACES = RNG.integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
+AGES = RNG.integers(0, 101, 500)
+
+
+def tiny(size: int = SIZE) -> keras.Model:
+    """A backbone of one convolution whose features differ between faces."""
+    faces = keras.Input((size, size, 3), name="faces")
+    x = keras.layers.Rescaling(1 / 127.5, -1, dtype="float32", name="preprocessing")(faces)
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Conv2D(6, 5, 4, name="convolution")(x))
+    x = keras.layers.GlobalAveragePooling2D(name="features")(keras.layers.ReLU()(x))
+    return keras.Model(faces, x, name="tiny")
+
+
+def age_model(name: str = "coral", size: int = SIZE, seed: int = 4) -> AgeModel:
+    keras.utils.set_random_seed(seed)
+    model = AgeModel(tiny(size), head_named(name, AGES, AGES))
+    for variable in model.head_variables:
+        if variable.name == "kernel":
+            variable.assign(ops.convert_to_tensor(RNG.normal(0, 20, variable.shape), dtype="float32"))
+    return model
+
+
+def probabilities(graph: keras.Model, faces: NDArray[np.uint8] = FACES) -> NDArray[np.float32]:
+    return np.asarray(graph(faces))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_logits_have_the_families_units(name: str) -> None:
+    model = age_model(name)
+    assert np.asarray(model(FACES.astype(np.float32))).shape == (5, model.head.units)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_served_graph_gives_distributions(name: str) -> None:
+    graph = servable(age_model(name))
+    pmf = probabilities(graph)
+    assert graph.input.dtype == "uint8"
+    assert pmf.shape == (5, 101)
+    assert pmf.dtype == np.float32
+    np.testing.assert_allclose(pmf.sum(1), 1, atol=1e-5)
+    assert pmf.std(axis=0).max() > 1e-3
+
+
+def test_head_and_backbone_share_out_the_trainable_variables() -> None:
+    model = age_model()
+    head = {variable.path for variable in model.head_variables}
+    assert head == {"head_score/kernel", "head_biases/bias_first", "head_biases/bias_gaps"}
+    assert len(model.backbone_variables) + len(head) == len(model.trainable_variables)
+
+
+def test_freezing_the_backbone_leaves_the_head() -> None:
+    model = age_model()
+    model.backbone.trainable = False
+    assert {id(v) for v in model.trainable_variables} == {id(v) for v in model.head_variables}
+
+
+def test_saved_weights_come_back(tmp_path: Path) -> None:
+    model, other = age_model(seed=1), age_model(seed=2)
+    model.save_weights(tmp_path / "x.weights.h5")
+    other.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_array_equal(probabilities(servable(other)), probabilities(servable(model)))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_temperature_divides_the_logits(name: str) -> None:
+    model = age_model(name)
+    logits = model(FACES.astype(np.float32))
+    expected = np.asarray(model.head.pmf(logits / 2.5))
+    np.testing.assert_allclose(probabilities(servable(model, 2.5)), expected, atol=1e-6)
+    assert np.abs(expected - probabilities(servable(model))).max() > 1e-3
+
+
+def test_a_temperature_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="positive, got 0"):
+        servable(age_model(), 0.0)
+
+
+def test_flip_averages_a_face_and_its_mirror_image() -> None:
+    model = age_model("dldl")
+    plain = servable(model)
+    mirrored = np.ascontiguousarray(FACES[:, :, ::-1])
+    expected = (probabilities(plain) + probabilities(plain, mirrored)) / 2
+    np.testing.assert_allclose(probabilities(servable(model, flip=True)), expected, atol=1e-6)
+    assert np.abs(expected - probabilities(plain)).max() > 1e-4
+
+
+def test_an_ensemble_is_the_mean_of_its_members() -> None:
+    members = [servable(age_model("coral")), servable(age_model("dldl"))]
+    expected = (probabilities(members[0]) + probabilities(members[1])) / 2
+    np.testing.assert_allclose(probabilities(ensemble(members)), expected, atol=1e-6)
+
+
+def test_an_ensembles_temperature_flattens_its_mean() -> None:
+    members = [servable(age_model("coral")), servable(age_model("dldl"))]
+    powers = probabilities(ensemble(members)) ** (1 / 2.0)
+    expected = powers / powers.sum(1, keepdims=True)
+    np.testing.assert_allclose(probabilities(ensemble(members, 2.0)), expected, atol=1e-5)
+
+
+def test_an_ensemble_resizes_for_members_of_another_size() -> None:
+    small = servable(age_model("dldl", size=16))
+    pmf = probabilities(ensemble([servable(age_model()), small]))
+    flat = np.repeat(np.arange(5, dtype=np.uint8) * 50, SIZE * SIZE * 3).reshape(5, SIZE, SIZE, 3)
+    alone = probabilities(ensemble([servable(age_model("dldl")), small]), flat)
+    expected = probabilities(small, flat[:, :16, :16])
+    np.testing.assert_allclose(pmf.sum(1), 1, atol=1e-5)
+    np.testing.assert_allclose(2 * alone - probabilities(servable(age_model("dldl")), flat), expected, atol=2)
+
+
+def test_an_ensemble_of_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one member"):
+        ensemble([])
+
+
+def onnx_session(graph: keras.Model) -> tuple[onnxruntime.InferenceSession, list[str]]:
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = [tf.TensorSpec((None, SIZE, SIZE, 3), tf.uint8, name="faces")]
+    function = tf.function(lambda faces: graph(faces, training=False), input_signature=signature)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session, [node.op_type for node in model.graph.node]
+
+
+def converted(graph: keras.Model) -> tuple[NDArray[Any], list[str]]:
+    session, operations = onnx_session(graph)
+    return session.run(None, {session.get_inputs()[0].name: FACES})[0], operations
+
+
+@pytest.mark.parametrize(("name", "flip"), [("coral", True), ("mean_variance", False)])
+def test_the_served_graph_converts_without_stray_transposes(name: str, flip: bool) -> None:
+    graph = servable(age_model(name), flip=flip)
+    expected = probabilities(graph)
+    pmf, operations = converted(graph)
+    assert expected.std(axis=0).max() > 1e-3
+    np.testing.assert_allclose(pmf, expected, atol=1e-5)
+    assert operations.count("Transpose") == 1
