@@ -28,6 +28,7 @@ class Job(Generic[Worker, Result]):
     task: Task[Worker, Result]
     order: Order[Worker, Result]
     since: float = field(default_factory=time.monotonic)
+    waited_s: float = 0.0
     future: Future[Result] = field(default_factory=Future)
 
 
@@ -114,6 +115,7 @@ class Admission(Generic[Worker, Result]):
                 self._turns.append(order)
             self.waiting -= 1
             self.running += 1
+            job.waited_s = time.monotonic() - job.since
             return job
 
     def done(self, seconds: float | None) -> None:

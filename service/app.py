@@ -28,6 +28,7 @@ from service.routes import metrics, models, pictures, probes
 from service.runtime import Load, Runtime
 from service.settings import Settings, load_settings
 
+_THREADS_END_S: Final = 5.0
 log: Final = structlog.stdlib.get_logger("agelens.http")
 
 _DESCRIPTION: Final = (
@@ -78,7 +79,7 @@ def _lifespan(runtime: Runtime) -> Callable[[FastAPI], Any]:
         yield
         starting.cancel()
         runtime.drain()
-        await asyncio.to_thread(runtime.engine.stop, 5.0)
+        await asyncio.to_thread(runtime.engine.stop, 0.0 if runtime.engine.running else _THREADS_END_S)
 
     return lifespan
 

@@ -76,7 +76,7 @@ class Batch:
             return BatchItem(index=index, filename=name, status="error", error=reply)
         self._ok += 1
         self._faces += len(prediction.faces)
-        self._runtime.saw(prediction)
+        self._runtime.saw(prediction, self._tickets.waited_s(index))
         reply_of = PredictReply.of(prediction, self._thresholds, self._request_id)
         return BatchItem(index=index, filename=name, status="ok", prediction=reply_of)
 

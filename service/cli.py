@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -22,7 +22,7 @@ app.add_typer(models, name="models")
 ModelsDir = Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-_STATUS = {PictureError: 3, RequestError: 2}
+_STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
 _STATUSES = (
     "Exit status: 0 done, also without a face; 1 the installation is wrong; 2 the command line is; 3 the photo is."
 )
@@ -110,3 +110,7 @@ def _exit_with(command: Callable[[], int]) -> None:
         typer.echo(f"agelens: {error}", err=True)
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)
     raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    app()

@@ -13,6 +13,10 @@ from service.envelope import SECURITY_HEADERS, new_request_id
 from service.problems import MEDIA_TYPE, plain_problem
 from service.settings import Settings
 
+_LINGERING: Final = 100
+"""Refused connections beyond the limit that may stay open to read their answer; more are just dropped."""
+_LINGER_S: Final = 1.0
+
 
 @dataclass(slots=True)
 class Crowd:
@@ -44,9 +48,14 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._head_bytes = 0
         self._in_body = False
+        self._refused = False
         self._clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
-        if len(self.connections) > self.crowd.settings.max_connections and not self.crowd.make_room():
+        excess = len(self.connections) - self.crowd.settings.max_connections
+        if excess > _LINGERING:
+            self.drop()
+            return
+        if excess > 0 and not self.crowd.make_room():
             self._refuse(503, "too many connections are open; ask again in a moment")
             return
         self.crowd.waiting[self] = None
@@ -63,6 +72,8 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and end a head that grows beyond its limit."""
+        if self._refused:
+            return
         if self._clock is None and not self._in_body:
             self._expect_head()
         super().data_received(data)
@@ -115,7 +126,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, _msg: str) -> None:
         """Answer what is not HTTP with a problem document too."""
-        if not self.transport.is_closing():
+        if not self._refused and not self.transport.is_closing():
             self._refuse(400, "this is not a valid HTTP/1.1 request")
 
     def drop(self) -> None:
@@ -140,10 +151,16 @@ class PatientProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Say a problem without the app, and close."""
+        """Say a problem without the app, and close once the caller has had time to read it.
+
+        What the caller still sends is dropped until then: closing on unread bytes would reset the connection and
+        take the answer with it (RFC 9112, section 9.6).
+        """
         self._stop_clock()
+        self._refused = True
         self.transport.write(_refusal(status, detail))
-        self.transport.close()
+        self.transport.write_eof()
+        self._clock = self.loop.call_later(_LINGER_S, self.transport.abort)
 
 
 def protocol_for(settings: Settings) -> type[PatientProtocol]:

@@ -48,6 +48,10 @@ class Tickets(Generic[Worker, Result]):
             raise DeadlineExceeded("the deadline passed before the answer was ready")
         return future.result()
 
+    def waited_s(self, index: int) -> float:
+        """Return how many seconds a picture was in the queue."""
+        return self._order.jobs[index].waited_s
+
     def _left_s(self) -> float:
         return max(0.0, self._order.deadline - time.monotonic())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
@@ -12,6 +13,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.errors import NotReady
 from service.observability import Metrics
 from service.problems import problem_of
 from service.tracing import Tracer
@@ -68,11 +70,10 @@ class Envelope:
         ):
             try:
                 await self._app(scope, receive, enveloped)
-            except Exception:
-                log.exception("request_failed")
+            except (Exception, asyncio.CancelledError) as error:
+                reason = _last_words(error)
                 if status == 499:
-                    problem = problem_of(Exception(), request_id, scope["path"])
-                    await problem.response()(scope, receive, enveloped)
+                    await problem_of(reason, request_id, scope["path"]).response()(scope, receive, enveloped)
             route = _route(scope)
             span.end(route, status)
             self._account(scope, route, status, time.monotonic() - began)
@@ -82,6 +83,14 @@ class Envelope:
         write = log.debug if route.startswith(_QUIET) else log.info
         facts = scope["state"].get("facts", {})
         write("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1), **facts)
+
+
+def _last_words(error: BaseException) -> Exception:
+    """Turn what nobody caught into what the caller is told; only a forced end of the process cancels requests."""
+    if isinstance(error, asyncio.CancelledError):
+        return NotReady("the service ended before the answer was ready")
+    log.error("request_failed", exc_info=error)
+    return Exception()
 
 
 def new_request_id() -> str:

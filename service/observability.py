@@ -95,8 +95,9 @@ class Metrics:
         self.requests.labels(known, route, str(status)).inc()
         self.durations.labels(known, route).observe(seconds)
 
-    def saw_prediction(self, prediction: PhotoPrediction) -> None:
-        """Count one picture that was answered."""
+    def saw_prediction(self, prediction: PhotoPrediction, waited_s: float) -> None:
+        """Count one picture that was answered after `waited_s` seconds in the queue."""
+        self.queue_seconds.observe(waited_s)
         for stage, histogram in self.stages.items():
             histogram.observe(prediction.timings_ms.get(stage, 0.0) / 1000)
         self.pictures.inc()

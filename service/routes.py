@@ -87,7 +87,7 @@ async def predict(request: Request, key: Key, query: Query) -> Response:
         ):
             async with watched(request.receive, give_up):
                 prediction = await tickets.result(0)
-    runtime.saw(prediction)
+    runtime.saw(prediction, tickets.waited_s(0))
     request.state.facts = {"faces": len(prediction.faces)}
     reply = PredictReply.of(prediction, options.thresholds, request.state.request_id)
     return Response(reply.model_dump_json(), media_type=JSON)

@@ -99,20 +99,21 @@ class Runtime:
         self.draining = True
         self.engine.close()
 
-    async def finish(self, grace_s: float, enough: Callable[[], bool]) -> None:
-        """Wait until accepted pictures are answered, `grace_s` has passed, or `enough` says so."""
+    async def finish(self, grace_s: float, enough: Callable[[], bool]) -> bool:
+        """Wait until `grace_s` has passed or `enough` says so; say whether all accepted pictures were answered."""
         self.intake.hurry()
         until = asyncio.get_running_loop().time() + grace_s
         while self.engine.waiting + self.engine.running and not enough():
             if asyncio.get_running_loop().time() >= until:
                 log.warning("grace_over", waiting=self.engine.waiting, running=self.engine.running)
-                return
+                return False
             await asyncio.sleep(0.02)
+        return not enough()
 
-    def saw(self, prediction: PhotoPrediction) -> None:
+    def saw(self, prediction: PhotoPrediction, waited_s: float) -> None:
         """Count an answered picture and tell its stages."""
-        self.metrics.saw_prediction(prediction)
-        self.tracer.stages(prediction.timings_ms)
+        self.metrics.saw_prediction(prediction, waited_s)
+        self.tracer.stages({"queue": waited_s * 1e3, **prediction.timings_ms})
 
     @property
     def started(self) -> bool:

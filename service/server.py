@@ -39,6 +39,7 @@ class DrainingServer(uvicorn.Server):
         """Serve the app whose life `runtime` is."""
         super().__init__(config)
         self._runtime = runtime
+        self.drained = True
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """Drain at the first signal, end at the second."""
@@ -48,10 +49,7 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """End as well when the models could not be loaded."""
-        if self.failure:
-            self.force_exit = True
-            return True
-        return await super().on_tick(counter)
+        return self.failure is not None or await super().on_tick(counter)
 
     @property
     def failure(self) -> Exception | None:
@@ -74,9 +72,13 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish accepted pictures while probes still get their answers, then close everything."""
         log.info("draining", waiting=self._runtime.engine.waiting, running=self._runtime.engine.running)
-        await self._runtime.finish(self._runtime.settings.drain_grace_s, lambda: self.force_exit)
+        if not await self._runtime.finish(self._runtime.settings.drain_grace_s, lambda: self.force_exit):
+            self.drained = False
+            self.config.timeout_graceful_shutdown = 0
         await super().shutdown(sockets)
-        log.info("ended", forced=self.force_exit)
+        if self.force_exit:
+            await self.lifespan.shutdown()  # which uvicorn leaves out then, and logs a traceback for it
+        log.info("ended", drained=self.drained)
 
 
 def serve(load_models: Load = load, **overrides: Any) -> int:
@@ -92,7 +94,7 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     server.run(sockets=[listener])
     if isinstance(server.failure, SetupError):
         raise server.failure
-    return 1 if server.failure or server.force_exit else 0
+    return 1 if server.failure or not server.drained else 0
 
 
 def make_server(settings: Settings, load_models: Load = load) -> DrainingServer:
