@@ -1,0 +1,113 @@
+"""What `agelens models` and `agelens models verify` do: show and check the files that models.lock.json names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.errors import SetupError
+from service.manifest import LockEntry, Manifest, ModelLock, verified_path
+from service.model_folder import default_models_dir
+from service.settings import load_settings
+
+_SHOWN_DIGITS: Final = 12
+_SHOWN_METRICS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A locked file as it is found: its manifest where it is a sound model, and what is wrong with it."""
+
+    entry: LockEntry
+    manifest: Manifest | None = None
+    trouble: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything known of the file, as JSON would say it."""
+        manifest = self.manifest.model_dump(mode="json", exclude={"intervals"}) if self.manifest else None
+        return {**self.entry.model_dump(exclude_none=True), "manifest": manifest, "trouble": self.trouble}
+
+
+def list_models(models_dir: Path | None = None, as_json: bool = False, console: Console | None = None) -> int:
+    """Print what is installed; raise SetupError where there is no lock. The status is 1 where a file is wrong."""
+    console = console or Console()
+    found = list(inspect(models_folder(models_dir)))
+    if as_json:
+        console.out(json.dumps([file.facts() for file in found], indent=2), highlight=False)
+    else:
+        console.print(_table(found))
+        for file in found:
+            if file.trouble:
+                console.print(f"[red]✗[/] {escape(file.trouble)}")
+    return int(any(file.trouble for file in found))
+
+
+def verify_models(models_dir: Path | None = None, console: Console | None = None) -> int:
+    """Check each file's bytes and run each model once; the status is 1 where one fails."""
+    console = console or Console()
+    folder = models_folder(models_dir)
+    console.print(f"{escape(str(folder))}", highlight=False)
+    failed = 0
+    for file in inspect(folder, run=True):
+        failed += file.trouble is not None
+        said = escape(file.trouble) if file.trouble else _soundness(file)
+        console.print(f"{'[red]✗[/]' if file.trouble else '[green]✓[/]'} {file.entry.file}  {said}", highlight=False)
+    return int(failed > 0)
+
+
+def models_folder(models_dir: Path | None) -> Path:
+    """Return the folder given, that of AGELENS_MODELS_DIR, or the one shipped; raise SettingWrong."""
+    return load_settings(models_dir=models_dir).models_dir or default_models_dir()
+
+
+def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
+    """Look at each locked file, and `run` the models; raise SetupError only where the lock itself is wrong."""
+    for entry in ModelLock.read(folder).files:
+        try:
+            path = verified_path(folder, entry)
+            yield Installed(entry, _manifest(path, entry, run) if entry.kind == "model" else None)
+        except SetupError as error:
+            yield Installed(entry, trouble=str(error))
+
+
+def _manifest(path: Path, entry: LockEntry, run: bool) -> Manifest:
+    from service.estimator import Estimator
+
+    estimator = Estimator(path, entry.sha256)
+    if run:
+        estimator.warm_up()
+    return estimator.manifest
+
+
+def _soundness(file: Installed) -> str:
+    return "size, sha256 and a first run are right" if file.manifest else "size and sha256 are right"
+
+
+def _table(found: list[Installed]) -> Table:
+    table = Table("model", "family", "default", "metrics", "licence", "file and sha256")
+    for file in found:
+        table.add_row(*(escape(cell) for cell in _row(file)))
+    return table
+
+
+def _row(file: Installed) -> list[str]:
+    entry, manifest = file.entry, file.manifest
+    where = f"{entry.file}\n{entry.sha256[:_SHOWN_DIGITS]}"
+    if manifest is None:
+        return [f"({entry.kind})", "", "", "", entry.licence or "", where]
+    metrics = list(manifest.metrics.items())[:_SHOWN_METRICS]
+    return [
+        f"{manifest.name}\n{manifest.version}",
+        f"{manifest.family}\n{manifest.precision}",
+        "yes" if entry.default else "",
+        "\n".join(f"{name} {value:g}" for name, value in metrics),
+        manifest.licence,
+        where,
+    ]

@@ -1,0 +1,29 @@
+"""What a whole run needs: a models folder with the real detector and tiny models, and a photograph with a face."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from PIL import Image
+from skimage.data import astronaut
+
+from service.manifest import ModelLock
+from service.model_folder import default_models_dir
+from tests.tiny_model import write_models_folder
+
+
+def write_complete_folder(folder: Path, *names: str) -> Path:
+    """Write brightness models of these names beside the detector's files; the first is loaded by default."""
+    detectors = ModelLock.read(default_models_dir()).of_kind("detector")
+    for entry in detectors:
+        shutil.copy(default_models_dir() / entry.file, folder)
+    models = ModelLock.read(write_models_folder(folder, *names)).files
+    ModelLock(files=(*models, *detectors)).write(folder)
+    return folder
+
+
+def write_astronaut(path: Path) -> Path:
+    """Write the photograph of one person that scikit-image carries, 512 x 512 pixels."""
+    Image.fromarray(astronaut()).save(path)
+    return path
