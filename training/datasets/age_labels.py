@@ -7,7 +7,7 @@ from typing import Final
 
 from training.datasets.sample import OLDEST
 
-_NUMBER: Final = r"(\d{1,3})(?:\.\d+)?"
+_NUMBER: Final = r"([0-9]{1,3})(?:\.[0-9]+)?"
 _EXACT: Final = re.compile(_NUMBER)
 _RANGE: Final = re.compile(rf"[(\[]?\s*{_NUMBER}\s*[,_-]\s*{_NUMBER}\s*[)\]]?")
 _OPEN: Final = re.compile(rf"{_NUMBER}\s*\+")

@@ -16,6 +16,7 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from rich.console import Console
 from rich.progress import Progress, track
 
 from training.datasets.components import joined
@@ -28,8 +29,8 @@ DISTANCE: Final = 36
 """Bits of 256 by which the hashes of near-duplicates differ at most.
 
 Measured on 300 faces of UTKFace and All-Age-Faces: the same picture compressed again, made smaller or grey differs
-in 0 to 10 bits, cut by 1 % or a third brighter in up to 36. All 17 pairs that close in the two sets are one picture
-to the eye; strangers begin at 38.
+in 0 to 10 bits, cut by 1 % or a third brighter in up to 36. All 22 pairs up to 40 bits apart in the two sets are one
+picture to the eye; strangers begin at 42.
 """
 
 UNREADABLE: Final = "not a readable picture"
@@ -72,7 +73,7 @@ def find_duplicates(listing: Listing, distance: int = DISTANCE) -> tuple[Listing
     kept = listing.replaced([])
     digests: list[str] = []
     hashes: list[Hashes] = []
-    for sample in track(listing.samples, f"hashing {listing.dataset}", transient=True):
+    for sample in track(listing.samples, f"hashing {listing.dataset}", console=Console(stderr=True), transient=True):
         data = _bytes(listing, sample)
         own = perceptual_hash(data)
         if own is None:
@@ -90,7 +91,7 @@ def close_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
     count = len(hashes)
     step = max(1, _COMPARED_AT_ONCE // max(count, 1))
     found = [np.empty((0, 2), dtype=np.int64)]
-    with Progress(transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
         for start in progress.track(range(0, count, step), description="comparing pictures"):
             rest = hashes[start:]
             bits = np.zeros((min(step, len(rest)), len(rest)), dtype=np.uint16)

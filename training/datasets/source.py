@@ -21,6 +21,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Final, Protocol
 
+from rich.console import Console
 from rich.progress import Progress
 
 from training.datasets.sample import DatasetError
@@ -76,7 +77,8 @@ class Folder:
     def names(self) -> tuple[str, ...]:
         """Names of all files below the folder and inside its archives, sorted."""
         inside = (f"{folder}/{name}" for folder, archive in self._archives.items() for name in archive.names)
-        return _tidy([*_files_below(self.root), *inside])
+        files = (name for name in _files_below(self.root) if name not in self._archives)
+        return _tidy([*files, *inside])
 
     def read(self, name: str) -> bytes:
         """Bytes of one file; OSError where there is none of this name."""
@@ -163,9 +165,11 @@ class TarArchive:
             compressed = not self.root.name.lower().endswith(".tar")
             file = _decompressed(self.root) if compressed else self.root.open("rb")
             weakref.finalize(self, file.close)
-            return tarfile.open(fileobj=file, mode="r:")
+            archive = tarfile.TarFile(fileobj=file)
+            archive.getmembers()
         except _DAMAGE as error:
             raise DatasetError(f"{self.root} is damaged ({error}); fetch it again") from error
+        return archive
 
     def __reduce__(self) -> tuple[type[TarArchive], tuple[Path]]:
         """Send the root alone: another process opens the archive for itself."""
@@ -177,7 +181,7 @@ def _decompressed(path: Path) -> IO[bytes]:
     with ExitStack() as on_failure:
         plain = on_failure.enter_context(tempfile.TemporaryFile())
         with (
-            Progress(transient=True) as bar,
+            Progress(console=Console(stderr=True), transient=True) as bar,
             bar.open(path, "rb", description=path.name) as file,
             gzip.open(file) as tar,
         ):
