@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 import cv2
-import mediapipe as mp
 import numpy as np
-from mediapipe.tasks.python import BaseOptions
-from mediapipe.tasks.python.vision import FaceDetector as BlazeFace
-from mediapipe.tasks.python.vision import FaceDetectorOptions
 
+from service.blazeface import BlazeFace
 from service.imaging import Pyramid, crop_face, crop_step, eye_angle
 from service.manifest import CropSpec, ModelLock, verified_path
-from service.types import BoundingBox, Face, Pixels
+from service.types import BoundingBox, Face
 
 SHORT_RANGE: Final = "face_detection_short_range.tflite"
 FULL_RANGE: Final = "face_detection_full_range_sparse.tflite"
@@ -54,8 +51,8 @@ class MediapipeDetector:
         entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
         short, full = (verified_path(models_dir, entries[name]) for name in (SHORT_RANGE, FULL_RANGE))
         self._threshold = threshold
-        self._short = _blazeface(short)
-        self._full = _blazeface(full)
+        self._short = BlazeFace(short, _CANDIDATE)
+        self._full = BlazeFace(full, _CANDIDATE)
 
     def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
         """Return the faces of `picture`, largest first, each with a confidence of at least the threshold."""
@@ -97,7 +94,7 @@ class MediapipeDetector:
         return Face(face.box, confidence, face.landmarks)
 
     def _in_window(self, picture: Pyramid, face: Face) -> Face | None:
-        finds = _run(self._short, crop_face(picture, face, _WINDOW))
+        finds = self._short.find(crop_face(picture, face, _WINDOW))
         middle = _WINDOW.size / 2
         near = [find for find in finds if math.dist(find.box.center, (middle, middle)) < _WINDOW.size / 4]
         if not near:
@@ -118,12 +115,6 @@ class _Frame:
         return cls((width - side) / 2, (height - side) / 2, side)
 
 
-def _blazeface(path: Path) -> BlazeFace:
-    # The buffer, not the path: mediapipe's own file loading fails on some overlay file systems.
-    options = BaseOptions(model_asset_buffer=path.read_bytes())
-    return BlazeFace.create_from_options(FaceDetectorOptions(base_options=options, min_detection_confidence=_CANDIDATE))
-
-
 def _search(network: BlazeFace, picture: Pyramid, frame: _Frame, size: int) -> Iterator[Face]:
     """Yield what `network` finds in `frame`, in pixels of the picture."""
     step = frame.side / size
@@ -133,26 +124,10 @@ def _search(network: BlazeFace, picture: Pyramid, frame: _Frame, size: int) -> I
     shift_x, shift_y = -frame.left / step, -frame.top / step
     matrix = np.array([[scale, 0, shift_x + scale / 2 - 0.5], [0, scale, shift_y + scale / 2 - 0.5]])
     view = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    for find in _run(network, np.asarray(view, dtype=np.uint8)):
+    for find in network.find(np.asarray(view, dtype=np.uint8)):
         moved = find.scaled(step)
         box = BoundingBox(moved.box.x + frame.left, moved.box.y + frame.top, moved.box.width, moved.box.height)
         yield Face(box, find.confidence, tuple((x + frame.left, y + frame.top) for x, y in moved.landmarks))
-
-
-def _run(network: BlazeFace, pixels: Pixels) -> list[Face]:
-    height, width = pixels.shape[:2]
-    result = network.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(pixels)))
-    faces = []
-    for found in result.detections:
-        box = found.bounding_box
-        faces.append(
-            Face(
-                BoundingBox(float(box.origin_x), float(box.origin_y), float(box.width), float(box.height)),
-                float(found.categories[0].score),
-                tuple((float(point.x) * width, float(point.y) * height) for point in found.keypoints),
-            )
-        )
-    return faces
 
 
 def _out_of_window(find: Face, window: Face, step: float) -> Face:

@@ -63,7 +63,9 @@ def _session(path: Path, threads: int, providers: Sequence[str]) -> ort.Inferenc
     missing = [name for name in providers if name not in ort.get_available_providers()]
     if missing:
         available = ", ".join(ort.get_available_providers())
-        raise ContractBroken(f"AGELENS_PROVIDERS names {', '.join(missing)}, which is not installed; there are {available}")
+        raise ContractBroken(
+            f"AGELENS_PROVIDERS names {', '.join(missing)}, which is not installed; there are {available}"
+        )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -84,7 +84,7 @@ class Pyramid:
         return self._levels[0]
 
     def reduced(self, step: float) -> tuple[Pixels, int]:
-        """Return the coarsest level that still has a pixel per `step` pixels, and its factor 1, 2, 4, …"""
+        """Return the coarsest level that still has a pixel per `step` pixels, and its factor 1, 2, 4, …."""
         level = max(0, math.floor(math.log2(step))) if step > 1 else 0
         while len(self._levels) <= level:
             last = self._levels[-1]

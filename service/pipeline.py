@@ -87,7 +87,9 @@ def load_models(
     if missing:
         raise UnknownModel(f"models.lock.json has no model named {', '.join(missing)}")
     if not loaded:
-        raise ContractBroken("models.lock.json names no model to load by default; export one with `agelens-train export`")
+        raise ContractBroken(
+            "models.lock.json names no model to load by default; export one with `agelens-train export`"
+        )
     _check_shared_geometry(loaded)
     return loaded
 

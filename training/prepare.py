@@ -26,13 +26,10 @@ from service.errors import PictureError
 from service.imaging import Pyramid, crop_face, decode_image
 from service.manifest import CropSpec
 from service.types import Face, Pixels
+from training.data import COLUMNS
 from training.datasets import Listing, Sample
 from training.datasets.source import Source
 
-COLUMNS: Final = (
-    "row", "source", "file", "low", "high", "subject", "group", "sex", "race", "split",
-    "confidence", "box_x", "box_y", "box_width", "box_height", "reason",
-)  # fmt: skip
 DEFAULT_CROP: Final = CropSpec(size=128, margin=0.1, detector_threshold=CONFIDENCE)
 DEFAULT_BLEED: Final = 24
 _JOURNAL: Final = "index.partial.csv"
@@ -68,11 +65,11 @@ def prepare(
     """
     out.mkdir(parents=True, exist_ok=True)
     done = _start_or_continue(out, listing, crop, bleed)
+    if (out / "index.csv").exists():
+        return _reasons(out / "index.csv")
     side = crop.size + 2 * bleed
     mode = "r+" if (out / "faces.npy").exists() else "w+"
     faces = open_memmap(out / "faces.npy", mode, np.uint8, (len(listing.samples), side, side, 3))
-    if (out / "index.csv").exists():
-        return _reasons(out / "index.csv")
     todo = [row for row in range(len(listing.samples)) if row not in done]
     with (out / _JOURNAL).open("a", newline="") as stream:
         journal = csv.writer(stream)
@@ -92,7 +89,8 @@ def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) 
     about = out / "store.json"
     if about.exists() and json.loads(about.read_text()) != made_from:
         raise PrepareError(f"{out} holds a store of other pictures or another crop; give another --out or delete it")
-    about.write_text(json.dumps(made_from, indent=2) + "\n")
+    if not about.exists():
+        about.write_text(json.dumps(made_from, indent=2) + "\n")
     journal = out / _JOURNAL
     if not journal.exists():
         return set()
@@ -155,8 +153,10 @@ def _index_row(dataset: str, sample: Sample, found: _Found) -> list[Any]:
 
 
 def _progress(found: Iterator[_Found], done: int, total: int) -> Iterator[_Found]:
-    columns = (TextColumn("faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[out]} left out"))
-    with Progress(*columns) as bar:
+    left_out_column = TextColumn("{task.fields[out]} left out")
+    with Progress(
+        TextColumn("faces"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), left_out_column
+    ) as bar:
         task = bar.add_task("faces", total=total, completed=done, out=0)
         left_out = 0
         for item in found:

@@ -23,7 +23,8 @@ def test_threshold_probabilities_are_100_and_never_rise(values: Floats) -> None:
     thresholds = AgeDistribution.of(values).threshold_probabilities
     assert thresholds.shape == (100,)
     assert (np.diff(thresholds) <= 0).all()
-    assert thresholds.min() >= 0 and thresholds.max() <= 1
+    assert thresholds.min() >= 0
+    assert thresholds.max() <= 1
 
 
 @given(pmfs)
