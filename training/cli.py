@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,6 +17,50 @@ def about() -> None:
     """Make an age model: prepare faces, train, evaluate, export, quantise."""
 
 
+@app.command("synthetic")
+def synthetic_command(
+    out: Annotated[Path, typer.Argument(help="the store's folder")],
+    count: Annotated[int, typer.Option(min=20, help="faces to draw")] = 1200,
+    size: Annotated[int, typer.Option(min=32, help="pixels a side of the crop")] = 64,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Draw faces whose wrinkles and hair tell their age, as a store for the smoke recipe."""
+    from training.synthetic import synthetic_store
+
+    synthetic_store(out, count, size=size, seed=seed)
+
+
+@app.command("prepare")
+def prepare_command(
+    dataset: Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")],
+    root: Annotated[Path, typer.Argument(help="its folder or archive, as its authors publish it")],
+    out: Annotated[Path, typer.Option(help="the store's folder")],
+    index: Annotated[Path | None, typer.Option(help="a CSV of file, group, split that overrides the reader's")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="an option of the reader, key=value; repeat")] = None,
+    duplicates: Annotated[Literal["keep", "group", "drop"], typer.Option(help="near-duplicates: keep, group or drop")] = "group",
+    size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 128,
+    margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.1,
+    bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 24,
+    workers: Annotated[int | None, typer.Option(help="processes; default: the cores")] = None,
+) -> None:
+    """Find and cut every face once, as the service does, into a store; goes on where it was interrupted."""
+    from service.manifest import CropSpec
+    from service.model_folder import default_models_dir
+    from training.datasets import DatasetError
+    from training.gather import gather, show
+    from training.prepare import DEFAULT_CROP, PrepareError, prepare
+
+    crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
+    try:
+        listing = gather(dataset, root, index, option or (), duplicates)
+        show(listing)
+        reasons = prepare(listing, out, default_models_dir(), crop, bleed, workers)
+    except (AgelensError, DatasetError, PrepareError, OSError) as error:
+        typer.secho(f"agelens-train: {error}", fg="red", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{reasons.pop('', 0)} faces in {out}; left out: {dict(reasons) or 'none'}")
+
+
 @app.command("train")
 def train_command(
     recipe: Annotated[str, typer.Argument(help="a recipe's name, or a run's folder with --resume")],
@@ -24,21 +68,36 @@ def train_command(
     run_dir: Annotated[Path | None, typer.Option("--run", help="where the run goes; default runs/RECIPE")] = None,
     weights: Annotated[str | None, typer.Option(help="initial weights: a name or an .npz file")] = None,
     backbone: Annotated[str | None, typer.Option(help="another backbone than the recipe's")] = None,
+    head: Annotated[str | None, typer.Option(help="another family than the recipe's")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="learn from this too: .onnx, a run's folder, BACKBONE:WEIGHTS")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="another seed than the recipe's")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="fit the schedule to this much time")] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs of the last stage")] = None,
+    wandb: Annotated[bool, typer.Option(help="track with Weights & Biases too")] = False,
+    data_parallel: Annotated[bool, typer.Option(help="share each batch among all devices (JAX)")] = False,
     resume: Annotated[bool, typer.Option(help="go on from the run's last checkpoint")] = False,
 ) -> None:
     """Train a recipe on prepared faces, or go on with a run that was cut off."""
-    from training.launch import launch, relaunch
+    from training.launch import launch, relaunch, use_all_devices
 
     try:
+        if data_parallel:
+            use_all_devices()
         if resume:
             result = relaunch(run_dir or Path("runs") / recipe)
         else:
-            changes = {"weights": weights, "backbone": backbone, "seed": seed, "epochs": epochs}
-            result = launch(recipe, store or [], run_dir or Path("runs") / recipe, max_minutes, changes)
-    except (AgelensError, ValueError, FileNotFoundError) as error:
+            changes = {
+                "weights": weights,
+                "backbone": backbone,
+                "head": head,
+                "teacher": teacher,
+                "seed": seed,
+                "epochs": epochs,
+            }
+            result = launch(recipe, store or [], run_dir or Path("runs") / recipe, max_minutes, changes, wandb=wandb)
+    except (AgelensError, ValueError, OSError) as error:
         typer.secho(f"agelens-train: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")

@@ -25,6 +25,7 @@ class NoFaces:
     """A detector that never finds anything."""
 
     def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        del picture, min_size
         return []
 
 

@@ -57,7 +57,7 @@ def test_at_least_reads_the_threshold_below() -> None:
 
 @pytest.mark.parametrize("age", [0, 101])
 def test_at_least_refuses_ages_that_no_threshold_has(age: int) -> None:
-    with pytest.raises(ValueError, match="1..100"):
+    with pytest.raises(ValueError, match=r"1\.\.100"):
         AgeDistribution.of(one_hot(5)).at_least(age)
 
 

@@ -1,0 +1,47 @@
+"""From the name of a dataset to a listing that is fit to be prepared: read, freed of duplicates, split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from training.datasets import DatasetError, Listing, read
+from training.datasets.near_duplicates import drop_duplicates, find_duplicates, group_duplicates
+from training.datasets.splits import assign_splits
+from training.datasets.summary import summary
+
+Duplicates = Literal["keep", "group", "drop"]
+
+
+def gather(
+    name: str,
+    root: Path,
+    index: Path | None = None,
+    options: Sequence[str] = (),
+    duplicates: Duplicates = "group",
+) -> Listing:
+    """List a dataset, join or drop near-duplicates, and give a split to every sample that has none.
+
+    With an `index` duplicates are kept as they are: its groups and splits are the last word. `options` are the
+    reader's own, as `key=value`. Raises DatasetError.
+    """
+    listing = read(name, root, index, **dict(_pair(option) for option in options))
+    if index is None and duplicates != "keep":
+        listing, found = find_duplicates(listing)
+        listing = (group_duplicates if duplicates == "group" else drop_duplicates)(listing, found)
+    return listing.replaced(assign_splits(listing.samples))
+
+
+def show(listing: Listing) -> None:
+    """Print counts by split, age, sex and race, and every reason for leaving a row out."""
+    Console().print(summary(listing))
+
+
+def _pair(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not equals:
+        raise DatasetError(f"an option is key=value, got {option!r}")
+    return key.replace("-", "_"), value
