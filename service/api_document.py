@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,8 +13,8 @@ from service.schemas import ProblemReply
 _OPEN_PATHS = ("/health", "/metrics")
 
 
-def describe(app: FastAPI, keys_required: bool) -> dict[str, Any]:
-    """Return the document of `app`, valid OpenAPI 3.1."""
+def describe(app: FastAPI, *, keys_required: bool, models: Sequence[str]) -> dict[str, Any]:
+    """Return the document of `app`, valid OpenAPI 3.1, with the names of the loaded models."""
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
     )
@@ -24,6 +25,8 @@ def describe(app: FastAPI, keys_required: bool) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _drop_foreign_errors(operation)
+            for parameter in operation.get("parameters", ()):
+                _say_exactly(parameter, models)
             if keys_required and not path.startswith(_OPEN_PATHS):
                 operation["security"] = [{"ApiKey": []}, {"Bearer": []}]
     if keys_required:
@@ -32,6 +35,16 @@ def describe(app: FastAPI, keys_required: bool) -> dict[str, Any]:
             "Bearer": {"type": "http", "scheme": "bearer"},
         }
     return document
+
+
+def _say_exactly(parameter: dict[str, Any], models: Sequence[str]) -> None:
+    """Take out `null`, which no query can say, and name the models that can be asked for."""
+    choices = parameter["schema"].pop("anyOf", [])
+    for choice in choices:
+        if choice != {"type": "null"}:
+            parameter["schema"].update(choice)
+    if parameter["name"] == "model" and models:
+        parameter["schema"] = {"type": "string", "enum": list(models)}
 
 
 def _drop_foreign_errors(operation: dict[str, Any]) -> None:

@@ -110,11 +110,11 @@ async def _say_problem(request: Request, error: Exception) -> Response:
 
 def _document(app: FastAPI, runtime: Runtime) -> None:
     @cache
-    def document() -> dict[str, Any]:
-        return describe(app, runtime.keys.required)
+    def document(*models: str) -> dict[str, Any]:
+        return describe(app, keys_required=runtime.keys.required, models=models)
 
     async def openapi(_: Request) -> Response:
-        return JSONResponse(document())
+        return JSONResponse(document(*sorted(runtime.loaded.models if runtime.loaded else ())))
 
     app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.router.routes.extend(docs_routes())

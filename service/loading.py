@@ -26,6 +26,7 @@ _WARM_UP_SIDE: Final = 640
 def load(settings: Settings) -> Loaded:
     """Load what `settings` name; raise SetupError naming the file or setting that is wrong, and the remedy."""
     cv2.setNumThreads(1)  # parallelism comes from requests; OpenCV's own pool would fight with the worker threads
+    Image.init()  # imports every format's plugin now, not with the first such picture
     folder = settings.models_dir or default_models_dir()
     try:
         estimators = load_models(folder, settings.models or None, settings.intra_op_threads, settings.providers)

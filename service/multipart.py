@@ -76,8 +76,8 @@ class PictureForm:
     def _begin(self) -> None:
         self._part = _Part()
         self._parts_seen += 1
-        if self._parts_seen > self._max_parts + SPARE_PARTS:
-            raise BodyTooLarge(f"the form has too many parts; at most {self._max_parts} pictures are taken")
+        if self._parts_seen - len(self._uploads) > SPARE_PARTS + 1:
+            raise MalformedBody(f"the form has too many parts; send only those named `{self._label}`")
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]

@@ -88,3 +88,10 @@ def test_keys_are_described_where_they_are_needed(make_client: MakeClient) -> No
     assert set(document["components"]["securitySchemes"]) == {"ApiKey", "Bearer"}
     assert "security" in document["paths"]["/predict"]["post"]
     assert "security" not in document["paths"]["/health/ready"]["get"]
+
+
+def test_models_that_can_be_asked_for_are_named(make_client: MakeClient) -> None:
+    document = make_client(models="brightness,other").get("/openapi.json").json()
+    parameters = {each["name"]: each["schema"] for each in document["paths"]["/predict"]["post"]["parameters"]}
+    assert parameters["model"] == {"type": "string", "enum": ["brightness", "other"]}
+    assert "null" not in str(parameters)

@@ -60,7 +60,7 @@ def test_one_picture_too_many_is_refused_at_its_headers() -> None:
 def test_other_parts_are_bounded_too() -> None:
     fed = form()
     fed.feed(part("x") * (SPARE_PARTS + 1))
-    with pytest.raises(BodyTooLarge, match="too many parts"):
+    with pytest.raises(MalformedBody, match="too many parts"):
         fed.feed(part("x"))
 
 

@@ -1,0 +1,63 @@
+"""Run all measurements, or those named: `python -m benchmarks.soak [--short] [NAME ...]`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.soak.hostile import bomb_refusals, contract, mutations
+from benchmarks.soak.life import drain, offline
+from benchmarks.soak.load import overload, same_answer, slow_clients, soak
+from benchmarks.soak.verdict import Verdict
+
+LONG: dict[str, Callable[[], Verdict]] = {
+    "bombs": bomb_refusals,
+    "same": same_answer,
+    "offline": offline,
+    "slow": slow_clients,
+    "overload": overload,
+    "drain": drain,
+    "contract": contract,
+    "mutations": mutations,
+    "soak": soak,
+}
+SHORT: dict[str, Callable[[], Verdict]] = {
+    **LONG,
+    "same": partial(same_answer, 4),
+    "slow": partial(slow_clients, 500, 5),
+    "overload": partial(overload, 9),
+    "drain": partial(drain, 1),
+    "contract": partial(contract, 5),
+    "mutations": partial(mutations, 500),
+    "soak": partial(soak, 200),
+}
+
+
+def main() -> int:
+    """Print a table of bars and figures; return 0 where all bars are cleared."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(LONG))
+    parser.add_argument("--short", action="store_true", help="minutes instead of an hour")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(LONG)
+    if unknown:
+        parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
+    table = Table("what", "bar", "measured", "", title="the running service")
+    chosen = SHORT if arguments.short else LONG
+    verdicts = []
+    for name in track(arguments.names or list(chosen), "measuring", console=Console(stderr=True)):
+        verdict = chosen[name]()
+        verdicts.append(verdict)
+        table.add_row(verdict.what, verdict.bar, verdict.measured, "[green]✓" if verdict.good else "[red]✗")
+    Console().print(table)
+    return 0 if all(verdict.good for verdict in verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Broken pictures, bombs, and requests made up from the OpenAPI document."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from benchmarks.soak.calling import Caller
+from benchmarks.soak.pictures import bombs, mutated, portrait
+from benchmarks.soak.serving import Served, serving
+from benchmarks.soak.verdict import Verdict
+
+
+async def _mutations(served: Served, count: int) -> tuple[Counter[int], int]:
+    """Statuses of `count` broken pictures, and the memory after the first tenth."""
+    statuses: Counter[int] = Counter()
+    early = 0
+    pictures = enumerate(mutated(count))
+
+    async def call() -> None:
+        nonlocal early
+        async with Caller(served.port) as caller:
+            for number, picture in pictures:
+                if number == count // 10:
+                    early = served.resident_bytes()
+                statuses[(await caller.post("/predict", picture, "application/octet-stream")).status] += 1
+
+    await asyncio.gather(*(call() for _ in range(4)))
+    return statuses, early
+
+
+def mutations(count: int = 20_000) -> Verdict:
+    """Send pictures that are broken at random."""
+    with serving() as served:
+        statuses, early = asyncio.run(_mutations(served, count))
+        late = served.resident_bytes()
+        status = served.stop()
+    return Verdict(
+        f"{count:,} mutated pictures of six formats",
+        "no 5xx, no crash, memory grows < 5 %",
+        f"{dict(sorted(statuses.items()))}; {early / 2**20:.0f} → {late / 2**20:.0f} MB ({late / early - 1:+.1%}); "
+        f"exit {status}",
+        max(statuses) < 500 and late < 1.05 * early and status == 0,
+    )
+
+
+async def _refusals(port: int, name: str, picture: bytes) -> tuple[str, int, float]:
+    async with Caller(port) as caller:
+        answer = await caller.post("/predict", picture, "application/octet-stream")
+        return name, answer.status, answer.seconds
+
+
+def bomb_refusals() -> Verdict:
+    """Send small files that claim enormous pictures."""
+    with serving() as served:
+        asyncio.run(_refusals(served.port, "warm", portrait()))
+        before = served.peak_bytes()
+        found = [asyncio.run(_refusals(served.port, name, bomb)) for name, bomb in bombs().items()]
+        extra = served.peak_bytes() - before
+    slowest = max(seconds for *_, seconds in found)
+    said = ", ".join(f"{name} {status}" for name, status, _ in found)
+    return Verdict(
+        "bombs of up to 65,000² pixels",
+        "refused in < 100 ms each, < 10 MB extra memory",
+        f"{said}; slowest {slowest * 1e3:.0f} ms; {extra / 2**20:.1f} MB",
+        all(400 <= status < 500 for _, status, _ in found) and slowest < 0.1 and extra < 10 * 2**20,
+    )
+
+
+def contract(examples: int = 300) -> Verdict:
+    """Let schemathesis make requests up from the document, with all of its checks."""
+    program = Path(sys.executable).with_name("schemathesis")
+    options = ["--checks=all", f"--max-examples={examples}", "--no-color", "--continue-on-failure"]
+    with serving() as served, tempfile.TemporaryDirectory() as folder:
+        command = [str(program), "run", f"{served.url}/openapi.json", *options]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        sys.stderr.write(ended.stdout)
+    cases = re.search(r"(\d[\d,]*) generated.*", ended.stdout)
+    return Verdict(
+        "requests made up from the OpenAPI document",
+        "no 5xx, no undocumented status or schema",
+        cases[0] if cases else f"schemathesis ended with {ended.returncode}",
+        ended.returncode == 0,
+    )
