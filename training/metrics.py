@@ -19,7 +19,7 @@ CURVE: Final = tuple(range(16))
 
 GATE: Final = 18
 CHALLENGE: Final = 25
-DECADES: Final = tuple((low, low + 10) for low in range(0, 90, 10)) + ((90, 101),)
+DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
 
 
 def bootstrap(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
@@ -56,7 +56,7 @@ def by_decade(predictions: Predictions, years: Floats) -> list[Row]:
     for low, high in DECADES:
         chosen = (years >= low) & (years < high)
         if chosen.any():
-            rows.append({"group": f"{low}–{high - 1}", **accuracy(predictions.where(chosen))})  # noqa: RUF001 - a range
+            rows.append({"group": f"{low}–{high - 1}", **accuracy(predictions.where(chosen))})
     return rows
 
 

@@ -99,7 +99,7 @@ class Predictions:
         return np.asarray(self.pmf[:, age:].sum(axis=1), dtype=np.float64)
 
     def intervals(self, level: float, bands: Sequence[IntervalBand]) -> Integers:
-        """The service's own intervals (low, high), both included, int64 [n, 2]."""
+        """Return the service's own intervals (low, high), both included, int64 [n, 2]."""
         pairs = zip(self.pmf, self.age, strict=True)
         found = [AgeDistribution.of(row).interval(level, bands, float(age)) for row, age in pairs]
         return np.array(found, dtype=np.int64).reshape(-1, 2)

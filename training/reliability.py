@@ -24,12 +24,12 @@ SIMULATIONS: Final = 400
 
 
 def equal_mass_bins(probability: Floats, bins: int = BINS) -> list[NDArray[np.intp]]:
-    """Indices of `probability` [n] in rising order, cut into bins of equal count."""
+    """Return the indices of `probability` [n] in rising order, cut into bins of equal count."""
     return np.array_split(np.argsort(probability, kind="stable"), min(bins, len(probability)))
 
 
 def calibration_error(probability: Floats, happened: Flags, bins: int = BINS) -> float:
-    """Expected calibration error: Σ_b n_b/n · |mean probability - share that happened| over equal-mass bins."""
+    """Return the expected calibration error Σ_b n_b/n · |mean probability - share that happened| over equal-mass bins."""
     parts = equal_mass_bins(probability, bins)
     gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts]
     return float(sum(gaps) / len(probability))
@@ -81,7 +81,7 @@ def coverage(predictions: Predictions, level: float, bands: Sequence[IntervalBan
     for low, high in DECADES:
         chosen = (exact.age >= low) & (exact.age < high)
         if chosen.any():
-            decades.append({"group": f"{low}–{high - 1}", **_covered(inside[chosen], width[chosen])})  # noqa: RUF001
+            decades.append({"group": f"{low}–{high - 1}", **_covered(inside[chosen], width[chosen])})
     return {"level": level, **_covered(inside, width), "bands": decades}
 
 

@@ -83,7 +83,7 @@ def test_a_bootstrap_interval_has_the_width_of_the_standard_error() -> None:
 
 def test_decades_split_by_the_given_years_and_leave_out_empty_ones() -> None:
     found = points([5, 15, 95], [9, 10, 100])
-    assert [(row["group"][:2], row["n"]) for row in by_decade(found, found.middle)] == [("0–", 1), ("10", 1), ("90", 1)]  # noqa: RUF001
+    assert [(row["group"][:2], row["n"]) for row in by_decade(found, found.middle)] == [("0–", 1), ("10", 1), ("90", 1)]
 
 
 def test_groups_leave_out_what_is_not_known() -> None:
