@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from service.errors import AgelensError
+from training import release_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -101,3 +102,6 @@ def train_command(
         typer.secho(f"agelens-train: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
+
+
+release_commands.register(app)

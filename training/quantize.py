@@ -28,7 +28,7 @@ QUANTISED: Final = ("Conv", "Add", "AveragePool", "MaxPool", "GlobalAveragePool"
 """Operators worth eight bits. The head is not among them: it costs nothing in float and decides the age."""
 
 
-class FaceReader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ships no types
+class FaceReader(CalibrationDataReader):
     """Feeds faces uint8 [n, size, size, 3] to the calibration, a few at a time."""
 
     def __init__(self, faces: Faces, batch: int = 16) -> None:

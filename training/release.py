@@ -14,7 +14,7 @@ from service.manifest import IntervalTable, Manifest
 from service.types import AGES
 from training.calibrate import conformal_table, decoded, fit_temperature, ranked_probability_score
 from training.data import FaceSet, FaceStore
-from training.graph import embed, run, set_temperature
+from training.graph import embed, manifest_of, run, set_temperature
 from training.lock import lock_model, write_model
 
 Integers = NDArray[np.int64]
@@ -110,3 +110,10 @@ def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> P
     path = write_model(model, out)
     lock_model(path, default)
     return path
+
+
+def recalibrate(path: Path, stores: Sequence[Path]) -> Path:
+    """Fit temperature, decode and intervals of a finished file anew from `stores`; return its path."""
+    model = onnx.load(path)
+    finish(model, manifest_of(model, path.name), stores)
+    return publish(model, path.parent)

@@ -29,7 +29,7 @@ def equal_mass_bins(probability: Floats, bins: int = BINS) -> list[NDArray[np.in
 
 
 def calibration_error(probability: Floats, happened: Flags, bins: int = BINS) -> float:
-    """Return the expected calibration error Σ_b n_b/n · |mean probability - share that happened| over equal-mass bins."""
+    """Return Σ_b n_b/n · |mean probability - share that happened| over equal-mass bins, the expected error."""
     parts = equal_mass_bins(probability, bins)
     gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts]
     return float(sum(gaps) / len(probability))

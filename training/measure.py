@@ -1,0 +1,92 @@
+"""`agelens-train evaluate`: datasets and model files in; JSON, raw distributions and one page out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from service.detector import FaceDetector, MediapipeDetector
+from service.errors import InvalidParameter
+from service.pipeline import load_models
+from training.datasets import Listing, read
+from training.evaluate import evaluate, photographs, training_median
+from training.lock import fingerprint
+from training.report import report
+from training.robustness import robustness
+
+
+def named_paths(pairs: Sequence[str]) -> dict[str, Path]:
+    """Split `name=path` texts, `-` in a name counting as `_`; raise InvalidParameter."""
+    found = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not name or not equals or not path:
+            raise InvalidParameter(f"write a dataset as name=path, for instance utkface=data/utkface.zip, not {pair!r}")
+        found[name.replace("-", "_")] = Path(path)
+    return found
+
+
+def listings(datasets: Sequence[str], indexes: Sequence[str]) -> list[Listing]:
+    """Read the datasets given as `name=path` with their indexes; raise InvalidParameter or DatasetError."""
+    roots, tables = named_paths(datasets), named_paths(indexes)
+    stray = tables.keys() - roots.keys()
+    if stray:
+        raise InvalidParameter(f"an index is given for {', '.join(sorted(stray))}, but no such dataset")
+    return [read(name, root, tables.get(name)) for name, root in roots.items()]
+
+
+def measure(
+    datasets: Sequence[str],
+    indexes: Sequence[str],
+    models: Sequence[str],
+    models_dir: Path,
+    out: Path,
+    *,
+    split: str | None = "test",
+    limit: int | None = None,
+    robustness_photographs: int = 0,
+    workers: int | None = None,
+) -> Path:
+    """Evaluate models on original photographs and write `out/NAME.json`, `out/NAME.npz` and `out/report.html`.
+
+    `models` empty means the lock's defaults. `robustness_photographs` of each dataset are measured again in six
+    harder versions. Returns the page's path. Raises SetupError, InvalidParameter, DatasetError or ValueError.
+    """
+    read_sets = listings(datasets, indexes)
+    estimators = load_models(models_dir, list(models) or None)
+
+    def make_detector() -> FaceDetector:
+        return MediapipeDetector(models_dir)
+
+    files = {name: fingerprint(onnx.load(models_dir / f"{name}.onnx")) for name in estimators}
+    extras: dict[str, dict[str, Any]] = {
+        name: {"split": split or "all", "command": command(), "fingerprint": value} for name, value in files.items()
+    }
+    if robustness_photographs:
+        shown = photographs(read_sets, split, robustness_photographs)
+        for name, rows in robustness(estimators, make_detector, shown, workers=workers).items():
+            extras[name]["robustness"] = rows
+    evaluate(
+        estimators,
+        make_detector,
+        photographs(read_sets, split, limit),
+        out,
+        fallback_age=training_median(read_sets),
+        workers=workers,
+        extras=extras,
+    )
+    return report(out, list(estimators), out / "report.html")
+
+
+def command() -> str:
+    """Return this program's command line, each path cut to its last part so that no folder of one machine shows."""
+    words = [Path(sys.argv[0]).name]
+    for word in sys.argv[1:]:
+        name, equals, path = word.rpartition("=")
+        words.append(name + equals + (Path(path).name if "/" in path else path))
+    return shlex.join(words)
