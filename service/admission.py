@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -83,20 +84,16 @@ class Admission(Generic[Worker, Result]):
         """Take all of the order's pictures or none; raise QueueFull or NotReady."""
         count = len(order.jobs)
         with self._changed:
-            if not self._open:
-                raise NotReady("the service is starting or shutting down; ask again or another instance", 1)
-            if self.waiting + self.running + count > self._capacity:
-                raise QueueFull(f"no place left in the queue for {count} more picture(s)", self.clear_in_s())
+            self._require_open()
+            self._require_place(count, order.deadline - time.monotonic())
             self._turns.append(order)
             self.waiting += count
             self._changed.notify(count)
 
-    def probe(self) -> None:
+    def probe(self, deadline_s: float = math.inf) -> None:
         """Raise what `enter` would raise for one picture, before its body is read."""
-        if not self._open:
-            raise NotReady("the service is starting or shutting down; ask again or another instance", 1)
-        if self.waiting + self.running >= self._capacity:
-            raise QueueFull("no place left in the queue", self.clear_in_s())
+        self._require_open()
+        self._require_place(1, deadline_s)
 
     def clear_in_s(self) -> float:
         """Seconds until everything inside now is done, by the measured time per picture."""
@@ -125,6 +122,17 @@ class Admission(Generic[Worker, Result]):
             if seconds is not None:
                 weight = _SMOOTHING if self._mean_s else 1.0
                 self._mean_s += weight * (seconds - self._mean_s)
+
+    def _require_open(self) -> None:
+        if not self._open:
+            raise NotReady("the service is starting or shutting down; ask again or another instance", 1)
+
+    def _require_place(self, count: int, deadline_s: float) -> None:
+        """Raise QueueFull where the pictures find no place, or would only be reached after their deadline."""
+        if self.waiting + self.running + count > self._capacity:
+            raise QueueFull(f"no place left in the queue for {count} more picture(s)", self.clear_in_s())
+        if self.clear_in_s() > deadline_s:
+            raise QueueFull("what waits already takes longer than the deadline allows", self.clear_in_s())
 
     def abandon(self, order: Order[Worker, Result]) -> None:
         """Drop what of the order still waits, at once, and stop what runs at its next stage."""

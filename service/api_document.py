@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.schemas import ProblemReply
+from service.settings import Settings
 
 _OPEN_PATHS = ("/health", "/metrics")
 
 
-def describe(app: FastAPI, *, keys_required: bool, models: Sequence[str]) -> dict[str, Any]:
-    """Return the document of `app`, valid OpenAPI 3.1, with the names of the loaded models."""
+def describe(app: FastAPI, settings: Settings, *, keys_required: bool, models: Sequence[str]) -> dict[str, Any]:
+    """Return the document of `app`, valid OpenAPI 3.1, with the loaded models' names and the settings' limits."""
+    known = _known_values(settings, models)
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes
     )
@@ -26,7 +28,7 @@ def describe(app: FastAPI, *, keys_required: bool, models: Sequence[str]) -> dic
         for operation in operations.values():
             _drop_foreign_errors(operation)
             for parameter in operation.get("parameters", ()):
-                _say_exactly(parameter, models)
+                _say_exactly(parameter, known)
             if keys_required and not path.startswith(_OPEN_PATHS):
                 operation["security"] = [{"ApiKey": []}, {"Bearer": []}]
     if keys_required:
@@ -37,14 +39,22 @@ def describe(app: FastAPI, *, keys_required: bool, models: Sequence[str]) -> dic
     return document
 
 
-def _say_exactly(parameter: dict[str, Any], models: Sequence[str]) -> None:
-    """Take out `null`, which no query can say, and name the models that can be asked for."""
-    choices = parameter["schema"].pop("anyOf", [])
-    for choice in choices:
+def _known_values(settings: Settings, models: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return what only this running service knows of the query's parameters."""
+    return {
+        "model": {"enum": list(models)} if models else {},
+        "max_faces": {"maximum": settings.max_faces, "default": settings.max_faces},
+        "min_face_size": {"default": settings.min_face_size},
+    }
+
+
+def _say_exactly(parameter: dict[str, Any], known: Mapping[str, dict[str, Any]]) -> None:
+    """Take out `null`, which no query can say, and put in what is known of the parameter's values."""
+    schema = parameter["schema"]
+    for choice in schema.pop("anyOf", []):
         if choice != {"type": "null"}:
-            parameter["schema"].update(choice)
-    if parameter["name"] == "model" and models:
-        parameter["schema"] = {"type": "string", "enum": list(models)}
+            schema.update(choice)
+    schema.update(known.get(parameter["name"], {}))
 
 
 def _drop_foreign_errors(operation: dict[str, Any]) -> None:

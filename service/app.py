@@ -111,7 +111,7 @@ async def _say_problem(request: Request, error: Exception) -> Response:
 def _document(app: FastAPI, runtime: Runtime) -> None:
     @cache
     def document(*models: str) -> dict[str, Any]:
-        return describe(app, keys_required=runtime.keys.required, models=models)
+        return describe(app, runtime.settings, keys_required=runtime.keys.required, models=models)
 
     async def openapi(_: Request) -> Response:
         return JSONResponse(document(*sorted(runtime.loaded.models if runtime.loaded else ())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -114,9 +115,9 @@ class Engine(Generic[Worker, Result]):
                 return f"{thread.name} has been busy with one picture for {now - since:.0f} s"
         return None
 
-    def probe(self) -> None:
-        """Raise QueueFull or NotReady where a picture would be refused now."""
-        self._admission.probe()
+    def probe(self, deadline_s: float = math.inf) -> None:
+        """Raise QueueFull or NotReady where a picture with this deadline would be refused now."""
+        self._admission.probe(deadline_s)
 
     @contextmanager
     def admitted(

@@ -77,7 +77,7 @@ async def predict(request: Request, key: Key, query: Query) -> Response:
     """Estimate the age of each face in one photograph."""
     runtime = runtime_of(request)
     choose(request.headers.get("accept"), [JSON])
-    options = _checked(runtime, query)
+    options = _checked(runtime, query, runtime.settings.deadline_s)
     shape = Shape("file", runtime.settings.max_body_bytes)
     async with runtime.intake.receive(request, shape) as uploads:
         runtime.rates.charge(key, 1)
@@ -104,7 +104,7 @@ async def predict_batch(request: Request, key: Key, query: Query) -> Response:
     runtime = runtime_of(request)
     settings = runtime.settings
     media = choose(request.headers.get("accept"), [JSON, NDJSON])
-    options = _checked(runtime, query)
+    options = _checked(runtime, query, settings.batch_deadline_s)
     shape = Shape("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(runtime.intake.receive(request, shape))
@@ -168,10 +168,10 @@ async def show_metrics(request: Request) -> Response:
     return Response(runtime_of(request).metrics.exposition(), headers={"content-type": EXPOSITION})
 
 
-def _checked(runtime: Runtime, query: PredictQuery) -> PredictOptions:
+def _checked(runtime: Runtime, query: PredictQuery, deadline_s: float) -> PredictOptions:
     """Options that can be answered, found out before any of the body is read."""
     runtime.require_model(query.model)
-    runtime.engine.probe()
+    runtime.engine.probe(deadline_s)
     return query.options(runtime.settings)
 
 

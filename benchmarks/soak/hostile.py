@@ -15,6 +15,8 @@ from benchmarks.soak.pictures import bombs, mutated, portrait
 from benchmarks.soak.serving import Served, serving
 from benchmarks.soak.verdict import Verdict
 
+CONTRACT = Path(__file__).with_name("schemathesis.toml").resolve()
+
 
 async def _mutations(served: Served, count: int) -> tuple[Counter[int], int]:
     """Statuses of `count` broken pictures, and the memory after the first tenth."""
@@ -59,6 +61,7 @@ def bomb_refusals() -> Verdict:
     """Send small files that claim enormous pictures."""
     with serving() as served:
         asyncio.run(_refusals(served.port, "warm", portrait()))
+        served.forget_peak()
         before = served.peak_bytes()
         found = [asyncio.run(_refusals(served.port, name, bomb)) for name, bomb in bombs().items()]
         extra = served.peak_bytes() - before
@@ -77,7 +80,7 @@ def contract(examples: int = 300) -> Verdict:
     program = Path(sys.executable).with_name("schemathesis")
     options = ["--checks=all", f"--max-examples={examples}", "--no-color", "--continue-on-failure"]
     with serving() as served, tempfile.TemporaryDirectory() as folder:
-        command = [str(program), "run", f"{served.url}/openapi.json", *options]
+        command = [str(program), "--config-file", str(CONTRACT), "run", f"{served.url}/openapi.json", *options]
         ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if ended.returncode:
         sys.stderr.write(ended.stdout)

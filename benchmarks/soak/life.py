@@ -38,8 +38,9 @@ async def _loaded(served: Served, callers: int) -> tuple[Counter[str], int]:
         ended.set()
         return status
 
-    status, *_ = await asyncio.gather(terminate(), *(call() for _ in range(callers)))
-    return answers, status
+    terminating = asyncio.create_task(terminate())
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return answers, await terminating
 
 
 def _reading(error: Exception) -> str:

@@ -51,8 +51,8 @@ async def _flood(port: int, rate: float, callers: int, seconds: float) -> tuple[
     async def probe() -> None:
         async with Caller(port) as caller:
             while time.perf_counter() < until:
-                for path in ("/health/live", "/health/ready", "/metrics"):
-                    probes.append((await caller.get(path)).seconds)
+                answers_now = [await caller.get(path) for path in ("/health/live", "/health/ready", "/metrics")]
+                probes.extend(answer.seconds for answer in answers_now)
                 await asyncio.sleep(0.1)
 
     await asyncio.gather(probe(), *(call(index) for index in range(callers)))

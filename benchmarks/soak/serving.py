@@ -38,6 +38,10 @@ class Served:
         (line,) = [line for line in status.splitlines() if line.startswith("RssAnon")]
         return int(line.split()[1]) * 1024
 
+    def forget_peak(self) -> None:
+        """Let the peak start from now (proc(5), clear_refs)."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
     def peak_bytes(self) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]

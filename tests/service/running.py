@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import httpx
 
@@ -72,19 +73,20 @@ class LiveServer:
 
 
 class ServerProcess:
-    """`agelens serve`, or a double of it, as a process; its log lines are read as they come."""
+    """`agelens serve`, or a double of it, as a process; its log is read as it comes, or the pipe would fill up."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
         self.process = process
-        self._log: IO[str] = process.stdout
         self.lines: list[dict[str, Any]] = []
+        self._unread: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
         self.port = int(self.wait_for("listening")["port"])
         self.url = f"http://127.0.0.1:{self.port}"
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """Read the log up to a line with this event."""
-        for text in self._log:
+        while (text := self._unread.get(timeout=120)) is not None:
             line: dict[str, Any] = json.loads(text)
             self.lines.append(line)
             if line["event"] == event:
@@ -95,9 +97,15 @@ class ServerProcess:
         self.process.send_signal(number)
 
     def end(self) -> int:
-        """Read the rest of the log and return the exit status."""
-        self.lines += [json.loads(text) for text in self._log]
-        return self.process.wait(60)
+        """Return the exit status once the log has ended."""
+        self._reader.join(120)
+        return self.process.wait(120)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            self._unread.put(text)
+        self._unread.put(None)
 
 
 @contextmanager

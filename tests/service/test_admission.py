@@ -112,3 +112,14 @@ def test_stopped_queue_is_emptied_first() -> None:
     queue.stop()
     assert queue.take() is not None
     assert queue.take() is None
+
+
+def test_picture_that_could_only_be_reached_after_its_deadline_is_refused_at_once() -> None:
+    queue = admission(capacity=9)
+    queue.enter(order())
+    queue.take()
+    queue.done(10.0)
+    queue.enter(order(3))
+    with pytest.raises(QueueFull, match="longer than the deadline"):
+        queue.enter(order(deadline_s=29))
+    queue.enter(order(deadline_s=31))

@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.service.running import server_process
+from tests.service.running import ROOT, server_process
 
 
 def test_made_up_requests_find_no_disagreement_with_the_document(models_dir: Path, tmp_path: Path) -> None:
     with server_process(models_dir) as server:
         program = Path(sys.executable).with_name("schemathesis")
-        command = [str(program), "run", f"{server.url}/openapi.json"]
+        config = str(ROOT / "benchmarks/soak/schemathesis.toml")
+        command = [str(program), "--config-file", config, "run", f"{server.url}/openapi.json"]
         options = ["--checks=all", "--max-examples=3", "--generation-deterministic", "--no-color"]
         ended = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
         server.signal()

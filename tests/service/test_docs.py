@@ -90,8 +90,9 @@ def test_keys_are_described_where_they_are_needed(make_client: MakeClient) -> No
     assert "security" not in document["paths"]["/health/ready"]["get"]
 
 
-def test_models_that_can_be_asked_for_are_named(make_client: MakeClient) -> None:
-    document = make_client(models="brightness,other").get("/openapi.json").json()
+def test_parameters_are_described_as_this_service_takes_them(make_client: MakeClient) -> None:
+    document = make_client(models="brightness,other", max_faces=7).get("/openapi.json").json()
     parameters = {each["name"]: each["schema"] for each in document["paths"]["/predict"]["post"]["parameters"]}
-    assert parameters["model"] == {"type": "string", "enum": ["brightness", "other"]}
+    assert parameters["model"]["enum"] == ["brightness", "other"]
+    assert parameters["max_faces"]["maximum"] == 7
     assert "null" not in str(parameters)
