@@ -20,7 +20,7 @@ SERVE := .venv/.serve
 DEV := .venv/.dev
 TRAINING := .venv-training/.training
 
-.PHONY: setup setup-dev setup-training serve test check format lock clean python
+.PHONY: setup setup-dev setup-training serve test check test-image audit format lock clean python
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
@@ -45,6 +45,22 @@ check: setup-dev setup-training
 	.venv/bin/mypy service tests/unit tests/service
 	.venv-training/bin/mypy training tests/training tests/contract
 
+# Builds the image with buildah, runs it without a network, and checks the files that deploy it.
+# Needs root and Debian's buildah, debootstrap and prometheus (for promtool); says so if one is missing.
+test-image: setup-dev
+	docker/build-image.sh agelens:test
+	unshare --net sh -c 'ip link set lo up && exec .venv/bin/python -m pytest tests/image'
+	for file in deployment service disruption network; do \
+		.venv/bin/kubernetes-validate --strict --quiet docker/kubernetes/$$file.yaml || exit 1; done
+	promtool check rules docker/alerts.yml
+	.venv/bin/uv pip install --dry-run --quiet --target build/image/arm64 --python-platform aarch64-unknown-linux-gnu \
+		--only-binary :all: --require-hashes --requirement requirements/serve.txt
+
+# Asks the package index for known vulnerabilities of every locked package, so it needs an index that tells them.
+audit: setup-dev
+	.venv/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/training.txt
+	.venv/bin/pip-audit --strict --disable-pip --require-hashes --requirement requirements/build.txt
+
 format: setup-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -60,6 +76,7 @@ lock: $(SERVE)
 	$(COMPILE) $(DEVELOP) -c requirements/training.txt -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --group headless -c requirements/training.txt -o requirements/serve.txt
 	$(COMPILE) --group build -c requirements/training.txt -o requirements/build.txt
+	$(COMPILE) --group sbom -c requirements/training.txt -o requirements/sbom.txt
 
 clean:
 	rm -rf .venv .venv-training build dist .mypy_cache .pytest_cache .ruff_cache
@@ -83,3 +100,8 @@ $(DEV): $(SERVE) requirements/dev.txt
 $(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | .venv-training/bin/python
 	@echo "installing what training needs into .venv-training"
 	$(call INSTALL,.venv-training,requirements/training.txt)
+
+# The running service under load and abuse, an hour or so; `make soak WHAT="bombs drain"` for some of it.
+.PHONY: soak
+soak: setup-dev
+	.venv/bin/python -m benchmarks.soak $(WHAT)

@@ -1,0 +1,29 @@
+# Training: `docker run --volume $PWD:/work IMAGE train ...`. Big, for a workstation or a batch job, never for the internet.
+ARG BASE=docker.io/library/python:3.12-slim-bookworm
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="agelens-training" \
+    org.opencontainers.image.description="Trains, evaluates and exports the models of agelens" \
+    org.opencontainers.image.licenses="Apache-2.0"
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libegl1 libgles2 \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY requirements/build.txt requirements/training.txt requirements/
+RUN python3 -m venv /opt/agelens \
+    && /opt/agelens/bin/python -m pip install --quiet --no-cache-dir --no-deps --require-hashes \
+        --requirement requirements/build.txt \
+    && /opt/agelens/bin/uv pip install --no-cache --python /opt/agelens/bin/python --require-hashes --no-deps \
+        --requirement requirements/training.txt
+COPY pyproject.toml LICENSE README.md ./
+COPY models models
+COPY service service
+COPY training training
+RUN /opt/agelens/bin/python -m service.detector_files models \
+    && /opt/agelens/bin/python -m pip install --quiet --no-deps --no-build-isolation .
+RUN useradd --uid 10001 --create-home agelens
+ENV PATH=/opt/agelens/bin:/usr/local/bin:/usr/bin:/bin
+USER agelens
+WORKDIR /work
+ENTRYPOINT ["agelens-train"]
+CMD ["--help"]
