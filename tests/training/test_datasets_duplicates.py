@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from rich.console import Console
 
-from training.datasets import Listing, read
+from training.datasets import Listing, Sample, read
 from training.datasets.near_duplicates import (
     CONTRADICTION,
     DISTANCE,
@@ -172,5 +172,6 @@ def test_the_summary_names_what_was_left_out(twins: Listing) -> None:
     assert "e.jpg" in text
 
 
-def test_an_interval_counts_where_its_middle_lies(twins: Listing) -> None:
-    assert [age_band(sample) for sample in twins.samples[:1]] == ["20-29"]
+@pytest.mark.parametrize(("low", "high", "band"), [(28, 45, "30-39"), (5, 5, " 0-9"), (100, 100, "90-100")])
+def test_an_age_counts_in_the_band_that_holds_its_middle(low: int, high: int, band: str) -> None:
+    assert age_band(Sample("a.jpg", low, high)) == band

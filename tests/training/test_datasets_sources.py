@@ -12,7 +12,7 @@ from training.datasets.sample import DatasetError
 from training.datasets.source import open_source
 
 FILES = {"faces/a.jpg": b"first", "faces/deep/b c.PNG": b"second" * 1000, "list.txt": b"words"}
-LITTER = {"__MACOSX/faces/._a.jpg": b"x", "faces/.DS_Store": b"x"}
+LITTER = {"__MACOSX/faces/a.jpg": b"x", "faces/.DS_Store": b"x"}
 
 
 def as_folder(at: Path) -> Path:
@@ -76,7 +76,7 @@ def test_a_source_travels_to_another_process_after_use(write: Callable[[Path], P
 @ways
 def test_threads_may_share_a_source(write: Callable[[Path], Path], tmp_path: Path) -> None:
     source = open_source(write(tmp_path))
-    names = sorted(FILES) * 50
+    names = sorted(FILES) * 100
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(source.read, names)) == [FILES[name] for name in names]
 

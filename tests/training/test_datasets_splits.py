@@ -85,6 +85,17 @@ def test_crossings_name_whom_the_official_splits_separate() -> None:
     assert crossings(samples) == {"subject ann": ["test", "train"]}
 
 
+def test_carving_leaves_alone_whom_the_official_splits_separate() -> None:
+    samples = [Sample("a", 1, 1, "ann", split="train"), Sample("b", 1, 1, "ann", split="test")]
+    assert carve(samples, "train", "calib", 1.0) == samples
+
+
+def test_a_cluster_of_many_keys_is_drawn_alike_in_any_order() -> None:
+    pairs = [[Sample(f"{i}.jpg", 1, 1, f"b{i}", f"{i}"), Sample(f"{i}.png", 1, 1, f"a{i}", f"{i}")] for i in range(40)]
+    drawn = [[assign_splits(order)[0].split for order in (pair, pair[::-1])] for pair in pairs]
+    assert all(forwards == backwards for forwards, backwards in drawn)
+
+
 def test_carving_takes_about_the_share_and_only_from_its_origin() -> None:
     samples = assign_splits(people(1000), {"train": 0.5, "test": 0.5})
     moved = carve(samples, "train", "calib", 0.2)
