@@ -12,6 +12,7 @@ import onnx
 
 from service.detector import FaceDetector, MediapipeDetector
 from service.errors import InvalidParameter
+from service.manifest import ModelLock
 from service.pipeline import load_models
 from training.datasets import Listing, read
 from training.evaluate import evaluate, photographs, training_median
@@ -63,7 +64,8 @@ def measure(
     def make_detector() -> FaceDetector:
         return MediapipeDetector(models_dir)
 
-    files = {name: fingerprint(onnx.load(models_dir / f"{name}.onnx")) for name in estimators}
+    by_bytes = {entry.sha256: entry.file for entry in ModelLock.read(models_dir).of_kind("model")}
+    files = {name: fingerprint(onnx.load(models_dir / by_bytes[each.sha256])) for name, each in estimators.items()}
     extras: dict[str, dict[str, Any]] = {
         name: {"split": split or "all", "command": command(), "fingerprint": value} for name, value in files.items()
     }

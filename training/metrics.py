@@ -97,15 +97,19 @@ def error_with_missed(predictions: Predictions, missed: Iterable[tuple[int, int]
 
 
 def proper_scores(predictions: Predictions) -> Row:
-    """CRPS and its bootstrap interval, negative log likelihood, and the PIT's histogram of ten bins."""
-    low, high = bootstrap(predictions.crps)
+    """Return CRPS with its bootstrap interval and the PIT's histogram of ten bins (exact ages), and the likelihood."""
+    nll = {"nll": float(predictions.nll.mean())}
+    if not len(predictions.exact):
+        return nll
+    crps = predictions.exact.crps
+    low, high = bootstrap(crps)
     transform = probability_integral_transform(predictions)
-    histogram = np.histogram(transform, bins=10, range=(0, 1))[0] / max(len(transform), 1)
+    histogram = np.histogram(transform, bins=10, range=(0, 1))[0] / len(transform)
     return {
-        "crps": float(predictions.crps.mean()),
+        **nll,
+        "crps": float(crps.mean()),
         "crps_low": low,
         "crps_high": high,
-        "nll": float(predictions.nll.mean()),
         "pit": [float(share) for share in histogram],
     }
 

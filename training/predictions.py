@@ -81,8 +81,8 @@ class Predictions:
 
     @cached_property
     def crps(self) -> Floats:
-        """Continuous ranked probability score in years."""
-        return ranked_probability_score(self.pmf, self.low, self.high)
+        """Continuous ranked probability score in years, of exact ages."""
+        return ranked_probability_score(self.pmf, self.low)
 
     @cached_property
     def nll(self) -> Floats:

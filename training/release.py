@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.manifest import IntervalTable, Manifest
 from service.types import AGES
-from training.calibrate import conformal_table, decoded, fit_temperature, ranked_probability_score
+from training.calibrate import calibration_loss, conformal_table, decoded, fit_temperature
 from training.data import FaceSet, FaceStore
 from training.graph import embed, manifest_of, run, set_temperature
 from training.lock import lock_model, write_model
@@ -47,12 +47,12 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the `calib` split teaches one file, with its CRPS in years before and after."""
+    """What the `calib` split teaches one file, with its loss (CRPS in years) before and after."""
 
     temperature: float
     intervals: tuple[IntervalTable, ...]
-    crps_before: float
-    crps_after: float
+    loss_before: float
+    loss_after: float
 
 
 def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
@@ -64,7 +64,7 @@ def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
     pmf = run(model, calib.faces)
     exact = calib.low == calib.high
     table = conformal_table(pmf[exact], calib.low[exact], decoded(pmf[exact], decode))
-    before, after = (float(ranked_probability_score(each, calib.low, calib.high).mean()) for each in (plain, pmf))
+    before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, pmf))
     return Calibration(temperature, table, before, after)
 
 
@@ -92,8 +92,8 @@ def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -
         "val_mae_median": errors["median"],
         "val_mae_mean": errors["mean"],
         "temperature": fitted.temperature,
-        "calib_crps_before": fitted.crps_before,
-        "calib_crps": fitted.crps_after,
+        "calib_loss_before": fitted.loss_before,
+        "calib_loss": fitted.loss_after,
     }
     for source in sorted(set(val.sources)):
         rows = np.array([name == source for name in val.sources])

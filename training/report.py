@@ -92,7 +92,7 @@ def overview(trees: Mapping[str, Tree]) -> str:
                 ranged(pooled, "mae"),
                 f"{pooled['cs5']:.1%}",
                 f"{pooled['bias']:+.2f}",
-                ranged(pooled, "crps"),
+                ranged(pooled, "crps") if "crps" in pooled else "",
                 f"{ninety['coverage']:.1%} / {ninety['width']:.1f}" if ninety else "",
                 " / ".join(f"{gates[age]:.3f}" for age in (18, 25)) if gates else "",
                 f"{tree['detection_rate']:.2%}",
@@ -150,14 +150,13 @@ def source_section(source: str, results: Mapping[str, Tree]) -> str:
         bars_plot(results, "by_true_age", "mae", "MAE by true age"),
         bars_plot(results, "by_true_age", "bias", "bias by true age"),
         bars_plot(results, "by_predicted_age", "bias", "bias by predicted age"),
-        pit_plot(results),
     ]
     for group in ("sex", "race", "source"):
         if any(tree[f"by_{group}"] for tree in results.values()):
             parts.append(f"<h3>By {group}</h3>{groups_table(results, f'by_{group}', ACCURACY)}")
     if all("reliability" in tree for tree in results.values()):
         parts += ["<h3>P(age ≥ t)</h3>", groups_table(results, "reliability", RELIABILITY, "threshold")]
-        parts += [reliability_plot(results), "<h3>Intervals</h3>"]
+        parts += [reliability_plot(results), pit_plot(results), "<h3>Intervals</h3>"]
         parts += [groups_table(results, "coverage", COVERAGE, "level"), coverage_plot(results)]
     minors = [[name, str(tree["challenge_25"]["n"]), _rate(tree["challenge_25"])] for name, tree in results.items()]
     parts.append("<h3>Challenge 25</h3>" + table(["", "under 18", "estimated 25 or over"], minors))
