@@ -12,7 +12,8 @@ Tensor = Any
 def resnet29(faces: Tensor) -> Tensor:
     """Last feature map of dlib's face recognition network (King 2017): ResNet-34's plan at half width, 29 convolutions.
 
-    Valid padding where it halves, and zeros appended where the two sides of a block differ.
+    Valid padding where it halves, and zeros appended where the two sides of a block differ. Faces of less than about
+    100 pixels leave it a map of less than 3×3 before the end, which is padded instead.
     """
     x = _unit(faces, 32, 7, 2, "conv32_down", padding="valid")
     x = layers.MaxPooling2D(3, 2, name="pool")(layers.ReLU(name="conv32_down_relu")(x))
@@ -25,10 +26,11 @@ def resnet29(faces: Tensor) -> Tensor:
 
 
 def _dlib_block(x: Tensor, width: int, stride: int, name: str) -> Tensor:
-    y = _unit(x, width, 3, stride, f"{name}_conv1", padding="valid" if stride > 1 else "same")
+    padding = "valid" if stride > 1 and min(x.shape[1:3]) >= 3 else "same"
+    y = _unit(x, width, 3, stride, f"{name}_conv1", padding=padding)
     y = _unit(layers.ReLU(name=f"{name}_conv1_relu")(y), width, 3, 1, f"{name}_conv2")
     if stride > 1:
-        x = layers.AveragePooling2D(2, 2, name=f"{name}_pool")(x)
+        x = layers.AveragePooling2D(2, 2, padding, name=f"{name}_pool")(x)
     shape = [max(sides) for sides in zip(x.shape[1:], y.shape[1:], strict=True)]
     total = layers.Add(name=f"{name}_add")([_grown(x, shape), _grown(y, shape)])
     return layers.ReLU(name=f"{name}_relu")(total)

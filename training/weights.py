@@ -95,7 +95,7 @@ def save_npz(model: keras.Model, path: Path) -> None:
     np.savez(
         path,
         allow_pickle=False,
-        **{key: np.asarray(ops.convert_to_numpy(variable)) for key, variable in _variables(model)},
+        **{key: _values(variable) for key, variable in _variables(model)},
     )
 
 
@@ -122,8 +122,8 @@ def translate_dlib(arrays: Arrays) -> dict[str, NDArray[Any]]:
 def is_folded(model: keras.Model) -> bool:
     """Tell whether running statistics were folded away: every variance is 1 (or 1 − ε) though beta is not 0."""
     norms = _scaled_norms(model)
-    flat = all(np.allclose(ops.convert_to_numpy(norm.moving_variance), 1, atol=0.01) for norm in norms)
-    trained = any(np.any(ops.convert_to_numpy(norm.beta)) for norm in norms)
+    flat = all(np.allclose(_values(norm.moving_variance), 1, atol=0.01) for norm in norms)
+    trained = any(np.any(_values(norm.beta)) for norm in norms)
     return flat and trained
 
 
@@ -138,8 +138,8 @@ def unfold_batch_norm(model: keras.Model, faces: NDArray[np.uint8], batch: int =
     moments = _input_moments(model, norms, faces, batch)
     for norm, (mean, variance) in zip(norms, moments, strict=True):
         gamma, beta, old_mean, old_variance = (
-            np.asarray(ops.convert_to_numpy(value), dtype=np.float64)
-            for value in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+            _values(variable).astype(np.float64)
+            for variable in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
         )
         slope = gamma / np.sqrt(old_variance + norm.epsilon)
         norm.gamma.assign((slope * np.sqrt(variance + norm.epsilon)).astype(np.float32))
@@ -188,6 +188,11 @@ def _variables(model: keras.Model) -> Iterator[tuple[str, Any]]:
             yield f"{layer.name}/{variable.name}", variable
 
 
+def _values(variable: Any) -> NDArray[Any]:
+    """Copy a variable; `ops.convert_to_numpy` of one makes NumPy 2 warn on TensorFlow."""
+    return np.array(variable.numpy())
+
+
 def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
     wanted = dict(_variables(model))
     offered = {key: array for key, array in arrays.items() if not key.startswith(HEAD_PREFIX)}
@@ -207,7 +212,7 @@ def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
 def _swap_first_kernel(model: keras.Model) -> None:
     """Make a network of BGR one of RGB: exact, as its mean is subtracted before any padding."""
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
-    first.kernel.assign(ops.convert_to_numpy(first.kernel)[:, :, ::-1, :])
+    first.kernel.assign(_values(first.kernel)[:, :, ::-1, :])
 
 
 def _load_application(model: keras.Model, source: WeightSource) -> None:

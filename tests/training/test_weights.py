@@ -118,6 +118,12 @@ def test_an_array_of_another_shape_is_named(tmp_path: Path) -> None:
         load_npz(small(), tmp_path / "odd.npz")
 
 
+def first_map(model: keras.Model, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the first convolution gives: deeper, a random network tells nothing apart."""
+    probe = keras.Model(model.input, model.get_layer("conv1").output)
+    return np.asarray(probe(faces.astype(np.float32)))
+
+
 def test_weights_trained_on_bgr_see_the_same_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The swapped kernel on RGB is the stored kernel on BGR."""
     stored = build_backbone("mobilenet", SIZE, preprocessing="imagenet-mean")
@@ -125,9 +131,8 @@ def test_weights_trained_on_bgr_see_the_same_colours(tmp_path: Path, monkeypatch
     monkeypatch.setenv("AGELENS_WEIGHTS_DIR", str(tmp_path))
     loaded = build_backbone("mobilenet", SIZE, "vggface2")
     stored.get_layer("preprocessing").offset = [-103.939, -116.779, -123.68]
-    expected = stored(FACES[..., ::-1].astype(np.float32))
-    assert np.asarray(expected).std() > 1e-3
-    np.testing.assert_allclose(features(loaded), expected, atol=1e-4)
+    np.testing.assert_allclose(first_map(loaded, FACES), first_map(stored, FACES[..., ::-1]), atol=1e-3)
+    assert np.abs(first_map(stored, FACES[..., ::-1]) - first_map(stored, FACES)).max() > 1
 
 
 def test_weights_that_are_not_fetched_say_how_to_fetch_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
