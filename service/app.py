@@ -27,6 +27,7 @@ from service.problems import problem_of
 from service.routes import metrics, models, pictures, probes
 from service.runtime import Load, Runtime
 from service.settings import Settings, load_settings
+from service.turnstile import Turnstile
 
 _THREADS_END_S: Final = 5.0
 log: Final = structlog.stdlib.get_logger("agelens.http")
@@ -85,16 +86,20 @@ def _lifespan(runtime: Runtime) -> Callable[[FastAPI], Any]:
 
 
 def _middleware(runtime: Runtime) -> list[Middleware]:
-    layers = [Middleware(Envelope, metrics=runtime.metrics, tracer=runtime.tracer)]
+    layers = [
+        Middleware(Turnstile, runtime=runtime),
+        Middleware(Envelope, metrics=runtime.metrics, tracer=runtime.tracer),
+    ]
     if origins := runtime.settings.cors_origins:
-        layers.append(
+        layers.insert(
+            0,
             Middleware(
                 CORSMiddleware,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
                 expose_headers=["retry-after", "x-request-id"],
-            )
+            ),
         )
     return layers
 

@@ -1,4 +1,4 @@
-"""Who calls, and whether they still wait."""
+"""Who calls, and whether they still wait. Dependencies are coroutines: FastAPI sends others through a thread pool."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def runtime_of(request: Request) -> Runtime:
     return runtime
 
 
-def identified(request: Request) -> str | None:
+async def identified(request: Request) -> str | None:
     """Return the caller's key, None where none is needed; raise KeyRejected."""
     return runtime_of(request).keys.identify(request.headers)
 
 
-def within_rate(request: Request, key: Annotated[str | None, Depends(identified)]) -> str | None:
+async def within_rate(request: Request, key: Annotated[str | None, Depends(identified)]) -> str | None:
     """Return the caller's key; raise RateExceeded where it asked too much already."""
     runtime_of(request).rates.check(key)
     return key

@@ -168,7 +168,7 @@ def protocol_for(settings: Settings) -> type[PatientProtocol]:
     return type("BoundProtocol", (PatientProtocol,), {"crowd": Crowd(settings)})
 
 
-_CLOSE: Final = (("content-type", MEDIA_TYPE), ("connection", "close"), ("cache-control", "no-store"))
+_CLOSE: Final = (("content-type", MEDIA_TYPE), ("connection", "close"))
 
 
 def _refusal(status: int, detail: str) -> bytes:

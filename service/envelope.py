@@ -33,6 +33,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
 }
 
 
@@ -51,7 +52,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = _request_id(headers.get("x-request-id"))
+        request_id = request_id_of(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.monotonic()
         status = 499  # what is logged when the caller hung up before anything was said
@@ -99,7 +100,9 @@ def new_request_id() -> str:
     return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
-def _request_id(given: str | None) -> str:
+def request_id_of(headers: Headers) -> str:
+    """Return the caller's own id where it is harmless, else a new one."""
+    given = headers.get("x-request-id")
     return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
 
 
@@ -108,7 +111,6 @@ def _add_headers(message: Message, request_id: str) -> None:
     headers["x-request-id"] = request_id
     for name, value in SECURITY_HEADERS.items():
         headers.setdefault(name, value)
-    headers.setdefault("cache-control", "no-store")
 
 
 def _route(scope: Scope) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.errors import InvalidParameter
 from service.pipeline import PredictOptions
@@ -15,28 +14,24 @@ _AGE: Final = "(100|[1-9][0-9]?)"
 THRESHOLDS_PATTERN: Final = f"^{_AGE}(,{_AGE}){{0,19}}$"
 
 
-@dataclass(frozen=True, slots=True)
-class PredictQuery:
+class PredictQuery(BaseModel):
     """What a caller may say besides the picture."""
 
-    model: Annotated[str | None, Query(description="name of a loaded model", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")] = (
-        None
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str | None = Field(None, description="name of a loaded model", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    thresholds: str | None = Field(
+        None,
+        description="up to 20 ages from 1 to 100, comma-separated: adds `at_least`",
+        pattern=THRESHOLDS_PATTERN,
+        examples=["18,25"],
     )
-    thresholds: Annotated[
-        str | None,
-        Query(
-            description="up to 20 ages from 1 to 100, comma-separated: adds `at_least`",
-            pattern=THRESHOLDS_PATTERN,
-            examples=["18,25"],
-        ),
-    ] = None
-    max_faces: Annotated[int | None, Query(description="keep the largest n faces", ge=1, le=1000)] = None
-    min_face_size: Annotated[
-        float | None,
-        Query(description="pixels of the shorter side of a face's box in the upright photograph", ge=0, le=100_000),
-    ] = None
-    interval: Annotated[float, Query(description="level of the interval", ge=0.5, le=0.99)] = 0.9
-    detect: Annotated[bool, Query(description="false: the whole picture is one face already cut out")] = True
+    max_faces: int | None = Field(None, description="keep the largest n faces", ge=1, le=1000)
+    min_face_size: float | None = Field(
+        None, description="pixels of the shorter side of a face's box in the upright photograph", ge=0, le=100_000
+    )
+    interval: float = Field(0.9, description="level of the interval", ge=0.5, le=0.99)
+    detect: bool = Field(True, description="false: the whole picture is one face already cut out")
 
     def options(self, settings: Settings) -> PredictOptions:
         """Fill in what the caller left out; raise InvalidParameter where the settings allow less."""

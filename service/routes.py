@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from service import errors
@@ -51,7 +51,7 @@ probes = APIRouter(prefix="/health", tags=["operation"])
 models = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(identified)])
 pictures = APIRouter(tags=["pictures"])
 
-Query = Annotated[PredictQuery, Depends()]
+Asked = Annotated[PredictQuery, Query()]
 Key = Annotated[str | None, Depends(within_rate)]
 
 
@@ -73,7 +73,7 @@ _BINARY: Final = {"type": "string", "format": "binary"}
     responses=documented(*_ACCESS, *_BODY, *_PICTURE),
     openapi_extra=_bodies({"file": _BINARY}, "image/jpeg", "image/png", "image/webp"),
 )
-async def predict(request: Request, key: Key, query: Query) -> Response:
+async def predict(request: Request, key: Key, query: Asked) -> Response:
     """Estimate the age of each face in one photograph."""
     runtime = runtime_of(request)
     choose(request.headers.get("accept"), [JSON])
@@ -99,7 +99,7 @@ async def predict(request: Request, key: Key, query: Query) -> Response:
     responses={200: {"content": {NDJSON: {}}}, **documented(*_ACCESS, *_BODY, errors.AgelensError)},
     openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
 )
-async def predict_batch(request: Request, key: Key, query: Query) -> Response:
+async def predict_batch(request: Request, key: Key, query: Asked) -> Response:
     """Estimate ages in many photographs: one result each, in order; as JSON lines, each when it is ready."""
     runtime = runtime_of(request)
     settings = runtime.settings

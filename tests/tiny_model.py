@@ -75,7 +75,7 @@ def lock_entry(path: Path, default: bool = True) -> LockEntry:
 
 def write_models_folder(folder: Path, *names: str) -> Path:
     """Write a brightness model for each name, and the lock that trusts them; the first is loaded by default."""
-    entries = []
+    entries: list[LockEntry] = []
     for name in names or ("brightness",):
         path = folder / f"{name}-1.0.0.onnx"
         write_brightness_model(path, brightness_manifest(name))

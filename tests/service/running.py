@@ -35,6 +35,7 @@ class LiveServer:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._settled = threading.Event()
+        self.kept: list[socket.socket] = []
         self._thread = threading.Thread(target=self._run)
 
     @property
@@ -48,6 +49,8 @@ class LiveServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for connection in self.kept:
+            connection.close()
         self.server.should_exit = True
         self._thread.join(60)
         assert not self._thread.is_alive()

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_body_that_still_comes_does_not_hold_the_drain_up(models_dir: Path) -> N
     with server_process(models_dir, drain_grace_s=600, body_timeout_s=600) as server:
         with httpx.Client(base_url=server.url) as client, ThreadPoolExecutor() as pool:
 
-            def endless() -> object:
+            def endless() -> Iterator[bytes]:
                 yield b"x"
                 server.signal()
                 server.wait_for("ended")

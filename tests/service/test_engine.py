@@ -39,6 +39,14 @@ def waits(gate: Gate) -> Task:
     return task
 
 
+def remembers(ran: list[str]) -> Task:
+    def task(worker: str, _: Checkpoint) -> str:
+        ran.append(worker)
+        return worker
+
+    return task
+
+
 def fails(_worker: str, _checkpoint: Checkpoint) -> str:
     raise ZeroDivisionError
 
@@ -114,7 +122,7 @@ async def test_waiting_task_of_a_caller_who_left_never_runs(gate: Gate) -> None:
     async with running() as engine:
         with engine.admitted([waits(gate)], 60) as (first, _):
             await asyncio.to_thread(gate.wait_for)
-            with engine.admitted([lambda *_: ran.append("x") or "x"], 60) as (second, give_up):
+            with engine.admitted([remembers(ran)], 60) as (second, give_up):
                 give_up()
                 with pytest.raises(CallerGone):
                     await second.result(0)
