@@ -105,3 +105,19 @@ def train_command(
 
 
 release_commands.register(app)
+
+
+@app.command("weights")
+def weights_command(
+    name: Annotated[str, typer.Argument(help="dlib, vggface2 or imagenet")],
+    folder: Annotated[Path | None, typer.Option(help="where to; default AGELENS_WEIGHTS_DIR, or weights")] = None,
+) -> None:
+    """Fetch public weights from where they are published, check them, and convert them for the recipes."""
+    from training.fetch import fetch_weights
+
+    try:
+        path = fetch_weights(name, folder)
+    except (AgelensError, ValueError) as error:
+        typer.secho(f"agelens-train: {error}", fg="red", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{path} is ready")
