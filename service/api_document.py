@@ -27,6 +27,7 @@ def describe(app: FastAPI, settings: Settings, *, keys_required: bool, models: S
     for path, operations in document["paths"].items():
         for operation in operations.values():
             _drop_foreign_errors(operation)
+            operation["summary"] = operation.pop("description").rstrip(".")
             for parameter in operation.get("parameters", ()):
                 _say_exactly(parameter, known)
             if keys_required and not path.startswith(_OPEN_PATHS):
