@@ -41,7 +41,9 @@ class Recipe:
 
     `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights` knows or a path,
     `preprocessing` what such a path's network expects of its input where the name does not say it.
-    `ramp_epochs` is how long a head's auxiliary losses take to reach full weight.
+    `teacher` names another network (see `training.teacher`) whose distribution takes `teacher_weight` of the loss and
+    whose features are imitated with `imitation_weight`. `ramp_epochs` is how long a head's auxiliary losses take to
+    reach full weight.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Recipe:
     mixed_precision: bool = False
     teacher: str | None = None
     teacher_weight: float = 0.5
+    imitation_weight: float = 1.0
     checkpoint_steps: int = 200
     faces_per_set: int | None = None
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,13 @@ from training.augment import Augmentation, augment, centre
 Ints = NDArray[np.int64]
 Sampling = Literal["uniform", "sqrt_inverse"]
 
-PREFETCH = 3
+COLUMNS: Final = (
+    "row", "source", "file", "low", "high", "subject", "group", "sex", "race", "split",
+    "confidence", "box_x", "box_y", "box_width", "box_height", "reason",
+)  # fmt: skip
+"""Of a store's `index.csv`; `row` is empty where `reason` says why a picture was left out."""
+
+PREFETCH: Final = 3
 """Batches made ahead: enough to hide a slow disk read, little memory."""
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import keras
+
 from service.errors import FileMissing, InvalidParameter
 from training.config import Recipe, recipe_named
 from training.data import FaceStore
@@ -23,6 +25,8 @@ def launch(
     run_dir: Path,
     max_minutes: float | None = None,
     changes: Mapping[str, object] | None = None,
+    *,
+    wandb: bool = False,
 ) -> TrainResult:
     """Train the named recipe with changes into a new folder; raise InvalidParameter where one is in use."""
     if (run_dir / RUN_FILE).exists():
@@ -30,9 +34,9 @@ def launch(
     recipe = changed(recipe_named(name), changes or {})
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
-    about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes}
+    about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes, "wandb": wandb}
     (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
-    return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir))
+    return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir, wandb))
 
 
 def relaunch(run_dir: Path) -> TrainResult:
@@ -43,12 +47,28 @@ def relaunch(run_dir: Path) -> TrainResult:
     about = json.loads((run_dir / RUN_FILE).read_text())
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
     stores = [FaceStore.open(Path(store)) for store in about["stores"]]
-    return train(recipe, stores, run_dir, resume=True, max_minutes=about["max_minutes"], tracker=trackers(run_dir))
+    return train(
+        recipe,
+        stores,
+        run_dir,
+        resume=True,
+        max_minutes=about["max_minutes"],
+        tracker=trackers(run_dir, about.get("wandb", False)),
+    )
+
+
+def use_all_devices() -> None:
+    """Share every batch among all devices from here on; raise InvalidParameter on another backend than JAX."""
+    if keras.backend.backend() != "jax":
+        raise InvalidParameter(f"several devices need KERAS_BACKEND=jax, it is {keras.backend.backend()}")
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
 
 
 def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
-    """Return the recipe with the given fields replaced; `epochs` is the last stage's."""
+    """Return the recipe with other fields; `epochs` is the last stage's, a new head starts without options."""
     fields = {name: value for name, value in changes.items() if value is not None}
+    if fields.get("head", recipe.head) != recipe.head:
+        fields["head_options"] = {}
     epochs = fields.pop("epochs", None)
     if epochs is not None:
         last = replace(recipe.stages[-1], epochs=int(str(epochs)))
@@ -56,6 +76,13 @@ def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
     return replace(recipe, **fields)  # type: ignore[arg-type]
 
 
-def trackers(run_dir: Path) -> Tracker:
-    """Return what every run is tracked with."""
-    return Trackers([CsvTracker(run_dir / "metrics.csv")])
+def trackers(run_dir: Path, wandb: bool = False) -> Tracker:
+    """Return what a run is tracked with: a CSV file, TensorBoard, and Weights & Biases where asked for."""
+    from training.tensorboard_tracker import TensorBoardTracker
+
+    chosen: list[Tracker] = [CsvTracker(run_dir / "metrics.csv"), TensorBoardTracker(run_dir / "tensorboard")]
+    if wandb:
+        from training.wandb_tracker import WandbTracker
+
+        chosen.append(WandbTracker(run_dir))
+    return Trackers(chosen)

@@ -8,22 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.types import AGES
+from service.types import AgeDistribution
 from training.data import FaceSet
 
 Floats = NDArray[np.float64]
 
 
 def median_ages(pmf: NDArray[np.floating]) -> Floats:
-    """Return the medians in years of distributions [n, 101], as `service.types.AgeDistribution.median` defines it."""
-    probabilities = np.asarray(pmf, dtype=np.float64)
-    cumulative = np.cumsum(probabilities, axis=1)
-    half = cumulative[:, -1:] / 2
-    k = np.argmax(cumulative >= half, axis=1)
-    row = np.arange(len(k))
-    mass = probabilities[row, k]
-    below = cumulative[row, k] - mass
-    return np.clip(k - 0.5 + (half[:, 0] - below) / np.maximum(mass, 1e-300), 0.0, AGES - 1.0)
+    """Return the medians in years, float64 [n], of distributions [n, 101], by the service's own arithmetic."""
+    return np.array([AgeDistribution.of(row).median for row in pmf])
 
 
 @dataclass(frozen=True)

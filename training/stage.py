@@ -13,6 +13,7 @@ from training.config import Recipe, Stage
 from training.data import FaceSet, steps_in_epoch, train_batches
 from training.display import Display
 from training.errors import LossNotFinite
+from training.gallery import pictures
 from training.learner import Learner
 from training.schedule import Progress, fraction, learning_rate, time_left_s
 from training.scoring import Scores, mae_by_source, score
@@ -120,6 +121,8 @@ class StageRun:
             scores = score(self.learner.predict, self.val_faces, self.recipe.size, self.recipe.batch_size)
         by_source = {f"val_mae/{source}": mae for source, mae in mae_by_source(scores, self.val_faces).items()}
         self.tracker.scalars(self.progress.total_steps, {"val_mae": scores.mae, **by_source})
+        for name, pixels in pictures(self.val_faces, scores, self.recipe.size).items():
+            self.tracker.image(self.progress.total_steps, name, pixels)
         self.display.validated(self.progress, scores.mae, by_source)
         return scores
 

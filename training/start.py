@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
+from service.errors import FileMissing
 from training.backbones import build_backbone
+from training.checkpoint import BEST
 from training.config import Recipe
 from training.data import FaceSet, train_batches
-from training.heads import head_named
+from training.heads import AgeHead, head_named
 from training.model import AgeModel
-from training.weights import is_folded, unfold_batch_norm
+from training.weights import is_folded, source_for, unfold_batch_norm
 
-UNFOLD_FACES = 512
-"""Faces that folded batch norms are re-estimated on: some hundred fix a mean to a few per cent."""
+SOME_FACES = 512
+"""Faces that batch norms are un-folded and a teacher's features standardised on; they fix a mean to some per cent."""
 
 
 def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
-    """Build the recipe's network; biases and task weights come from the labels of `faces`, the training set."""
+    """Build the recipe's network; biases and task weights come from the labels of `faces`, the training set.
+
+    `recipe.weights` may also be the folder of an earlier run, whose network (its head too, where the family is the
+    same) is then taken over.
+    """
+    head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
+    if recipe.weights is not None and Path(recipe.weights).is_dir():
+        return _continued(Path(recipe.weights), recipe, head)
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.mixed_precision else "float32")
     try:
         backbone = build_backbone(
@@ -27,17 +39,51 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
             preprocessing=recipe.preprocessing,
             momentum=recipe.batch_norm_momentum,
         )
-        if recipe.weights is not None and is_folded(backbone):
-            unfold_batch_norm(backbone, _some_faces(recipe, faces))
-        return AgeModel(backbone, head_named(recipe.head, faces.low, faces.high, **recipe.head_options))
     finally:
         keras.config.set_dtype_policy("float32")
+    if recipe.weights is not None and is_folded(backbone):
+        unfold_batch_norm(backbone, some_faces(recipe, faces))
+    return AgeModel(backbone, head)
 
 
-def _some_faces(recipe: Recipe, faces: FaceSet) -> np.typing.NDArray[np.uint8]:
-    """Take faces augmented as in training: those are what the statistics will follow from the first step on."""
+def trained_model(run_dir: Path) -> tuple[AgeModel, Recipe]:
+    """Build the network of a run with its best weights; raise FileMissing naming what is not there."""
+    for file in ("recipe.json", BEST):
+        if not (run_dir / file).is_file():
+            raise FileMissing(f"{run_dir} has no {file}; name a folder that `agelens-train train` has filled")
+    recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
+    backbone = build_backbone(recipe.backbone, recipe.size, preprocessing=preprocessing_of(recipe))
+    model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
+    model.load_weights(run_dir / BEST)
+    return model, recipe
+
+
+def preprocessing_of(recipe: Recipe) -> str | None:
+    """Return what the recipe's network expects of its input: its own word, its weights', or an earlier run's."""
+    if recipe.preprocessing or recipe.weights is None:
+        return recipe.preprocessing
+    if Path(recipe.weights).is_dir():
+        return preprocessing_of(Recipe.from_json((Path(recipe.weights) / "recipe.json").read_text()))
+    return source_for(recipe.backbone, recipe.weights).preprocessing
+
+
+def some_faces(recipe: Recipe, faces: FaceSet) -> NDArray[np.uint8]:
+    """Return augmented training faces uint8 [≥ 512, size, size, 3]: what statistics will follow from the first step."""
     batches = train_batches(
         faces, recipe.size, recipe.batch_size, recipe.augmentation, recipe.sampling, recipe.seed, epoch=0
     )
-    count = -(-UNFOLD_FACES // recipe.batch_size)
-    return np.concatenate([batch.faces for batch, _ in zip(batches, range(count), strict=False)])
+    count = -(-SOME_FACES // recipe.batch_size)
+    return np.concatenate([batch.faces for _, batch in zip(range(count), batches, strict=False)])
+
+
+def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
+    earlier, before = trained_model(run_dir)
+    if (before.backbone, before.size) != (recipe.backbone, recipe.size):
+        raise ValueError(
+            f"{run_dir} trained {before.backbone} at {before.size} px; "
+            f"this recipe wants {recipe.backbone} at {recipe.size} px"
+        )
+    model = AgeModel(earlier.backbone, head)
+    if before.head == recipe.head:
+        model.set_weights(earlier.get_weights())
+    return model

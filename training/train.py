@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import keras
 
-from training.averaging import read
 from training.checkpoint import BEST, Checkpoint
 from training.config import Recipe
 from training.data import FaceSet, FaceStore
@@ -18,7 +18,8 @@ from training.errors import CheckpointCorrupt, NothingToTrain
 from training.learner import Learner
 from training.schedule import Progress
 from training.stage import StageRun
-from training.start import new_model
+from training.start import new_model, some_faces
+from training.teacher import teacher_named
 from training.tracking import Tracker
 
 
@@ -52,12 +53,12 @@ def train(
     saved = _checkpoint(recipe, run_dir) if resume else None
     run_dir.mkdir(parents=True, exist_ok=True)
     recipe.save(run_dir)
-    learner = Learner(new_model(recipe, select(recipe, stores, "train")), recipe)
+    learner = _learner(recipe, select(recipe, stores, "train"))
     progress = saved.progress if saved else Progress()
     tracker = tracker or Tracker()
     tracker.begin(recipe, progress.total_steps)
     budget_s = None if max_minutes is None else 60 * max_minutes
-    with Display() as display:
+    with Display() as display, closing(tracker):
         for stage in recipe.stages[progress.stage :]:
             learner.begin(stage)
             if saved is not None:
@@ -66,9 +67,8 @@ def train(
             train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
             run = StageRun(recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display)
             finished = run.run()
-            _start_from_best(learner, run_dir)
+            learner.load_weights(run_dir / BEST)
             progress = finished.next_stage()
-    tracker.close()
     return TrainResult(finished.best_mae, finished.best_epoch, finished.total_steps, run_dir)
 
 
@@ -82,6 +82,12 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
     return faces if recipe.faces_per_set is None else faces.limited(recipe.faces_per_set)
 
 
+def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
+    network = new_model(recipe, faces)
+    teacher = teacher_named(recipe.teacher, recipe.size, some_faces(recipe, faces)) if recipe.teacher else None
+    return Learner(network, recipe, teacher)
+
+
 def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:
     saved = Checkpoint.load(run_dir)
     if saved.recipe != recipe.to_json():
@@ -91,12 +97,6 @@ def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:
 
 def _restore(learner: Learner, saved: Checkpoint, run_dir: Path) -> None:
     try:
-        learner.restore(saved.model, saved.average, saved.optimizer, saved.progress.total_steps)
+        learner.restore(saved.model, saved.average, saved.optimizer, saved.progress.stage_steps)
     except ValueError as error:
         raise CheckpointCorrupt(f"the checkpoint in {run_dir} does not fit the network: {error}") from error
-
-
-def _start_from_best(learner: Learner, run_dir: Path) -> None:
-    """Put the stage's best weights into the network and let the average start anew from them."""
-    learner.network.load_weights(run_dir / BEST)
-    learner.average.restore(read(learner.network.weights), 0)

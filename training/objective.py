@@ -1,0 +1,62 @@
+"""What a training step minimises, as Keras wants it: one output and one label tensor, packed.
+
+Labels [b, 3 + T]: low, high, ramp, then the teacher's distribution and features where there is one. Outputs [b, K + C]:
+the head's logits, then the student's guess at the teacher's features. Everything that changes from step to step travels
+as data, because JAX would freeze a value that the loss closed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.data import Batch
+from training.model import AgeModel
+from training.teacher import Teacher
+
+LABELS = 3
+
+
+def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
+    """Return what is trained: the network itself, or with a linear map from its features to the teacher's."""
+    if teacher is None or not teacher.features:
+        return network
+    guess = keras.layers.Dense(teacher.features, dtype="float32", name="head_imitation")
+    outputs = [network.output, guess(network.get_layer("features").output)]
+    return keras.Model(network.inputs, keras.layers.Concatenate(dtype="float32")(outputs))
+
+
+def packed_labels(batch: Batch, ramp: float, teacher: Teacher | None) -> NDArray[np.float32]:
+    """Return labels float32 [b, 3 + T] of a batch."""
+    columns = np.stack([batch.low, batch.high, np.full(len(batch.low), ramp)], axis=1).astype(np.float32)
+    return columns if teacher is None else np.concatenate([columns, teacher.run(batch.faces)], axis=1)
+
+
+def packed_loss(
+    network: AgeModel, teacher: Teacher | None, teacher_weight: float, imitation_weight: float
+) -> Callable[[Any, Any], Any]:
+    """Return the loss [b] of packed labels and outputs.
+
+    (1 - w)·head's loss + w·cross-entropy with the teacher's distribution + v·mean squared error of its features.
+    """
+    head = network.head
+    ages = teacher.ages if teacher else 0
+    features = teacher.features if teacher else 0
+
+    def loss(labels: Any, outputs: Any) -> Any:
+        logits = outputs[:, : head.units]
+        total = head.loss(logits, labels[:, 0], labels[:, 1], labels[:, 2])
+        if ages:
+            taught = -ops.sum(labels[:, LABELS : LABELS + ages] * head.log_pmf(logits), axis=-1)
+            total = (1 - teacher_weight) * total + teacher_weight * taught
+        if features:
+            wrong = ops.square(outputs[:, head.units :] - labels[:, LABELS + ages :])
+            total = total + imitation_weight * ops.mean(wrong, axis=-1)
+        return total
+
+    return loss

@@ -1,0 +1,25 @@
+"""Everything a real run does, in under a minute on drawn faces: proof that an installation trains."""
+
+from training.augment import NO_AUGMENTATION
+from training.config import Recipe, Stage
+
+RECIPE = Recipe(
+    name="smoke",
+    command="agelens-train synthetic prepared/synthetic && agelens-train train smoke --store prepared/synthetic",
+    cost="under a minute on two idle cores",
+    expected="val MAE below 12 years, where the constant median has 23",
+    backbone="mobilenet",
+    head="coral",
+    stages=(
+        Stage("head", epochs=1, learning_rate=3e-3, final_learning_rate=1e-3, trainable="head", warmup_steps=5),
+        Stage("all", epochs=6, learning_rate=2e-3, final_learning_rate=1e-4, warmup_steps=10),
+    ),
+    head_options={"dropout": 0.0},
+    size=64,
+    batch_size=32,
+    augmentation=NO_AUGMENTATION,
+    seed=1,
+    batch_norm_momentum=0.9,
+    ema_decay=0.97,
+    checkpoint_steps=20,
+)
