@@ -61,14 +61,14 @@ def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -
 
 
 def fit_temperature(pmf: NDArray[np.floating], low: Integers, high: Integers) -> float:
-    """Return the temperature (0.2..5) of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces."""
+    """Return the temperature (0.1..10) of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces."""
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
 
     def loss(log_temperature: float) -> float:
         return calibration_loss(tempered(pmf, np.exp(log_temperature)), low, high)
 
-    found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
+    found = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded")
     return float(np.exp(found.x))
 
 

@@ -24,6 +24,19 @@ UNFIT: Final = """\
   for the mix it was calibrated on.
 """
 
+TERMS: Final = {
+    "adience": "research, cite Eidinger, Enbar and Hassner (2014)",
+    "all_age_faces": "research, cite Cheng et al. (2019)",
+    "appa_real": "research, cite Agustsson et al. (2017)",
+    "dlib": "CC0",
+    "fgnet": "research",
+    "imagenet": "non-commercial research",
+    "imdb_wiki": "academic research",
+    "utkface": "non-commercial research",
+    "vggface2": "research; cite Cao et al. (2018)",
+}
+"""Terms of data and pretrained weights, by the names that manifests use."""
+
 LIMITS: Final = """\
 - UTKFace's ages are estimates of another network that people checked; where All-Age-Faces has its ages from is not
   documented. The model can be no better than they are.
@@ -75,8 +88,8 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None)
         ("input", f"{manifest.crop.size}×{manifest.crop.size} RGB, cut {manifest.crop.margin:g} beyond the face's box"),
         ("answer", f"P(age = 0..100); the age is its {manifest.decode}"),
         ("recipe", f"`{made.recipe}`, code {made.commit}, {made.created}"),
-        ("data", ", ".join(made.data)),
-        ("initial weights", made.initial_weights),
+        ("data", "; ".join(with_terms(source) for source in made.data)),
+        ("initial weights", with_terms(made.initial_weights)),
         ("licence", manifest.licence),
         ("sha256", f"`{sha256}`"),
     ]
@@ -96,6 +109,13 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None)
     if report:
         parts.append(f"More figures: {report}\n")
     return "\n".join(parts)
+
+
+def with_terms(name: str) -> str:
+    """Return a data set's or weights' name with its terms, where they are known; a path is cut to its stem."""
+    stem = Path(name).stem
+    known = next((terms for key, terms in TERMS.items() if stem == key or stem.endswith(f"_{key}")), None)
+    return f"{stem} ({known})" if known else stem
 
 
 def measured(tree: Tree) -> str:

@@ -134,7 +134,7 @@ def export(
         provenance=Provenance(
             recipe=recipe.name,
             data=tuple(FaceStore.open(path).source for path in stores),
-            initial_weights=recipe.weights or "none",
+            initial_weights=Path(recipe.weights).stem if recipe.weights else "none",
             commit=revision(),
             created=datetime.now(UTC).date().isoformat(),
         ),

@@ -12,7 +12,7 @@ import pytest
 
 from service.manifest import ModelLock, sha256_of
 from tests.training.bell_model import bell_manifest, write_bell_model
-from training.card import card, headline, sign_off
+from training.card import card, headline, sign_off, with_terms
 from training.graph import ExportRefused, manifest_of
 from training.lock import fingerprint
 from training.predictions import Predictions
@@ -95,6 +95,18 @@ def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> 
     assert f"| 18 | {pooled['reliability'][2]['ece']:.3f} |" in text
     assert "| grey | 200 | 4.50 | +0.10 | 99.0% |" in text
     assert "    agelens-train evaluate --dataset utkface=utkface.zip" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("utkface", "utkface (non-commercial research)"),
+        ("folder/mobilenet_v1_vggface2.npz", "mobilenet_v1_vggface2 (research; cite Cao et al. (2018))"),
+        ("mine", "mine"),
+    ],
+)
+def test_the_card_says_the_terms_that_it_knows_and_no_folder(name: str, shown: str) -> None:
+    assert with_terms(name) == shown
 
 
 def test_the_headline_names_split_and_source(trees: dict[str, Any]) -> None:
