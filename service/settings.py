@@ -13,8 +13,9 @@ from service.cpu import available_cpus
 from service.errors import SettingWrong
 
 PREFIX: Final = "AGELENS_"
-_INJECTED: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_")
-"""Kubernetes gives every container variables of these names when a Service is called `agelens`."""
+_FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
+"""No settings of the service: Kubernetes injects the first two where a Service is called `agelens`; the last one is
+`agelens-train`'s."""
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
@@ -101,7 +102,7 @@ def load_settings(**overrides: Any) -> Settings:
 def _refuse_unknown() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for variable in sorted(os.environ):
-        if variable.startswith(PREFIX) and variable not in known and not variable.startswith(_INJECTED):
+        if variable.startswith(PREFIX) and variable not in known and not variable.startswith(_FOREIGN):
             raise SettingWrong(f"{variable} is no setting; `agelens settings` lists them all")
 
 
