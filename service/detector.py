@@ -13,6 +13,7 @@ import numpy as np
 from service.blazeface import BlazeFace
 from service.imaging import Pyramid, crop_face, crop_step, eye_angle
 from service.manifest import CropSpec, ModelLock, verified_path
+from service.native_libraries import require_libraries
 from service.types import BoundingBox, Face
 
 SHORT_RANGE: Final = "face_detection_short_range.tflite"
@@ -47,7 +48,11 @@ class MediapipeDetector:
     """
 
     def __init__(self, models_dir: Path, threshold: float = CONFIDENCE) -> None:
-        """Load both networks; raise FileMissing or FileAltered where a file is not as locked."""
+        """Load both networks; raise FileMissing or FileAltered where a file is not as locked.
+
+        Raises SetupError where a shared library that mediapipe needs is missing.
+        """
+        require_libraries()
         entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
         short, full = (verified_path(models_dir, entries[name]) for name in (SHORT_RANGE, FULL_RANGE))
         self._threshold = threshold

@@ -12,8 +12,6 @@ from service.errors import SetupError
 DEBIAN_PACKAGES: Final = {
     "libEGL.so.1": "libegl1",
     "libGLESv2.so.2": "libgles2",
-    "libGL.so.1": "libgl1",
-    "libgthread-2.0.so.0": "libglib2.0-0",
 }
 """Library → the Debian package that has it."""
 
