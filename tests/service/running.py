@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,6 +74,14 @@ class LiveServer:
             await serving
 
         asyncio.run(serve())
+
+
+def status_on(connection: socket.socket) -> int:
+    """Read one whole answer and return its status."""
+    with HTTPResponse(connection) as answer:
+        answer.begin()
+        answer.read()
+        return answer.status
 
 
 class ServerProcess:
