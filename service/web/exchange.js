@@ -17,9 +17,9 @@ export class Exchange {
   }
 
   render(store) {
-    const reading = store.reading(store.current);
-    byId("exchange").hidden = !reading?.reply;
-    if (reading?.reply) this.#show(this.#kind, store.current, reading, store.key);
+    const { reading, reply } = store.shown;
+    byId("exchange").hidden = !reply;
+    if (reply) this.#show(this.#kind, store.current, reading, store.key);
   }
 
   #show = whenChanged((kind, item, reading, key) => {

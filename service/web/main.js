@@ -27,7 +27,7 @@ const actions = {
   "close-camera": () => camera.close(),
   clear: () => remove(...store.items),
   remove: () => remove(store.current),
-  retry: () => reader.retry(store.current),
+  retry: () => retry(store.current),
   whole: () => readWhole(store.current),
   "previous-face": () => stepFace(-1),
   "next-face": () => stepFace(1),
@@ -84,7 +84,13 @@ function remove(...gone) {
   announce(current ? "Removed" : "No photographs");
 }
 
+function retry(item) {
+  byId("panel").focus(); // the button that was pressed goes away
+  reader.retry(item);
+}
+
 function readWhole(item) {
+  byId("panel").focus();
   item.detect = false;
   item.face = 0;
   store.update();

@@ -55,6 +55,7 @@ export class Reader {
       const onWait = (wait) => note({ state: "asked", wait });
       const reply = await predict(item.file, question, { key: store.key, signal: item.gone.signal, onWait });
       note({ state: "read", reply });
+      if (question.model === store.model) item.latest = store.reading(item, question.model) ?? item.latest;
     } catch (error) {
       if (error instanceof Problem) note({ state: "failed", problem: error });
       else if (error.name !== "AbortError") note({ state: "failed", problem: new Problem(0) });

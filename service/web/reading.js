@@ -29,8 +29,9 @@ export class Reading {
 
   render(store) {
     const reading = store.reading(store.current);
-    const { reply, face } = store.shown;
-    byId("pending").hidden = reading != null && reading.state !== "asked";
+    const { reply, face, stale } = store.shown;
+    byId("pending").hidden = reply != null || reading?.state === "failed";
+    byId("panel").setAttribute("aria-busy", !reply || stale);
     byId("nobody").hidden = !reply || reply.faces.length > 0;
     byId("reading").hidden = !face;
     this.#showTrouble(reading?.problem ?? null);

@@ -34,8 +34,9 @@ export class Stage {
     this.#showPhoto(current);
     this.#showState(reading?.state);
     this.#showFacts(current, reading);
-    this.#showFaces(current, reading?.reply ?? null);
-    this.#markFace(current.face, reading?.reply ?? null);
+    const { reply } = store.shown;
+    this.#showFaces(current, reply);
+    this.#markFace(current.face, reply);
   }
 
   #showPhoto = whenChanged((item) => {

@@ -40,16 +40,21 @@ export class Store {
     return item?.readings.get(keyOf(this.question(item, model)));
   }
 
-  /** The current photograph's reply and chosen face, where there are any. */
+  /** The current photograph's reading, reply and chosen face; the last reply stays until the next one comes. */
   get shown() {
-    const reply = this.reading(this.current)?.reply ?? null;
-    return { reply, face: reply?.faces[this.current.face] ?? null };
+    const { current } = this;
+    const reading = this.reading(current);
+    const stale = reading?.state !== "read" && reading?.state !== "failed" ? current?.latest : null;
+    const answered = stale ?? reading;
+    const reply = answered?.reply ?? null;
+    return { reading: answered, reply, face: reply?.faces[current.face] ?? null, stale: Boolean(stale) };
   }
 }
 
 /** One photograph and all that was read of it. */
 export class Item {
   readings = new Map(); // key of a question → {state, question, reply | problem | wait}
+  latest = null; // the last reading of a chosen model with a reply
   face = 0; // index of the chosen face
   detect = true; // false: the whole picture is one face
   gone = new AbortController();

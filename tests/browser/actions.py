@@ -1,0 +1,64 @@
+"""What a person does on the page, in one call each."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+_MAKE_TRANSFER = """files => {
+  const transfer = new DataTransfer();
+  for (const {name, data} of files) {
+    const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, {type: name.endsWith("png") ? "image/png" : "image/jpeg"}));
+  }
+  return transfer;
+}"""
+
+
+def choose(page: Page, *paths: Path) -> dict[str, Any]:
+    """Choose files and return the service's first reply."""
+    with page.expect_response(lambda response: "/predict" in response.url) as caught:
+        page.locator("#chooser").set_input_files(paths)
+    reply: dict[str, Any] = json.loads(caught.value.text())
+    return reply
+
+
+def read(page: Page, *paths: Path) -> dict[str, Any]:
+    """Choose files and wait until the first one's reading is on the page."""
+    reply = choose(page, *paths)
+    expect(page.locator("#reading")).to_be_visible()
+    return reply
+
+
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files onto the page."""
+    transfer = _transfer(page, paths)
+    for kind in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("#content", kind, {"dataTransfer": transfer, "bubbles": True, "cancelable": True})
+
+
+def paste(page: Page, path: Path) -> None:
+    """Paste a picture."""
+    _transfer(page, (path,)).evaluate(
+        "transfer => document.body.dispatchEvent(new ClipboardEvent('paste', "
+        "{clipboardData: transfer, bubbles: true, cancelable: true}))"
+    )
+
+
+def set_threshold(page: Page, age: int) -> None:
+    """Move the slider."""
+    page.locator("#threshold").fill(str(age))
+
+
+def shown_probability(page: Page) -> float:
+    """The number behind the percentage beside the slider."""
+    return float(page.locator("#gate data").get_attribute("value") or "nan")
+
+
+def _transfer(page: Page, paths: tuple[Path, ...]) -> Any:
+    files = [{"name": path.name, "data": base64.b64encode(path.read_bytes()).decode()} for path in paths]
+    return page.evaluate_handle(_MAKE_TRANSFER, files)

@@ -1,0 +1,142 @@
+"""Photographs come in and their faces are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.actions import choose, drop, paste, read
+from tests.browser.conftest import OpenPage
+
+BUDGET_BYTES = 200_000
+
+
+def test_page_weighs_less_than_its_budget(open_page: OpenPage) -> None:
+    page = open_page()
+    sizes = page.evaluate(
+        """() => Promise.all(performance.getEntriesByType("resource").map((entry) => entry.name)
+        .concat(location.href).map((url) => fetch(url).then((r) => r.arrayBuffer()).then((b) => b.byteLength)))"""
+    )
+    assert len(sizes) > 10
+    assert sum(sizes) < BUDGET_BYTES
+
+
+def test_policy_is_strict(page: Page, service_url: str) -> None:
+    policy = page.request.get(service_url).headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy or "default-src 'self'" in policy
+
+
+def test_chosen_photo_shows_its_age(page: Page, photos: Path) -> None:
+    reply = read(page, photos / "person.jpg")
+    face = reply["faces"][0]
+    expect(page.locator("#age")).to_have_text(f"about {round(face['age'])} years")
+    expect(page.locator("#range")).to_have_text(f"{face['interval']['low']} to {face['interval']['high']}")
+
+
+def test_dropped_photo_is_read(page: Page, photos: Path) -> None:
+    drop(page, photos / "person.jpg")
+    expect(page.locator("#age")).to_contain_text("years")
+    expect(page.locator("#veil")).to_be_hidden()
+
+
+def test_pasted_photo_is_read(page: Page, photos: Path) -> None:
+    paste(page, photos / "person.jpg")
+    expect(page.locator("#age")).to_contain_text("years")
+
+
+def test_picture_from_the_camera_is_read(page: Page) -> None:
+    page.get_by_role("button", name="Use the camera").click()
+    page.get_by_role("button", name="Take picture").click()
+    expect(page.locator("#photo-title")).to_have_text("camera-1.jpg")
+    expect(page.get_by_role("heading", name="No face found")).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["person.jpg", "turned.jpg"])
+def test_frame_is_where_the_reply_says(page: Page, photos: Path, name: str) -> None:
+    reply = read(page, photos / name)
+    photo, frame = page.locator("#photo").bounding_box(), page.locator(".face").bounding_box()
+    assert photo
+    assert frame
+    scale = photo["width"] / reply["image"]["width"]
+    assert scale == pytest.approx(photo["height"] / reply["image"]["height"], rel=0.01)
+    assert frame["x"] == pytest.approx(photo["x"] + reply["faces"][0]["box"]["x"] * scale, abs=1.5)
+    assert frame["y"] == pytest.approx(photo["y"] + reply["faces"][0]["box"]["y"] * scale, abs=1.5)
+
+
+def test_several_photos_show_progress_and_fail_alone(page: Page, photos: Path) -> None:
+    read(page, photos / "person.jpg", photos / "damaged.jpg", photos / "pair.jpg", photos / "nobody.png")
+    expect(page.locator("#roll-count")).to_have_text("4 of 4 done · 1 failed")
+    expect(page.locator("#roll-progress")).to_have_js_property("value", 4)
+    expect(page.locator(".frame-badge").nth(2)).to_contain_text("·")
+    expect(page.locator(".frame-badge").nth(3)).to_have_text("no face")
+
+
+def test_another_photo_is_shown_when_picked(page: Page, photos: Path) -> None:
+    read(page, photos / "person.jpg", photos / "pair.jpg")
+    page.locator(".frame-button").nth(1).click()
+    expect(page.locator(".face")).to_have_count(2)
+    expect(page.locator("#which")).to_have_text("1 of 2")
+
+
+def test_text_file_is_explained(page: Page, photos: Path) -> None:
+    choose(page, photos / "notes.txt")
+    expect(page.get_by_role("alert")).to_contain_text("This is not a picture the service reads")
+    expect(page.get_by_role("alert")).to_contain_text("JPEG, PNG and WebP")
+
+
+def test_damaged_photo_is_explained_with_the_requests_number(page: Page, photos: Path) -> None:
+    problem = choose(page, photos / "damaged.jpg")
+    expect(page.get_by_role("alert")).to_contain_text("The picture is damaged")
+    page.get_by_text("What the service said").click()
+    expect(page.get_by_role("alert")).to_contain_text(problem["request_id"])
+
+
+def test_unreachable_service_is_explained_and_asked_again(page: Page, photos: Path) -> None:
+    page.route("**/predict?*", lambda route: route.abort())
+    page.locator("#chooser").set_input_files(photos / "person.jpg")
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    page.unroute_all()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#age")).to_contain_text("years")
+
+
+def test_busy_service_is_waited_for(page: Page, photos: Path) -> None:
+    refusals = [{"status": 503, "headers": {"Retry-After": "0"}, "body": "{}"}]
+    page.route("**/predict?*", lambda route: route.fulfill(**refusals.pop()) if refusals else route.continue_())
+    page.locator("#chooser").set_input_files(photos / "person.jpg")
+    expect(page.locator("#age")).to_contain_text("years")
+    assert refusals == []
+
+
+def test_missing_key_is_asked_for_and_sent(page: Page, photos: Path) -> None:
+    def guard(route: object) -> None:
+        if route.request.headers.get("authorization") == "Bearer secret":  # type: ignore[attr-defined]
+            route.continue_()  # type: ignore[attr-defined]
+        else:
+            route.fulfill(status=401, body="{}")  # type: ignore[attr-defined]
+
+    page.route("**/models", guard)
+    page.reload()
+    page.get_by_label("API key").fill("secret")
+    page.get_by_role("button", name="Continue").click()
+    page.locator("#chooser").set_input_files(photos / "person.jpg")
+    expect(page.locator(".model-card")).not_to_have_count(0)
+
+
+def test_no_face_offers_to_read_the_whole_picture(page: Page, photos: Path) -> None:
+    choose(page, photos / "nobody.png")
+    with page.expect_request(lambda request: "detect=false" in request.url):
+        page.get_by_role("button", name="Read the whole picture").click()
+    expect(page.locator("#age")).to_contain_text("years")
+
+
+def test_cleared_photos_are_gone(page: Page, photos: Path) -> None:
+    read(page, photos / "person.jpg")
+    address = page.locator("#photo").get_attribute("src")
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.get_by_role("heading", name="How old does a face look?")).to_be_visible()
+    load = "url => Object.assign(new Image(), {src: url}).decode().then(() => 'kept', () => 'gone')"
+    assert page.evaluate(load, address) == "gone"
