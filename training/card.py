@@ -89,7 +89,7 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None)
         ("answer", f"P(age = 0..100); the age is its {manifest.decode}"),
         ("recipe", f"`{made.recipe}`, code {made.commit}, {made.created}"),
         ("data", "; ".join(with_terms(source) for source in made.data)),
-        ("initial weights", with_terms(made.initial_weights)),
+        ("initial weights", "; ".join(with_terms(name) for name in made.initial_weights.split(", "))),
         ("licence", manifest.licence),
         ("sha256", f"`{sha256}`"),
     ]
