@@ -20,7 +20,7 @@ SERVE := .venv/.serve
 DEV := .venv/.dev
 TRAINING := .venv-training/.training
 
-.PHONY: setup setup-dev setup-training serve test check test-image audit format lock clean python
+.PHONY: setup setup-dev setup-training serve test test-browser check test-image audit format lock clean python
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
@@ -38,11 +38,20 @@ test: setup-dev setup-training
 	.venv/bin/python -m pytest tests/unit tests/service
 	.venv-training/bin/python -m pytest tests/training tests/contract
 
+# The page in real Chromium, Debian's package: installed where it is missing and this is root.
+test-browser: setup-dev
+	@for tool in chromium curl; do command -v $$tool >/dev/null && continue; \
+	if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "installing $$tool"; apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$tool >/dev/null || exit 1; \
+	else echo "make test-browser needs $$tool (Debian: sudo apt-get install chromium curl)" >&2; exit 1; fi; done
+	.venv/bin/python -m pytest tests/browser
+
 check: setup-dev setup-training
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	.venv/bin/mypy service tests/unit tests/service
+	.venv/bin/mypy service tests/unit tests/service tests/browser
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.
