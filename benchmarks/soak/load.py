@@ -123,10 +123,12 @@ async def _slow(port: int, count: int) -> None:
             with contextlib.suppress(OSError):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(b"POST /predict HTTP/1.1\r\nhost: a\r\nx: ")
-                while not reader.at_eof() and not writer.is_closing():
+                closed = asyncio.create_task(reader.read())
+                while not closed.done():
                     writer.write(b"a")
-                    await asyncio.wait([asyncio.create_task(reader.read(1))], timeout=1)
+                    await asyncio.wait([closed], timeout=1)
                 writer.close()
+                await closed
 
     await asyncio.gather(*(hold() for _ in range(count)))
 
