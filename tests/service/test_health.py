@@ -64,6 +64,7 @@ def test_ready_is_503_while_draining_but_live_is_not(make_server: MakeServer) ->
         assert client.get("/health/ready").status_code == 503
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/startup").status_code == 200
+        assert client.post("/predict", files={"file": grey()}).json()["type"] == "urn:agelens:problem:not-ready"
 
 
 def test_ready_is_503_when_a_worker_cannot_answer(make_server: MakeServer, gate: Gate) -> None:
