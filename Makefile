@@ -5,13 +5,14 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-# pip brings the locked uv, and uv makes the environment exactly what the locks say. uv does not read pip's settings, so
+# pip brings the locked uv, and uv makes the environment what the locks say. uv does not read pip's settings, so
 # it is told of an index that pip was told of.
 BOOTSTRAP := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/build.txt
 INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(1)/bin/python -m pip config get global.index-url 2>/dev/null))
-define INSTALL # environment, lock
+define INSTALL # environment, lock, --exact to take away what is not in it
 	@$(1)/bin/python $(BOOTSTRAP)
-	@UV_DEFAULT_INDEX="$(INDEX)" $(1)/bin/uv pip sync --python $(1)/bin/python --require-hashes requirements/build.txt $(2)
+	@UV_DEFAULT_INDEX="$(INDEX)" $(1)/bin/uv pip install --python $(1)/bin/python --require-hashes --no-deps $(3) \
+		--requirement requirements/build.txt --requirement requirements/$(2)
 	@$(1)/bin/uv pip install --quiet --python $(1)/bin/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@
 endef
@@ -100,15 +101,15 @@ python:
 
 $(SERVE): requirements/build.txt requirements/serve.txt pyproject.toml | .venv/bin/python
 	@echo "installing what serving needs into .venv"
-	$(call INSTALL,.venv,requirements/serve.txt)
+	$(call INSTALL,.venv,serve.txt)
 
 $(DEV): $(SERVE) requirements/dev.txt
 	@echo "installing the developer's tools into .venv"
-	$(call INSTALL,.venv,requirements/dev.txt)
+	$(call INSTALL,.venv,dev.txt,--exact)
 
 $(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | .venv-training/bin/python
 	@echo "installing what training needs into .venv-training"
-	$(call INSTALL,.venv-training,requirements/training.txt)
+	$(call INSTALL,.venv-training,training.txt,--exact)
 
 # The running service under load and abuse, an hour or so; `make soak WHAT="bombs drain"` for some of it.
 .PHONY: soak
