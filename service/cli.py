@@ -85,6 +85,52 @@ def predict(
     _exit_with(run)
 
 
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
+    output: Annotated[Path, typer.Option(help="Folder of the archive; the same one again goes on.", metavar="DIR")],
+    fmt: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
+    engine: Annotated[
+        str, typer.Option(help="processes, threads, or ray: joins the cluster of RAY_ADDRESS.")
+    ] = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processors to use; default: all there are.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
+    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
+    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
+    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
+    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
+    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or each picture is one.")] = True,
+    column: Annotated[str | None, typer.Option(help="Parquet column with bytes or paths.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Parquet column that names the photographs.")] = None,
+    models_dir: ModelsDir = None,
+) -> None:
+    """Read the ages in very many photographs into an archive of rows; killed, it goes on where it was.
+
+    [bold]agelens score photos/ --output ages/[/]
+    """
+    from service.predict_command import parse_ages
+    from service.scoring.asked import Asked
+
+    _exit_with(
+        lambda: Asked(
+            source,
+            output,
+            fmt,
+            engine,
+            workers,
+            model,
+            parse_ages(thresholds),
+            interval,
+            max_faces,
+            min_face_size,
+            detect,
+            column,
+            id_column,
+            models_dir,
+        ).run()
+    )
+
+
 @models.callback()
 def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
     """Show the installed models with versions, metrics, licences and hashes; `verify` runs them."""

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from service.cautions import cautions
-from service.detector import FaceDetector
 from service.errors import ContractBroken, InvalidParameter, UnknownModel
 from service.estimator import Estimator
 from service.imaging import Photo, Pyramid, crop_face, crop_step, decode_image, whole_picture
 from service.manifest import CropSpec, Manifest, ModelLock, verified_path
 from service.types import THRESHOLDS, AgeDistribution, AgePrediction, BoundingBox, Face, Floats
+
+if TYPE_CHECKING:  # whoever brings a detector of another kind needs no mediapipe
+    from service.detector import FaceDetector
 
 MAX_THRESHOLDS: Final = 20
 DETECTION_SIDE: Final = 720

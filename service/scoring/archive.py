@@ -1,0 +1,125 @@
+"""The output folder: what was agreed when it was begun, who writes to it, and which photographs are in it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from service.errors import InvalidParameter, SettingWrong
+from service.scoring.job import Chunk, Format, Item
+from service.scoring.parts import finished_parts, ids_in, part_name, sweep
+
+AGREEMENT: Final = "score.json"
+_LOCK: Final = ".lock"
+_DIGEST_BYTES: Final = 16
+_FRESH: Final = 1 << 16
+CHUNK_BYTES: Final = 32 * 2**20
+"""Bytes of pictures after which a chunk is full, where they come from a table."""
+
+
+class SeenIds:
+    """A set of ids that takes 16 bytes for each: a million photographs are no reason to need memory."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._sorted = np.empty(0, f"S{_DIGEST_BYTES}")
+        self._fresh: set[bytes] = set()
+
+    def __len__(self) -> int:
+        """Count the ids."""
+        return len(self._sorted) + len(self._fresh)
+
+    def add(self, ident: str) -> bool:
+        """Remember an id, and say whether it is new."""
+        digest = hashlib.blake2b(ident.encode(), digest_size=_DIGEST_BYTES).digest()
+        if digest in self._fresh or self._is_sorted_in(digest):
+            return False
+        self._fresh.add(digest)
+        if len(self._fresh) >= max(_FRESH, len(self._sorted) // 4):
+            fresh = np.frombuffer(b"".join(self._fresh), self._sorted.dtype)
+            self._sorted = np.sort(np.concatenate([self._sorted, fresh]))
+            self._fresh.clear()
+        return True
+
+    def _is_sorted_in(self, digest: bytes) -> bool:
+        key = np.frombuffer(digest, self._sorted.dtype)
+        place = int(np.searchsorted(self._sorted, key)[0])
+        return place < len(self._sorted) and self._sorted[place] == key[0]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it for this process alone; raise SettingWrong where another one has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / _LOCK).open("wb")
+    except OSError as error:
+        raise SettingWrong(f"--output {folder} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingWrong(f"another `agelens score` writes to {folder}; wait for it or choose another") from error
+        sweep(folder)
+        yield
+
+
+def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
+    """Write down what a new archive is made of, or compare with it; return the chunk size that it was begun with.
+
+    Raises InvalidParameter naming what differs: an archive of two models would be of none.
+    """
+    path = folder / AGREEMENT
+    if not path.is_file():
+        beside = path.with_suffix(".tmp")
+        beside.write_text(json.dumps({**terms, "chunk_size": chunk_size}, indent=2) + "\n")
+        beside.replace(path)
+        return chunk_size
+    before = json.loads(path.read_text())
+    size = int(before.pop("chunk_size"))
+    now = json.loads(json.dumps(terms))
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            raise InvalidParameter(
+                f"{folder} was begun with {name} {before.get(name)}, this is {now.get(name)}; choose another --output"
+            )
+    return size
+
+
+def finished(folder: Path, fmt: Format) -> SeenIds:
+    """Return the ids of all photographs in the parts; raise InvalidParameter where one is in two of them."""
+    seen = SeenIds()
+    for part in finished_parts(folder, fmt):
+        for ident in ids_in(part, fmt):
+            if not seen.add(ident):
+                raise InvalidParameter(f"{ident} is in {part.name} and in another part; delete one of them")
+    return seen
+
+
+def chunks(items: Iterable[Item], seen: SeenIds, size: int, fmt: Format) -> Iterator[Chunk]:
+    """Yield the photographs that are not in `seen` yet, in chunks of `size`; they are in it afterwards."""
+    chosen: list[Item] = []
+    weight = 0
+    for item in items:
+        if not seen.add(item.id):
+            continue
+        chosen.append(item)
+        weight += len(item.data or b"")
+        if len(chosen) == size or weight >= CHUNK_BYTES:
+            yield _chunk(chosen, fmt)
+            chosen, weight = [], 0
+    if chosen:
+        yield _chunk(chosen, fmt)
+
+
+def _chunk(items: list[Item], fmt: Format) -> Chunk:
+    ids = [item.id for item in items]
+    paths, data = [item.path for item in items], [item.data for item in items]
+    return Chunk(part=part_name(ids, fmt), ids=ids, paths=paths, data=data)

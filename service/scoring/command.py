@@ -1,0 +1,100 @@
+"""What `agelens score` does: agree on an archive, score what is not in it yet, and check that nothing is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from service.errors import ContractBroken, InvalidParameter
+from service.model_folder import default_models_dir
+from service.pipeline import PredictOptions, load_models
+from service.scoring.archive import agree, chunks, finished, locked
+from service.scoring.inputs import Inputs, open_inputs
+from service.scoring.job import Chunk, Format, Job, OpenPipeline, Tally
+from service.scoring.local import score_locally
+from service.scoring.progress import Totals, add_up
+from service.scoring.scorer import open_pipeline
+from service.scoring.tables import Columns
+from service.settings import load_settings
+
+Engine = Callable[[Job, Iterator[Chunk], int, OpenPipeline], Iterator[Tally]]
+"""Scores chunks with so many workers, each with a pipeline of its own."""
+
+_FULL_CHUNK: Final = 256
+_LEAST_CHUNK: Final = 8
+_CHUNKS_PER_WORKER: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCommand:
+    """What the command line asks; workers default to the processors there are."""
+
+    input: str
+    output: Path
+    format: Format = "parquet"
+    engine: Engine = score_locally
+    workers: int | None = None
+    chunk_size: int | None = None
+    options: PredictOptions = field(default_factory=PredictOptions)
+    columns: Columns = field(default_factory=Columns)
+    models_dir: Path | None = None
+    pipeline: OpenPipeline = open_pipeline
+
+    def run(self, console: Console | None = None) -> int:
+        """Score, show and check; raise AgelensError. Failures of photographs are rows, so the status is 0."""
+        console = console or Console(stderr=True)
+        settings = load_settings(models_dir=self.models_dir)
+        workers = self.workers or settings.threads
+        output = self.output.resolve()
+        folder = (settings.models_dir or default_models_dir()).resolve()
+        named = replace(self.options, model=self.options.model or settings.default_model)
+        with locked(output):
+            inputs = open_inputs(self.input, output, self.columns)
+            options, facts = _model_facts(folder, named, settings.providers)
+            job = Job(output, self.format, options, folder, settings.providers, settings.max_pixels)
+            with console.status("counting"):
+                total = inputs.count()
+            size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
+            self._score(job, inputs, total, size, workers, console)
+        return 0
+
+    def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> None:
+        seen = finished(job.output, job.format)
+        before, began = len(seen), time.monotonic()
+        tallies = self.engine(job, chunks(inputs, seen, size, job.format), workers, self.pipeline)
+        totals = add_up(tallies, total, before, console)
+        if len(finished(job.output, job.format)) != len(seen):
+            raise ContractBroken(f"photographs are missing in {job.output}; run the same command again")
+        console.print(_summary(totals, before, time.monotonic() - began), highlight=False)
+
+    def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
+        where = self.input if "://" in self.input else str(Path(self.input).absolute())
+        return {"input": where, "format": job.format, **facts, "options": asdict(job.options)}
+
+
+def _model_facts(
+    folder: Path, options: PredictOptions, providers: tuple[str, ...]
+) -> tuple[PredictOptions, dict[str, Any]]:
+    """Load the model once, so that what is wrong with it is said before any worker starts; name it by its bytes."""
+    name, model = next(iter(load_models(folder, [options.model] if options.model else None, 1, providers).items()))
+    return replace(options, model=name), {"version": model.manifest.version, "sha256": model.sha256}
+
+
+def _chunk_size(total: int, workers: int) -> int:
+    """Make chunks small enough that every worker gets some, and large enough that parts are few."""
+    if total < 1:
+        raise InvalidParameter("INPUT names no photographs; nothing can be scored")
+    return max(_LEAST_CHUNK, min(_FULL_CHUNK, total // (workers * _CHUNKS_PER_WORKER)))
+
+
+def _summary(totals: Totals, before: int, seconds: float) -> str:
+    text = (
+        f"{totals.pictures:,} photographs in {seconds:.1f} s ({totals.pictures / max(seconds, 1e-9):.1f}/s): "
+        f"{totals.faces:,} faces, {totals.empty:,} without a face, {totals.failures:,} failures"
+    )
+    return f"{text}; {before:,} were there already" if before else text

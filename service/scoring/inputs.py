@@ -1,0 +1,131 @@
+"""What INPUT names, one photograph after the other and never all at once in memory."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+from typing import Final
+
+from pyarrow import fs
+
+from service.errors import InvalidParameter
+from service.scoring.job import Item
+from service.scoring.storage import is_uri, located
+from service.scoring.tables import SUFFIX, Columns, items_in, rows_in
+
+SUFFIXES: Final = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif .mpo".split()  # noqa: SIM905
+)
+"""Endings that make a file of a folder a photograph; files that a list or a pattern names need none."""
+
+Entry = tuple[str, str]
+"""Name in the output, and path or URI."""
+
+
+class Inputs:
+    """Photographs that can be counted and gone through, again and again."""
+
+    def __init__(self, entries: Callable[[], Iterator[Entry]], columns: Columns) -> None:
+        """Take a function that lists files; those that are Parquet are opened and their rows are meant."""
+        self._entries = entries
+        self._columns = columns
+
+    def count(self) -> int:
+        """Count the photographs without reading any."""
+        return sum(rows_in(where) if _is_table(where) else 1 for _, where in self._entries())
+
+    def __iter__(self) -> Iterator[Item]:
+        """Go through the photographs; those of a folder come in the order of its file system."""
+        for name, where in self._entries():
+            if _is_table(where):
+                yield from items_in(name, where, self._columns)
+            else:
+                yield Item(name, where)
+
+
+def open_inputs(text: str, skip: Path, columns: Columns | None = None) -> Inputs:
+    """Find out what `text` is: a folder, a Parquet file, a picture, a text list, a URI or a pattern.
+
+    Nothing in the folder `skip` is taken. Raises InvalidParameter where there is no such thing.
+    """
+    return Inputs(_entries(text, skip), columns or Columns())
+
+
+def _entries(text: str, skip: Path) -> Callable[[], Iterator[Entry]]:
+    path = Path(text)
+    if is_uri(text):
+        return lambda: _of_store(text)
+    if path.is_dir():
+        return lambda: _of_folder(path, skip)
+    if path.is_file():
+        single = path.suffix.lower() in {SUFFIX, *SUFFIXES}
+        return (lambda: iter([(path.name, text)])) if single else (lambda: _of_list(path))
+    if glob.has_magic(text):
+        return lambda: _of_pattern(text)
+    raise InvalidParameter(f"{text} is no folder, file, pattern or URI; nothing can be scored")
+
+
+def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:
+    """Walk with scandir and without sorting, so that a folder of a million files needs no memory for them."""
+    skipped = skip.resolve()
+    waiting = [str(root)]
+    while waiting:
+        with os.scandir(waiting.pop()) as found:
+            for entry in found:
+                if entry.is_dir(follow_symlinks=False):
+                    if Path(entry.path).resolve() != skipped:
+                        waiting.append(entry.path)
+                elif _is_wanted(entry.name) and entry.is_file():
+                    yield _printable(os.path.relpath(entry.path, root)), entry.path
+
+
+def _of_pattern(pattern: str) -> Iterator[Entry]:
+    for found in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - pathlib takes no absolute patterns
+        if Path(found).is_file():
+            yield _printable(found), found
+
+
+def _of_list(path: Path) -> Iterator[Entry]:
+    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            if where := line.strip():
+                yield _printable(where), where
+
+
+def _of_store(uri: str) -> Iterator[Entry]:
+    root, path = located(uri)
+    info = root.get_file_info(path.rstrip("/"))
+    if info.type == fs.FileType.File:
+        if _is_wanted(info.base_name):
+            yield info.base_name, uri
+            return
+        with root.open_input_stream(path) as stream:
+            lines = stream.read().decode().splitlines()
+        yield from ((line.strip(), line.strip()) for line in lines if line.strip())
+        return
+    if info.type != fs.FileType.Directory:
+        raise InvalidParameter(f"{uri} is not there; nothing can be scored")
+    base = uri.rstrip("/")
+    folders = [info.path]
+    while folders:
+        for found in root.get_file_info(fs.FileSelector(folders.pop())):
+            if found.type == fs.FileType.Directory:
+                folders.append(found.path)
+            elif _is_wanted(found.base_name):
+                name = found.path.strip("/").removeprefix(info.path.strip("/")).lstrip("/")
+                yield name, f"{base}/{name}"
+
+
+def _is_wanted(name: str) -> bool:
+    return PurePath(name).suffix.lower() in SUFFIXES or _is_table(name)
+
+
+def _is_table(where: str) -> bool:
+    return where.lower().endswith(SUFFIX)
+
+
+def _printable(path: str) -> str:
+    """Make a name of any file UTF-8: Linux lets names be any bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,0 +1,148 @@
+"""Scoring on this machine's processors: a few processes, or threads, with a bounded number of chunks in flight."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Final, Literal
+
+import cv2
+
+from service.errors import SetupError
+from service.scoring.job import Chunk, Job, OpenPipeline, Tally
+from service.scoring.parts import part_name, write_part
+from service.scoring.rows import failure
+from service.scoring.scorer import Scorer, open_pipeline
+
+Kind = Literal["processes", "threads"]
+_AHEAD: Final = 2
+"""Chunks for each worker that are in flight: one in work, one waiting."""
+
+_SET_PARENT_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+_mine: Final = threading.local()
+
+
+class WorkerDied(Exception):
+    """The process that read this photograph was killed, by a native library's crash or for want of memory."""
+
+
+def score_locally(
+    job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_pipeline, kind: Kind = "processes"
+) -> Iterator[Tally]:
+    """Score chunks with `workers` processes or threads; yield each tally when its part is written.
+
+    A chunk whose process dies is tried again in halves, until the photograph that kills it stands alone and is
+    written down as a failure.
+    """
+    waiting = iter(chunks)
+    suspects: deque[Chunk] = deque()
+    while True:
+        with _executor(job, workers, kind, pipeline) as executor:
+            try:
+                yield from _drain(executor, waiting, workers, suspects)
+            except BrokenProcessPool:
+                pass
+            else:
+                return
+        while suspects:
+            yield from _alone(job, suspects.popleft(), pipeline)
+
+
+def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects: deque[Chunk]) -> Iterator[Tally]:
+    """Keep the executor busy until nothing waits; chunks that a broken executor did not finish are in `suspects`."""
+    running: dict[Future[Tally], Chunk] = {}
+    try:
+        while True:
+            while len(running) < workers * _AHEAD and (chunk := next(waiting, None)) is not None:
+                suspects.append(chunk)
+                running[executor.submit(_score, chunk)] = chunk
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                tally = future.result()
+                suspects.remove(running.pop(future))
+                yield tally
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def _alone(job: Job, chunk: Chunk, pipeline: OpenPipeline) -> Iterator[Tally]:
+    """Score a chunk in a process of its own; where that dies, its halves."""
+    with _executor(job, 1, "processes", pipeline) as executor:
+        try:
+            executor.submit(_stand_by).result()
+        except BrokenProcessPool as error:
+            raise SetupError("worker processes are killed while they load the models; is memory short?") from error
+        try:
+            yield executor.submit(_score, chunk).result()
+        except BrokenProcessPool:
+            pass
+        else:
+            return
+    if len(chunk["ids"]) == 1:
+        yield _given_up(job, chunk)
+        return
+    middle = len(chunk["ids"]) // 2
+    for part in (slice(None, middle), slice(middle, None)):
+        ids = chunk["ids"][part]
+        half = Chunk(part=part_name(ids, job.format), ids=ids, paths=chunk["paths"][part], data=chunk["data"][part])
+        yield from _alone(job, half, pipeline)
+
+
+def _given_up(job: Job, chunk: Chunk) -> Tally:
+    died = WorkerDied("the process that read this photograph was killed: a native library crashed, or memory was short")
+    write_part(job.output / chunk["part"], [failure(chunk["ids"][0], died)], job.format, job.options.thresholds)
+    return Tally(part=chunk["part"], pictures=1, faces=0, empty=0, failures=1)
+
+
+def _executor(job: Job, workers: int, kind: Kind, pipeline: OpenPipeline) -> Executor:
+    if kind == "threads":
+        return ThreadPoolExecutor(workers, initializer=_open, initargs=(job, pipeline))
+    return ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=_open_process,
+        initargs=(job, pipeline),
+    )
+
+
+def _open(job: Job, pipeline: OpenPipeline) -> None:
+    cv2.setNumThreads(1)  # the workers are the parallelism
+    try:
+        _mine.scorer = Scorer(job, pipeline)
+    except Exception as error:  # an executor would only say that it is broken: the first chunk says why
+        _mine.scorer = None
+        _mine.trouble = error
+
+
+def _open_process(job: Job, pipeline: OpenPipeline) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    _end_with(multiprocessing.parent_process())
+    _open(job, pipeline)
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:
+    """Have Linux kill this process with its parent: an orphan must not write parts that the next run scores again."""
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if parent is not None and parent.pid != os.getppid():  # it died before it was asked for
+        os._exit(1)
+
+
+def _score(chunk: Chunk) -> Tally:
+    scorer: Scorer | None = _mine.scorer
+    if scorer is None:
+        raise _mine.trouble
+    return scorer(chunk)
+
+
+def _stand_by() -> None:
+    """Show that the worker has loaded everything and lives."""

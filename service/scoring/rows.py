@@ -1,0 +1,112 @@
+"""Rows of the archive: one for each face, with the reply's fields; one for a photograph without faces or a failure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from service.pipeline import PhotoPrediction
+from service.types import LANDMARK_NAMES, AgePrediction
+
+OK: Final = "ok"
+NO_FACE: Final = "no_face"
+ERROR: Final = "error"
+
+Row = dict[str, Any]
+
+
+def schema(thresholds: Sequence[int] = ()) -> pa.Schema:
+    """Return the columns of a row; `at_least` is among them where there are thresholds."""
+    point = pa.list_(pa.float64())
+    level: pa.Field[Any] = pa.field("level", pa.float64())
+    bounds: list[pa.Field[Any]] = [pa.field(name, pa.int32()) for name in ("low", "high")]
+    fields: list[pa.Field[Any]] = [
+        pa.field("id", pa.string()),
+        pa.field("status", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("model", _struct(pa.string(), "name", "version")),
+        pa.field("image", _struct(pa.int32(), "width", "height")),
+        pa.field("face", pa.int32()),
+        pa.field("box", _struct(pa.float64(), "x", "y", "width", "height")),
+        pa.field("detection_confidence", pa.float64()),
+        pa.field("landmarks", _struct(point, *LANDMARK_NAMES)),
+        pa.field("age", pa.float64()),
+        pa.field("variance", pa.float64()),
+        pa.field("standard_deviation", pa.float64()),
+        pa.field("interval", pa.struct([level, *bounds])),
+        pa.field("threshold_probabilities", pa.list_(pa.float64())),
+        pa.field("warnings", pa.list_(pa.string())),
+    ]
+    if thresholds:
+        fields.append(pa.field("at_least", _struct(pa.float64(), *(str(age) for age in thresholds))))
+    return pa.schema(fields)
+
+
+def rows_of(ident: str, prediction: PhotoPrediction, thresholds: Sequence[int]) -> Iterator[Row]:
+    """Yield one row for each face, largest first, or the one that says there is none."""
+    photo: Row = {
+        "id": ident,
+        "status": OK if prediction.faces else NO_FACE,
+        "model": {"name": prediction.model.name, "version": prediction.model.version},
+        "image": {"width": prediction.width, "height": prediction.height},
+    }
+    for number, face in enumerate(prediction.faces):
+        yield {**photo, "face": number, **_face(face, thresholds)}
+    if not prediction.faces:
+        yield photo
+
+
+def failure(ident: str, error: Exception) -> Row:
+    """Return the row of a photograph that could not be read: a reason as the HTTP API names it, and its text."""
+    if isinstance(error, OSError):
+        return {"id": ident, "status": ERROR, "error": "unreadable", "detail": error.strerror or str(error)}
+    reason = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    return {"id": ident, "status": ERROR, "error": reason, "detail": str(error)}
+
+
+def flat(row: Mapping[str, Any], prefix: str = "") -> Row:
+    """Return the row for CSV: members of structs as columns of their own, lists as JSON."""
+    cells: Row = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            cells |= flat(value, f"{prefix}{name}_")
+        else:
+            cells[prefix + name] = json.dumps(value) if isinstance(value, list | tuple) else value
+    return cells
+
+
+def flat_columns(columns: pa.Schema) -> list[str]:
+    """Return the names that `flat` gives to the columns of a schema."""
+    names: list[str] = []
+    for column in columns:
+        members = column.type.fields if isinstance(column.type, pa.StructType) else None
+        names += [f"{column.name}_{member.name}" for member in members] if members else [column.name]
+    return names
+
+
+def _face(prediction: AgePrediction, thresholds: Sequence[int]) -> Row:
+    face, distribution = prediction.face, prediction.distribution
+    low, high = prediction.interval
+    row: Row = {
+        "box": {"x": face.box.x, "y": face.box.y, "width": face.box.width, "height": face.box.height},
+        "detection_confidence": face.confidence,
+        "landmarks": dict(zip(LANDMARK_NAMES, face.landmarks, strict=True)) if face.landmarks else None,
+        "age": prediction.age,
+        "variance": distribution.variance,
+        "standard_deviation": distribution.variance**0.5,
+        "interval": {"level": prediction.level, "low": low, "high": high},
+        "threshold_probabilities": distribution.threshold_probabilities.tolist(),
+        "warnings": list(prediction.warnings),
+    }
+    if thresholds:
+        row["at_least"] = {str(age): distribution.at_least(age) for age in thresholds}
+    return row
+
+
+def _struct(kind: pa.DataType, *names: str) -> pa.StructType:
+    return pa.struct([pa.field(name, kind) for name in names])

@@ -1,0 +1,96 @@
+"""Bytes of photographs from disks and object stores; those of a store are fetched ahead."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pyarrow import fs
+
+from service.errors import InvalidParameter
+from service.scoring.job import Item
+
+MAX_FILE_BYTES: Final = 256 * 2**20
+_AHEAD: Final = 8
+
+
+def is_uri(where: str) -> bool:
+    """Whether this is a URI, as s3://bucket/key, and not a path."""
+    return "://" in where
+
+
+def located(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return a URI's file system and the path in it; pyarrow's own where it has one, else fsspec's.
+
+    Raises InvalidParameter where neither knows the scheme, or the package that fsspec needs for it is missing.
+    """
+    scheme, _, rest = uri.partition("://")
+    try:
+        root, path = fs.FileSystem.from_uri(uri)
+    except pa.ArrowInvalid:
+        return _by_fsspec(scheme), rest
+    return root, path
+
+
+def pictures(items: Sequence[Item]) -> Iterator[tuple[Item, bytes | OSError]]:
+    """Yield each item with its bytes, or with the error of reading them; a few are read ahead from a store."""
+    if not any(item.path and is_uri(item.path) for item in items):
+        yield from ((item, _read(item)) for item in items)
+        return
+    with ThreadPoolExecutor(_AHEAD) as readers:
+        ahead: deque[tuple[Item, Future[bytes | OSError]]] = deque()
+        for item in items:
+            ahead.append((item, readers.submit(_read, item)))
+            if len(ahead) > _AHEAD:
+                first, reading = ahead.popleft()
+                yield first, reading.result()
+        yield from ((item, reading.result()) for item, reading in ahead)
+
+
+def _read(item: Item) -> bytes | OSError:
+    try:
+        if item.path is None:
+            return item.data or b""
+        return _read_uri(item.path) if is_uri(item.path) else _read_file(Path(item.path))
+    except OSError as error:
+        return error
+    except (InvalidParameter, ValueError) as error:  # a scheme that nobody knows, a path with a null character
+        return OSError(errno.EINVAL, str(error))
+
+
+def _read_file(path: Path) -> bytes:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    _check_size(found.st_size)
+    return path.read_bytes()
+
+
+def _read_uri(uri: str) -> bytes:
+    root, path = located(uri)
+    with root.open_input_file(path) as stream:
+        _check_size(stream.size())
+        return stream.read()
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"a file of {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+
+
+@cache
+def _by_fsspec(scheme: str) -> fs.FileSystem:
+    import fsspec
+
+    try:
+        handler: Any = fs.FSSpecHandler  # complete, though the stubs call it abstract
+        return fs.PyFileSystem(handler(fsspec.filesystem(scheme)))
+    except (ValueError, ImportError) as error:
+        raise InvalidParameter(f"{scheme}:// cannot be read: {error}") from error

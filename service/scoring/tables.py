@@ -1,0 +1,88 @@
+"""Photographs in Parquet files: a column of bytes, or one of paths and URIs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.errors import InvalidParameter
+from service.scoring.job import Item
+from service.scoring.storage import is_uri, located
+
+SUFFIX: Final = ".parquet"
+_ROWS_AT_ONCE: Final = 32
+_PATHS: Final = ("path", "file", "filename", "uri", "url")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a Parquet file hold the photograph and its id; found by type and name where not said."""
+
+    picture: str | None = None
+    id: str | None = None
+
+
+def rows_in(where: str) -> int:
+    """Return the number of rows that a Parquet file's footer says; raise InvalidParameter where it is none."""
+    with _opened(where) as table:
+        return int(table.metadata.num_rows)
+
+
+def items_in(name: str, where: str, columns: Columns) -> Iterator[Item]:
+    """Yield the photographs of a Parquet file, named by its id column or else `name#row`, a few rows in memory.
+
+    Raises InvalidParameter where the columns are not there or not told apart.
+    """
+    with _opened(where) as table:
+        picture = columns.picture or _picture_column(table.schema_arrow, where)
+        wanted = [picture, *([columns.id] if columns.id else [])]
+        missing = [column for column in wanted if column not in table.schema_arrow.names]
+        if missing:
+            raise InvalidParameter(f"{where} has no column {missing[0]}; it has {', '.join(table.schema_arrow.names)}")
+        row = 0
+        for batch in table.iter_batches(_ROWS_AT_ONCE, columns=wanted):
+            for record in batch.to_pylist():
+                ident = str(record[columns.id]) if columns.id else f"{name}#{row}"
+                yield _item(ident, record[picture], where)
+                row += 1
+
+
+def _item(ident: str, value: Any, where: str) -> Item:
+    if isinstance(value, dict):  # the layout of image data sets: bytes, or else a path
+        value = value.get("bytes") or value.get("path")
+    if not isinstance(value, str):
+        return Item(ident, None, value)
+    base = PurePosixPath(where).parent  # a path in a table is meant from the table's folder
+    return Item(ident, value if is_uri(value) or is_uri(where) else str(base / value))
+
+
+def _picture_column(columns: pa.Schema, where: str) -> str:
+    bytes_ = [column.name for column in columns if _holds_bytes(column.type)]
+    paths = [column.name for column in columns if column.name.lower() in _PATHS]
+    for found in (bytes_, paths):
+        if len(found) == 1:
+            return found[0]
+    raise InvalidParameter(
+        f"{where}: which column holds the photographs? Name it with --column; there are {', '.join(columns.names)}"
+    )
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.StructType):
+        return any(member.name == "bytes" and _holds_bytes(member.type) for member in kind.fields)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+
+
+def _opened(where: str) -> pq.ParquetFile:
+    try:
+        if is_uri(where):
+            root, path = located(where)
+            return pq.ParquetFile(root.open_input_file(path))
+        return pq.ParquetFile(where)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidParameter(f"{where} cannot be read as Parquet: {error}") from error

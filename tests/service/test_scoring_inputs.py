@@ -1,0 +1,146 @@
+"""What INPUT may be: folder, pattern, list, Parquet with bytes or paths, object store."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from service.errors import InvalidParameter
+from service.scoring.inputs import Inputs, open_inputs
+from service.scoring.job import Item
+from service.scoring.storage import pictures
+from service.scoring.tables import Columns
+
+NAMES = ["a.jpg", "b.PNG", "c.webp", "sub/a.jpg"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (*NAMES, "readme.md", "out/d.jpg"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "in"
+
+
+def ids(inputs: Inputs) -> list[str]:
+    found = sorted(item.id for item in inputs)
+    assert inputs.count() == len(found)
+    return found
+
+
+def contents(inputs: Inputs) -> dict[str, bytes | OSError]:
+    return {item.id: data for item, data in pictures(list(inputs))}
+
+
+def table(path: Path, /, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_a_folder_is_its_pictures_below_it_without_the_output(folder: Path) -> None:
+    inputs = open_inputs(str(folder), folder / "out")
+    assert ids(inputs) == NAMES
+    assert contents(inputs)["sub/a.jpg"] == b"sub/a.jpg"
+
+
+def test_a_pattern_is_the_files_it_matches(folder: Path) -> None:
+    assert ids(open_inputs(f"{folder}/**/a.*", folder / "out")) == [f"{folder}/a.jpg", f"{folder}/sub/a.jpg"]
+    assert ids(open_inputs(f"{folder}/read*", folder / "out")) == [f"{folder}/readme.md"]
+
+
+def test_a_list_is_its_lines(folder: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "list.txt"
+    lines.write_text(f"{folder}/a.jpg\n\n  {folder}/missing.jpg  \n")
+    found = contents(open_inputs(str(lines), tmp_path / "out"))
+    assert found[f"{folder}/a.jpg"] == b"a.jpg"
+    missing = found[f"{folder}/missing.jpg"]
+    assert isinstance(missing, OSError)
+    assert missing.errno == errno.ENOENT
+
+
+def test_bytes_in_parquet_are_named_by_their_rows(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", image=[b"one", b"two", None], label=["x", "y", "z"])
+    assert contents(open_inputs(str(path), tmp_path / "out")) == {
+        "t.parquet#0": b"one",
+        "t.parquet#1": b"two",
+        "t.parquet#2": b"",
+    }
+
+
+def test_an_id_column_names_the_pictures(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", image=[b"one", b"two"], key=[7, 8])
+    assert contents(open_inputs(str(path), tmp_path, Columns(id="key"))) == {"7": b"one", "8": b"two"}
+
+
+def test_structs_of_image_data_sets_are_read(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", image=[{"bytes": b"one", "path": "x.jpg"}])
+    assert contents(open_inputs(str(path), tmp_path)) == {"t.parquet#0": b"one"}
+
+
+def test_paths_in_parquet_are_meant_from_its_folder(folder: Path, tmp_path: Path) -> None:
+    path = table(folder / "t.parquet", path=["a.jpg", str(folder / "b.PNG")], age=[1, 2])
+    assert list(contents(open_inputs(str(path), tmp_path)).values()) == [b"a.jpg", b"b.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "named", "message"),
+    [
+        ({"a": [b"x"], "b": [b"y"]}, None, r"which column holds the photographs\? .*there are a, b"),
+        ({"a": [1]}, None, "which column holds the photographs"),
+        ({"a": [b"x"]}, "photo", "has no column photo; it has a"),
+    ],
+)
+def test_columns_that_are_not_clear_are_asked_for(
+    tmp_path: Path, columns: dict[str, Any], named: str | None, message: str
+) -> None:
+    path = table(tmp_path / "t.parquet", **columns)
+    with pytest.raises(InvalidParameter, match=message):
+        list(open_inputs(str(path), tmp_path / "out", Columns(picture=named)))
+
+
+def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InvalidParameter, match=r"t\.parquet cannot be read as Parquet"):
+        open_inputs(str(tmp_path), tmp_path / "out").count()
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_a_store_is_its_pictures_below_the_uri(folder: Path, scheme: str) -> None:
+    store = fsspec.filesystem(scheme)
+    if scheme == "memory":
+        store.put(str(folder), "/bucket", recursive=True)
+    inputs = open_inputs("memory://bucket" if scheme == "memory" else f"file://{folder}", folder)
+    assert ids(inputs) == sorted([*NAMES, "out/d.jpg"])
+    assert contents(inputs)["sub/a.jpg"] == b"sub/a.jpg"
+
+
+def test_a_store_that_nobody_knows_is_named() -> None:
+    with pytest.raises(InvalidParameter, match="nonesuch:// cannot be read"):
+        open_inputs("nonesuch://bucket/key", Path()).count()
+
+
+def test_pictures_of_a_store_keep_their_order_and_errors(folder: Path) -> None:
+    items = [Item(name, f"file://{folder}/{name}") for name in ("c.webp", "missing", "a.jpg", *["b.PNG"] * 20)]
+    found = [data for _, data in pictures(items)]
+    assert isinstance(found[1], OSError)
+    assert [*found[:1], *found[2:]] == [b"c.webp", b"a.jpg", *[b"b.PNG"] * 20]
+
+
+def test_what_is_no_regular_file_is_an_error_and_hangs_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", tmp_path, "null\0character"):
+        ((_, data),) = pictures([Item("x", str(path))])
+        assert isinstance(data, OSError)
+
+
+def test_names_that_are_not_utf8_can_be_written_down(tmp_path: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg"))).write_bytes(b"x")
+    assert contents(open_inputs(str(tmp_path), tmp_path / "out")) == {"\\xff.jpg": b"x"}
