@@ -1,0 +1,15 @@
+"""Drawn faces for the tests that train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from training.synthetic import synthetic_store
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a store of a hundred drawn faces of 32 px, 70 of them in `train`."""
+    return synthetic_store(tmp_path_factory.mktemp("stores") / "synthetic", 100, size=32, bleed=6)
