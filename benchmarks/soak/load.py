@@ -24,7 +24,8 @@ async def _closed_loop(port: int, callers: int, seconds: float) -> float:
         nonlocal good
         async with Caller(port) as caller:
             while time.perf_counter() < until:
-                good += (await caller.post("/predict", portrait())).status == 200
+                answer = await caller.post("/predict", portrait())
+                good += answer.status == 200  # not in one line: `good` would be read before the wait
 
     began = time.perf_counter()
     await asyncio.gather(*(call() for _ in range(callers)))
