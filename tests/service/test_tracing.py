@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -39,7 +40,7 @@ def test_each_stage_has_a_span_of_its_length_one_after_another() -> None:
     assert list(spans) == ["queue", "decode", "detect", "crop", "estimate"]
     edges = [(span.start_time or 0, span.end_time or 0) for span in spans.values()]
     assert [round((end - start) / 1e6, 1) for start, end in edges] == [1.0, 2.0, 3.0, 0.5, 4.0]
-    assert all(first[1] == second[0] for first, second in zip(edges, edges[1:], strict=False))
+    assert all(first[1] == second[0] for first, second in pairwise(edges))
     assert all(span.parent and span.parent.span_id == request.context.span_id for span in spans.values())
 
 
