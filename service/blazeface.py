@@ -1,7 +1,8 @@
-"""mediapipe's BlazeFace as a function from pixels to faces, imported without TensorFlow.
+"""mediapipe's BlazeFace as a function from pixels to faces, imported without what it only draws and documents with.
 
 Wherever TensorFlow is installed mediapipe imports it, sixteen seconds long, for one decorator of its documentation.
-It has a fallback for where there is none, and that is what it is shown here.
+It has a fallback for where there is none, and that is what it is shown here. It imports matplotlib for drawing, which
+takes a second and a half and refuses to start where no folder can be written: it is shown an empty one.
 """
 
 from __future__ import annotations
@@ -10,26 +11,34 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Final, cast
 
 import numpy as np
 
 from service.types import BoundingBox, Face, Pixels
 
+_SHOWN: Final[dict[str, ModuleType | None]] = {
+    "tensorflow": None,  # the import system's own mark for "cannot be imported"
+    "matplotlib": ModuleType("matplotlib"),
+    "matplotlib.pyplot": ModuleType("matplotlib.pyplot"),
+}
+
 
 @contextmanager
-def _no_tensorflow() -> Iterator[None]:
-    """Make `import tensorflow` fail inside the block, unless it was imported before."""
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]  # the import system's own mark for "cannot"
+def _hidden() -> Iterator[None]:
+    """Show `_SHOWN` to imports inside the block, but for packages that were imported before."""
+    modules = cast("dict[str, ModuleType | None]", sys.modules)
+    shown = {name: module for name, module in _SHOWN.items() if name.split(".")[0] not in modules}
+    modules.update(shown)
     try:
         yield
     finally:
-        del sys.modules["tensorflow"]
+        for name in shown:
+            del modules[name]
 
 
-with _no_tensorflow():
+with _hidden():
     import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions
     from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.errors import ContractBroken
 from service.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
+from service.onnx_runtime import ort
 from service.types import AGES, Floats
 
 BATCH_SIZES: Final = (8, 4, 2, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ mount --make-rprivate /
 mount --bind "$1" "$1"
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
+mount --rbind /sys "$1/sys"
 mount -o remount,ro,bind "$1"
 root=$1 user=$2
 shift 2
@@ -46,9 +48,8 @@ def command(*words: str) -> list[str]:
 class Container:
     """A running image."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
     client: httpx.Client
-    start_s: float
 
     def terminate(self) -> int:
         """Send SIGTERM to the container's process 1 and return its exit status."""
@@ -63,21 +64,25 @@ def running() -> Iterator[Container]:
     """Start the image's own command and wait until it is ready."""
     config = configuration()
     began = time.monotonic()
-    process = subprocess.Popen(command(*config["Entrypoint"], *config["Cmd"]), stdout=subprocess.PIPE, text=True)
+    log = WORK / "container.log"
+    with log.open("w") as stream:
+        process = subprocess.Popen(command(*config["Entrypoint"], *config["Cmd"]), stdout=stream, stderr=stream)
     try:
         with httpx.Client(base_url="http://127.0.0.1:8000", timeout=60) as client:
             _wait_until_ready(process, client)
-            yield Container(process, client, time.monotonic() - began)
+            start_s = time.monotonic() - began
+            sys.stdout.write(f"ready after {start_s:.1f} s\n")
+            yield Container(process, client)
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[str], client: httpx.Client) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], client: httpx.Client) -> None:
     while process.poll() is None:
         try:
             if client.get("/health/ready").is_success:
                 return
         except httpx.TransportError:
             time.sleep(0.05)
-    raise AssertionError(f"the image ended with {process.returncode}: {process.communicate()[0]}")
+    raise AssertionError(f"the image ended with {process.returncode}: {(WORK / 'container.log').read_text()}")

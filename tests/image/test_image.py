@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skimage.data import astronaut
 
-from tests.image.container import ROOT, Container, command, configuration, running
+from tests.image.container import ROOT, WORK, Container, command, configuration, running
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +79,12 @@ def test_its_health_check_follows_the_service(container: Container) -> None:
     assert subprocess.run(command(*words), check=False).returncode == 0
 
 
-def test_sigterm_ends_it_with_status_zero() -> None:
-    with running() as container:
-        assert container.terminate() == 0
-        words = configuration()["Healthcheck"]["Test"][1:]
-        assert subprocess.run(command(*words), check=False, capture_output=True).returncode != 0
+@pytest.mark.usefixtures("container")
+def test_it_tells_nobody() -> None:
+    assert "telemetry" not in (WORK / "container.log").read_text()
+
+
+def test_sigterm_ends_it_with_status_zero(container: Container) -> None:
+    assert container.terminate() == 0
+    words = configuration()["Healthcheck"]["Test"][1:]
+    assert subprocess.run(command(*words), check=False, capture_output=True).returncode != 0
