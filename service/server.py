@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
-from prometheus_client import disable_created_metrics
 
 from service.app import create_app
 from service.connections import protocol_for
@@ -88,7 +87,6 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     configure_logs(settings.log_level)
     if settings.log_level != "debug":
         _hush_native_libraries()
-    disable_created_metrics()  # a second series for each counter, which nobody reads
     server = make_server(settings, load_models)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
