@@ -1,0 +1,1 @@
+"""The same pipeline behind other people's servers."""

@@ -1,0 +1,20 @@
+"""What every peer serves: the pipeline that `agelens serve` runs, and the same reply."""
+
+from __future__ import annotations
+
+from service.loading import load
+from service.pipeline import PredictOptions
+from service.runtime import Predictor
+from service.schemas import PredictReply
+from service.settings import load_settings
+
+
+def open_pipeline() -> Predictor:
+    """Load and warm the default model and a detector."""
+    return load(load_settings(threads=1)).make_predictor()
+
+
+def answer(pipeline: Predictor, picture: bytes) -> PredictReply:
+    """Predict and build the reply."""
+    prediction = pipeline.predict(picture, PredictOptions(), lambda: None, 50_000_000)
+    return PredictReply.of(prediction, (), "request")
