@@ -55,7 +55,7 @@ class IntervalTable(_Frozen):
         return self
 
     def band(self) -> IntervalBand:
-        """The same as a domain value."""
+        """Return the same as a domain value."""
         return IntervalBand(self.low, self.high, self.levels, self.scores)
 
 
@@ -102,7 +102,7 @@ class Manifest(_Frozen):
             ) from error
 
     def bands(self) -> tuple[IntervalBand, ...]:
-        """The conformal table as domain values."""
+        """Return the conformal table as domain values."""
         return tuple(table.band() for table in self.intervals)
 
 
@@ -145,7 +145,7 @@ class ModelLock(_Frozen):
         (folder / LOCK_NAME).write_text(text)
 
     def of_kind(self, kind: Literal["detector", "model"]) -> tuple[LockEntry, ...]:
-        """The entries of one kind, in file order."""
+        """Return the entries of one kind, in file order."""
         return tuple(entry for entry in self.files if entry.kind == kind)
 
 
@@ -161,6 +161,6 @@ def verified_path(folder: Path, entry: LockEntry) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256 as 64 hex digits."""
+    """Return the file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

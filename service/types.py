@@ -52,7 +52,7 @@ class BoundingBox:
         return self.x + self.width / 2, self.y + self.height / 2
 
     def scaled(self, factor: float) -> BoundingBox:
-        """The same box in a picture that is `factor` times as large."""
+        """Return the same box in a picture that is `factor` times as large."""
         return BoundingBox(self.x * factor, self.y * factor, self.width * factor, self.height * factor)
 
     def overlap(self, other: BoundingBox) -> float:
@@ -74,7 +74,7 @@ class Face:
     landmarks: tuple[tuple[float, float], ...]
 
     def scaled(self, factor: float) -> Face:
-        """The same face in a picture that is `factor` times as large."""
+        """Return the same face in a picture that is `factor` times as large."""
         landmarks = tuple((x * factor, y * factor) for x, y in self.landmarks)
         return Face(self.box.scaled(factor), self.confidence, landmarks)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from service.errors import AgelensError
-from training import release_commands
+from training import data_commands, release_commands
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -29,37 +29,6 @@ def synthetic_command(
     from training.synthetic import synthetic_store
 
     synthetic_store(out, count, size=size, seed=seed)
-
-
-@app.command("prepare")
-def prepare_command(
-    dataset: Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")],
-    root: Annotated[Path, typer.Argument(help="its folder or archive, as its authors publish it")],
-    out: Annotated[Path, typer.Option(help="the store's folder")],
-    index: Annotated[Path | None, typer.Option(help="a CSV of file, group, split that overrides the reader's")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="an option of the reader, key=value; repeat")] = None,
-    duplicates: Annotated[Literal["keep", "group", "drop"], typer.Option(help="near-duplicates: keep, group or drop")] = "group",
-    size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 128,
-    margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.1,
-    bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 24,
-    workers: Annotated[int | None, typer.Option(help="processes; default: the cores")] = None,
-) -> None:
-    """Find and cut every face once, as the service does, into a store; goes on where it was interrupted."""
-    from service.manifest import CropSpec
-    from service.model_folder import default_models_dir
-    from training.datasets import DatasetError
-    from training.gather import gather, show
-    from training.prepare import DEFAULT_CROP, PrepareError, prepare
-
-    crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
-    try:
-        listing = gather(dataset, root, index, option or (), duplicates)
-        show(listing)
-        reasons = prepare(listing, out, default_models_dir(), crop, bleed, workers)
-    except (AgelensError, DatasetError, PrepareError, OSError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(f"{reasons.pop('', 0)} faces in {out}; left out: {dict(reasons) or 'none'}")
 
 
 @app.command("train")
@@ -104,6 +73,7 @@ def train_command(
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
 
 
+data_commands.register(app)
 release_commands.register(app)
 
 

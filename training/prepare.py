@@ -27,7 +27,7 @@ from service.imaging import Pyramid, crop_face, decode_image
 from service.manifest import CropSpec
 from service.types import Face, Pixels
 from training.data import COLUMNS
-from training.datasets import Listing, Sample
+from training.datasets import DatasetError, Listing, Sample
 from training.datasets.source import Source
 
 DEFAULT_CROP: Final = CropSpec(size=128, margin=0.1, detector_threshold=CONFIDENCE)
@@ -36,7 +36,7 @@ _JOURNAL: Final = "index.partial.csv"
 _CHUNK: Final = 16
 
 
-class PrepareError(Exception):
+class PrepareError(DatasetError):
     """A store cannot be written or continued; the message says what would be right."""
 
 

@@ -1,0 +1,56 @@
+"""Subcommands of `agelens-train` from published files to stores; they parse, other modules do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from training.release_commands import told
+
+Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
+Root = Annotated[Path, typer.Argument(help="its folder or archive, as its authors publish it")]
+Index = Annotated[Path | None, typer.Option(help="a CSV of file, group, split that overrides the reader's")]
+Option = Annotated[list[str] | None, typer.Option(help="an option of the dataset's reader, key=value; repeat")]
+Duplicates = Annotated[Literal["keep", "group", "drop"], typer.Option(help="what to do with near-duplicates")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the subcommands to the command line."""
+    app.command("datasets")(datasets_command)
+    app.command("prepare")(prepare_command)
+
+
+def datasets_command(dataset: Dataset, root: Root, index: Index = None, option: Option = None) -> None:
+    """Count what a dataset holds, by split, age, sex and race, and what is left out and why."""
+    from training.gather import gather, show
+
+    with told():
+        show(gather(dataset, root, index, option or (), "keep"))
+
+
+def prepare_command(
+    dataset: Dataset,
+    root: Root,
+    out: Annotated[Path, typer.Option(help="the store's folder")],
+    index: Index = None,
+    option: Option = None,
+    duplicates: Duplicates = "group",
+    size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 128,
+    margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.1,
+    bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 24,
+    workers: Annotated[int | None, typer.Option(help="processes; default: the cores")] = None,
+) -> None:
+    """Find and cut every face once, as the service does, into a store; goes on where it was interrupted."""
+    from service.manifest import CropSpec
+    from service.model_folder import default_models_dir
+    from training.gather import gather, show
+    from training.prepare import DEFAULT_CROP, prepare
+
+    with told():
+        crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
+        listing = gather(dataset, root, index, option or (), duplicates)
+        show(listing)
+        reasons = prepare(listing, out, default_models_dir(), crop, bleed, workers)
+    typer.echo(f"{reasons.pop('', 0)} faces in {out}; left out: {dict(reasons) or 'none'}")
