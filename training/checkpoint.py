@@ -52,7 +52,8 @@ class Checkpoint:
         """Read `checkpoint.npz`; raise CheckpointCorrupt naming the file and the one before it."""
         path = folder / CHECKPOINT
         try:
-            with np.load(path) as file:
+            # numpy leaves a file that it opened itself open where it is not a whole archive.
+            with path.open("rb") as stream, np.load(stream) as file:
                 arrays = {name: file[name] for name in file.files}
             about = json.loads(arrays.pop("about").tobytes())
             progress = Progress(**about["progress"])
