@@ -22,7 +22,7 @@ globalThis.fetch = async (url, options) => {
   return new Response(fs.readFileSync(fileURLToPath(where)), { headers: { 'content-type': type } });
 };
 
-const { Human } = require('@vladmandic/human/dist/human.node-wasm.js');
+const { Human } = require(path.join(packages, '@vladmandic', 'human', 'dist', 'human.node-wasm.js'));
 const human = new Human({
   backend: 'wasm',
   wasmPath: path.join(packages, '@tensorflow', 'tfjs-backend-wasm', 'dist') + path.sep,

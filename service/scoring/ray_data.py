@@ -32,8 +32,11 @@ def score_on_ray(
     ray.data.DataContext.get_current().enable_progress_bars = False
     for window in _windows(chunks):
         blocks = ray.data.from_items(window, override_num_blocks=len(window))
-        pool = ray.data.ActorPoolStrategy(size=min(workers, len(window)))
-        scored = blocks.map(Scorer, fn_constructor_args=(job, pipeline), compute=pool, num_cpus=1)
+        most = min(workers, len(window))
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most)  # one is enough to go on
+        scored = blocks.map(
+            Scorer, fn_constructor_args=(job, pipeline), compute=pool, num_cpus=1, scheduling_strategy="SPREAD"
+        )
         for row in scored.iter_rows():
             yield _tally(row)
 

@@ -25,9 +25,8 @@ def main() -> None:
     """Score on the cluster, kill the second node after the first part, score locally as well, and compare."""
     photos, output, models_dir = (Path(word) for word in sys.argv[1:])
     os.environ["PYTHONPATH"] = str(ROOT)  # raylets and their workers import these doubles
-    os.environ["RAY_raylet_start_wait_time_s"] = "300"  # a busy machine is no failure
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    doomed = cluster.add_node(num_cpus=1)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    doomed = cluster.add_node(num_cpus=2)
     ray.init(address=cluster.address, log_to_driver=False)
     killed = 0
 
