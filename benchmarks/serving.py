@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -76,7 +76,9 @@ def serving(
         ready_s = _ready_after(process, f"http://127.0.0.1:{port}{probe}", began, name)
         yield Serving(name, port, process.pid, ready_s)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        for pid in _family(process.pid):  # by tree: BentoML's workers have a session of their own
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
 
 
@@ -116,9 +118,10 @@ def _ready_after(process: subprocess.Popen[bytes], url: str, began: float, name:
 
 def _family(pid: int) -> list[int]:
     """List a process and all its descendants."""
-    children = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        children += [int(child) for child in (task / "children").read_text().split()]
+    children: list[int] = []
+    with suppress(FileNotFoundError):  # it ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += [int(child) for child in (task / "children").read_text().split()]
     return [pid, *(member for child in children for member in _family(child))]
 
 
