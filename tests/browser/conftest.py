@@ -36,10 +36,10 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the shipped models; a checkout that has none yet serves two tiny ones."""
+    """Serve the shipped models; while fewer than two are loaded by default, two tiny ones, to switch between."""
     folder = default_models_dir()
     names: tuple[str, ...] = ()
-    if not any(entry.default for entry in ModelLock.read(folder).of_kind("model")):
+    if sum(entry.default for entry in ModelLock.read(folder).of_kind("model")) < 2:
         names = ("brightness", "other")
         folder = write_complete_folder(tmp_path_factory.mktemp("models"), *names)
     with LiveServer(load, models_dir=folder, models=names) as server:
