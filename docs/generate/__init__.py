@@ -1,0 +1,1 @@
+"""Writes what the documents say of settings, errors, metrics and measurements: `python -m docs.generate`."""

@@ -1,0 +1,59 @@
+"""`python -m docs.generate` writes every generated part anew; with `--check` it only says which are stale."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from docs.generate import code, measured
+from docs.generate.blocks import Block, fill
+from docs.generate.code import ROOT
+
+BLOCKS: Final[Mapping[str, Block]] = {
+    "settings": code.settings_table,
+    "parameters": code.parameters_table,
+    "problems": code.problems_table,
+    "metrics": code.metrics_table,
+    "warnings": code.warnings_table,
+    "recipes": code.recipes_table,
+    "accuracy": measured.accuracy_table,
+    "ages": measured.ages_table,
+    "speed": measured.speed_table,
+    "gates": measured.gates_tables,
+    "reliability": measured.reliability_part,
+    "coverage": measured.coverage_table,
+    "cards": measured.cards,
+    "reply": measured.reply,
+    "short-reply": measured.short_reply,
+    "choices": measured.choices,
+}
+
+
+def written() -> dict[Path, str]:
+    """Return every document with generated parts as it should be."""
+    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return {path: fill(path.read_text(), BLOCKS) for path in documents} | measured.plots()
+
+
+def stale() -> list[str]:
+    """Name the documents that are not as the code and the measurements say."""
+    return [
+        str(path.relative_to(ROOT)) for path, text in written().items() if not path.exists() or path.read_text() != text
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Write, or check; the exit status is 1 where a checked document is stale."""
+    if "--check" in arguments:
+        names = stale()
+        sys.stdout.writelines(f"{name} is stale: run `python -m docs.generate`\n" for name in names)
+        return int(bool(names))
+    for path, text in written().items():
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

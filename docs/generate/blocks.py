@@ -1,0 +1,28 @@
+"""Generated parts of a Markdown file, each between `<!-- generated: NAME -->` and `<!-- end -->`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+Block = Callable[[], str]
+
+_PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def fill(text: str, blocks: Mapping[str, Block]) -> str:
+    """Return `text` with every generated part written anew; raise KeyError for a part that nobody makes."""
+    return _PART.sub(lambda part: f"{part[1]}{_padded(blocks[part[2]]())}{part[3]}", text)
+
+
+def _padded(content: str) -> str:
+    return f"\n{content.strip()}\n\n" if content.strip() else ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, or nothing where there are no rows."""
+    if not rows:
+        return ""
+    cells = [list(head), ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells) + "\n"

@@ -1,0 +1,92 @@
+"""What the documents say of the code, read from the code: settings, parameters, problems, metrics, warnings, recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from docs.generate.blocks import table
+from service import cautions
+from service.loading import load
+from service.problems import KINDS
+from service.query import PredictQuery
+from service.runtime import Runtime
+from service.settings import PREFIX, Settings
+from training.config import recipe_named, recipe_names
+
+_MIB: Final = 2**20
+
+
+def settings_table() -> str:
+    """Return every setting with its default and meaning."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = "" if field.default_factory else _shown(field.default)
+        rows.append([f"`{PREFIX}{name.upper()}`", value, str(field.description)])
+    return table(["variable", "default", "meaning"], rows)
+
+
+def _shown(value: object) -> str:
+    if value is None or value == ():
+        return ""
+    if isinstance(value, tuple):
+        return f"`{','.join(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int) and value >= _MIB and value % _MIB == 0:
+        return f"`{value}` ({value // _MIB} MiB)"
+    return f"`{value}`"
+
+
+def parameters_table() -> str:
+    """Return the query parameters of /predict and /predict/batch."""
+    rows = [
+        [f"`{name}`", "" if field.default is None else _shown(field.default), str(field.description)]
+        for name, field in PredictQuery.model_fields.items()
+    ]
+    return table(["parameter", "default", "meaning"], rows)
+
+
+def problems_table() -> str:
+    """Return every problem that a caller can be told of."""
+    kinds = sorted(
+        ((kind, error) for error, kind in KINDS.items() if kind.status not in (499, 500) and not error.__subclasses__()),
+        key=lambda pair: (pair[0].status, pair[0].slug),
+    )
+    rows = [[str(kind.status), f"`{kind.type}`", str(error.__doc__).split(";")[0].rstrip(".")] for kind, error in kinds]
+    return table(["status", "`type`", "when"], rows)
+
+
+def metrics_table() -> str:
+    """Return every metric that /metrics shows of the service itself."""
+    runtime = Runtime(Settings(threads=1), load)
+    rows = []
+    for family in runtime.metrics.registry.collect():
+        if family.name.startswith(("agelens", "http")):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            rows.append([f"`{name}`", family.type, family.documentation])
+    return table(["metric", "kind", "meaning"], sorted(rows))
+
+
+def warnings_table() -> str:
+    """Return what each warning of a face says."""
+    rows = [
+        ["small_face", f"the box is less than {cautions.SMALL_FACE_PX:g} pixels wide or high"],
+        ["low_confidence", f"the detector's confidence is below {cautions.LOW_CONFIDENCE:g}"],
+        ["near_border", "the box reaches past the picture's border"],
+        ["turned_away", "the nose lies near one ear: the face is seen from the side"],
+        ["wide_interval", f"the interval spans more than {cautions.WIDE_INTERVAL_YEARS} years"],
+        ["edge_of_range", f"the median is below {cautions.YOUNGEST:g} or above {cautions.OLDEST:g} years"],
+    ]
+    return table(["warning", "when"], [[f"`{name}`", when] for name, when in rows])
+
+
+def recipes_table() -> str:
+    """Return the named recipes with what they cost and should reach."""
+    recipes = [recipe_named(name) for name in recipe_names()]
+    rows = [[f"`{each.name}`", each.backbone, each.head, each.weights or "none", each.cost] for each in recipes]
+    return table(["recipe", "backbone", "family", "initial weights", "cost"], rows)
+
+
+ROOT: Final = Path(__file__).parents[2]
+"""The checkout."""

@@ -1,0 +1,56 @@
+"""How often a gate by P(age ≥ t) errs at each bar: `python -m docs.generate.gates runs/evaluation/NAME.npz out.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Flags = NDArray[np.bool_]
+
+AGES: Final = (16, 18, 21)
+BARS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+NEAR_YEARS: Final = 7
+"""Who is at most so much older than the gate's age is counted by itself: most wrong refusals are theirs."""
+
+_NORMAL_95: Final = 1.96
+
+
+def share(hits: Flags) -> tuple[float, float, float]:
+    """Return a share with its 95 % interval (Wilson 1927)."""
+    n, p = len(hits), float(hits.mean())
+    z2 = _NORMAL_95**2
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    reach = _NORMAL_95 / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5
+    return p, max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def gate(pmf: NDArray[np.floating], ages: NDArray[np.integer], age: int) -> dict[str, Any]:
+    """Return who passes a gate at `age`, given distributions [n, 101] and true ages [n]."""
+    probability = pmf[:, age:].sum(axis=1)
+    under, over = ages < age, ages >= age
+    close = over & (ages <= age + NEAR_YEARS)
+    counts = {name: int(who.sum()) for name, who in (("under", under), ("over", over), ("close", close))}
+    bars = []
+    for bar in BARS:
+        passed = probability >= bar
+        rate, low, high = share(passed[under])
+        refused = {"refused": float((~passed)[over].mean()), "close_refused": float((~passed)[close].mean())}
+        bars.append({"bar": bar, "passed": rate, "passed_low": low, "passed_high": high, **refused})
+    return {"age": age, "near": age + NEAR_YEARS, **counts, "bars": bars}
+
+
+def gates(raw: Path) -> dict[str, Any]:
+    """Measure every gate on the raw distributions that `agelens-train evaluate` wrote, where a face was found."""
+    with np.load(raw) as arrays:
+        pmf, low, high = (arrays[name] for name in ("pmf", "low", "high"))
+    known = np.isfinite(pmf[:, 0]) & (low == high)
+    return {"model": raw.stem, "gates": [gate(pmf[known], low[known], age) for age in AGES]}
+
+
+if __name__ == "__main__":
+    Path(sys.argv[2]).write_text(json.dumps(gates(Path(sys.argv[1])), indent=1) + "\n")

@@ -1,0 +1,226 @@
+"""What the documents say of measurements, read from the files that the measuring commands wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from docs.generate.blocks import table
+from docs.generate.code import ROOT
+from docs.generate.plot import distribution_plot, reliability_plot
+
+Tree = dict[str, Any]
+
+MEASURED: Final = ROOT / "docs" / "measured"
+IMAGES: Final = ROOT / "docs" / "images"
+SPEED: Final = ROOT / "benchmarks" / "results" / "latest.json"
+REPLY: Final = MEASURED / "reply.json"
+
+_SHOWN_AGES: Final = 3
+_FIGURES: Final = {
+    "server_over_bound": "pictures a second through HTTP, over those of the bare pipeline in one process",
+    "server_over_best_peer": "pictures a second, over those of the best other server with the same pipeline",
+    "p50_over_stages": "median time to answer, over the sum of its stages",
+    "p99_over_p50": "99th percentile of the time to answer, over the median",
+    "int8_over_float32": "time of an int8 model, over that of its float32 one",
+    "large_photo_over_decode": "a 12-megapixel photograph, over decoding it in full",
+    "score_over_bound": "pictures a second of `agelens score`, over those of the bare pipeline",
+    "ray_over_local": "pictures a second on Ray, over those without it",
+    "ready_s": "seconds from start to ready",
+    "rss_mb": "megabytes of memory under load",
+}
+
+
+def evaluations() -> dict[str, Tree]:
+    """Return what `agelens-train evaluate` wrote of each model, by the model's name."""
+    files = sorted(MEASURED.glob("*.evaluation.json"))
+    return {path.name.removesuffix(".evaluation.json"): json.loads(path.read_text()) for path in files}
+
+
+def ranged(row: Tree, key: str, shown: str = ".2f") -> str:
+    """Return a figure with its 95 % interval."""
+    return f"{row[key]:{shown}} ({row[f'{key}_low']:{shown}}–{row[f'{key}_high']:{shown}})"
+
+
+def accuracy_table() -> str:
+    """Return the models side by side on each dataset, with the command behind."""
+    trees = evaluations()
+    rows = [
+        [name, source, str(part["n"]), ranged(part, "mae"), f"{part['cs5']:.1%}", f"{part['constant']['mae']:.2f}"]
+        for name, tree in trees.items()
+        for source, part in tree["results"].items()
+    ]
+    head = ["model", "photographs", "n", "mean error, years (95 %)", "within 5 years", "always the median age"]
+    return _with_commands(table(head, rows), list(trees.values()))
+
+
+def _with_commands(text: str, trees: Sequence[Tree]) -> str:
+    commands = dict.fromkeys(tree["command"] for tree in trees if tree.get("command"))
+    return text + "".join(f"\n    {command}\n" for command in commands) if text else ""
+
+
+def ages_table() -> str:
+    """Return the mean error and bias by true age, the models side by side."""
+    trees = evaluations()
+    groups = list(dict.fromkeys(row["group"] for tree in trees.values() for row in _pooled(tree)["by_true_age"]))
+    rows = []
+    for group in groups:
+        found = [_row(_pooled(tree)["by_true_age"], group) for tree in trees.values()]
+        rows.append([group, str(found[0]["n"]), *(f"{row['mae']:.2f} ({row['bias']:+.2f})" for row in found)])
+    return table(["true age", "n", *trees], rows)
+
+
+def _pooled(tree: Tree) -> Tree:
+    pooled: Tree = tree["results"]["pooled"]
+    return pooled
+
+
+def _row(rows: Sequence[Tree], group: str) -> Tree:
+    return next(row for row in rows if row["group"] == group)
+
+
+def speed_table() -> str:
+    """Return the benchmark's figures with the command behind."""
+    if not SPEED.exists():
+        return ""
+    figures = json.loads(SPEED.read_text())
+    rows = [[meaning, _figure(figures[name])] for name, meaning in _FIGURES.items() if name in figures]
+    return table(["figure", "measured"], rows) + "\n    make bench\n"
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_figure(each)}" for key, each in value.items())
+    return f"{value:.3g}" if isinstance(value, int | float) else str(value)
+
+
+def gates_tables() -> str:
+    """Return, for each model and legal age, who is let through and who is refused at each bar."""
+    parts = []
+    for path in sorted(MEASURED.glob("*.gates.json")):
+        tree = json.loads(path.read_text())
+        for gate in tree["gates"]:
+            age, near = gate["age"], gate["near"]
+            head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
+            head += [f"{age} or over refused", f"aged {age}–{near} refused"]
+            rows = [_gate_row(row) for row in gate["bars"]]
+            parts.append(f"### {tree['model']}: {age} years\n\n{_counts(gate)}\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def _counts(gate: Tree) -> str:
+    age, near = gate["age"], gate["near"]
+    return f"{gate['under']} people under {age}, {gate['over']} of {age} or over, of whom {gate['close']} aged {age}–{near}."
+
+
+def _gate_row(row: Tree) -> list[str]:
+    return [f"{row['bar']:g}", ranged(row, "passed", ".1%"), f"{row['refused']:.1%}", f"{row['close_refused']:.1%}"]
+
+
+def reliability_part() -> str:
+    """Return calibration errors and where the plots are."""
+    parts = []
+    for name, tree in evaluations().items():
+        rows = [
+            [f"{row['threshold']}", f"{row['ece']:.3f}", f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"]
+            for row in _pooled(tree)["reliability"]
+        ]
+        head = ["t", "calibration error of P(age ≥ t)", "by chance alone, median (95 %)"]
+        parts.append(f"### {name}\n\n![Observed against predicted](images/reliability-{name}.svg)\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def coverage_table() -> str:
+    """Return how often the true age lies inside the interval, and how wide it is."""
+    rows = [
+        [name, f"{row['level']:.0%}", ranged(row, "coverage", ".1%"), f"{row['width']:.1f}"]
+        for name, tree in evaluations().items()
+        for row in _pooled(tree)["coverage"]
+    ]
+    return table(["model", "asked", "true age inside (95 %)", "ages wide, mean"], rows)
+
+
+def cards() -> str:
+    """Return the model cards, included when the site is built."""
+    names = sorted(path.name for path in (ROOT / "models").glob("*.md") if path.name != "LICENSE.md")
+    return "\n\n".join(f'--8<-- "models/{name}"' for name in names)
+
+
+def reply() -> str:
+    """Return the recorded reply about NASA's portrait, the long list cut."""
+    if not REPLY.exists():
+        return ""
+    document = json.loads(REPLY.read_text())
+    return f"```json\n{_cut(json.dumps(document, indent=2, ensure_ascii=False))}\n```"
+
+
+def short_reply() -> str:
+    """Return the recorded reply on few lines: numbers rounded, landmarks and most of the 100 probabilities left out."""
+    if not REPLY.exists():
+        return ""
+    document = json.loads(REPLY.read_text())
+    lines = [f'  "{key}": {_line(value)}' for key, value in document.items() if key != "faces"]
+    face = [f'    "{key}": {_line(value)}' for key, value in document["faces"][0].items()]
+    lines.insert(-1, '  "faces": [{\n' + ",\n".join(face) + "\n  }]")
+    return "```json\n{\n" + ",\n".join(lines) + "\n}\n```"
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, list) and len(value) > 2 * _SHOWN_AGES:
+        shown = [_line(each) for each in value]
+        return f"[{', '.join([*shown[:_SHOWN_AGES], '…', *shown[-_SHOWN_AGES:]])}]"
+    if isinstance(value, dict):
+        items = [f'"{key}": {_line(each)}' for key, each in value.items()]
+        return "{" + ", ".join([*items[:2], "…"] if len(items) > 5 else items) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(_line(each) for each in value)}]"
+    return json.dumps(value)
+
+
+def choices() -> str:
+    """Return the list of the choices that have a page."""
+    lines = []
+    for page in sorted((ROOT / "docs" / "adr").glob("*.md")):
+        title = page.read_text().splitlines()[0].lstrip("# ")
+        lines.append(f"- [{title}](adr/{page.name})")
+    return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    """Keep the first and last of 100 probabilities, and put short lists on one line."""
+    lines: list[str] = []
+    inside: list[str] | None = None
+    for line in text.splitlines():
+        if line.rstrip().endswith("["):
+            inside = [line]
+        elif inside is not None:
+            inside.append(line.strip())
+            if line.strip().rstrip(",") == "]":
+                lines.append(_joined(inside))
+                inside = None
+            elif line.rstrip().endswith("{"):
+                lines += [inside[0], line]
+                inside = None
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _joined(parts: list[str]) -> str:
+    head, *items, tail = parts
+    if len(items) > 2 * _SHOWN_AGES:
+        items = [*items[:_SHOWN_AGES], "…,", *items[-_SHOWN_AGES:]]
+    return f"{head}{' '.join(items)}{tail}"
+
+
+def plots() -> dict[Path, str]:
+    """Return every plot as SVG, by the file it belongs into."""
+    drawn = {IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in evaluations().items()}
+    if REPLY.exists():
+        face = json.loads(REPLY.read_text())["faces"][0]
+        drawn[IMAGES / "distribution.svg"] = distribution_plot(face)
+    return drawn
