@@ -148,19 +148,26 @@ def cards() -> str:
     return "\n\n".join(f'--8<-- "models/{name}"' for name in names)
 
 
+def _recorded() -> Tree:
+    """Return the recorded reply without its timings: `speed_table` tells of time, measured on an idle machine."""
+    document: Tree = json.loads(REPLY.read_text())
+    return {**document, "timings_ms": dict.fromkeys(document["timings_ms"], "…")}
+
+
 def reply() -> str:
     """Return the recorded reply about NASA's portrait, the long list cut."""
     if not REPLY.exists():
         return ""
-    document = json.loads(REPLY.read_text())
-    return f"```json\n{_cut(json.dumps(document, indent=2, ensure_ascii=False))}\n```"
+    document = _recorded()
+    text = json.dumps(document, indent=2, ensure_ascii=False).replace('"…"', "…")
+    return f"```json\n{_cut(text)}\n```"
 
 
 def short_reply() -> str:
     """Return the recorded reply on few lines: numbers rounded, landmarks and most of the 100 probabilities left out."""
     if not REPLY.exists():
         return ""
-    document = json.loads(REPLY.read_text())
+    document = _recorded()
     lines = [f'  "{key}": {_line(value)}' for key, value in document.items() if key != "faces"]
     face = [f'    "{key}": {_line(value)}' for key, value in document["faces"][0].items()]
     lines.insert(-1, '  "faces": [{\n' + ",\n".join(face) + "\n  }]")
@@ -168,6 +175,8 @@ def short_reply() -> str:
 
 
 def _line(value: Any) -> str:
+    if value == "…":
+        return "…"
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list) and len(value) > 2 * _SHOWN_AGES:
