@@ -36,7 +36,7 @@ serve: setup
 	.venv/bin/agelens serve --host $(HOST) --port $(PORT)
 
 test: setup-dev setup-training
-	.venv/bin/python -m pytest tests/unit tests/service
+	.venv/bin/python -m pytest tests/unit tests/service tests/docs
 	.venv-training/bin/python -m pytest tests/training tests/contract
 
 # The page in real Chromium, Debian's package: installed where it is missing and this is root.
@@ -87,15 +87,16 @@ lock: $(SERVE)
 	$(COMPILE) pyproject.toml --group headless -c requirements/training.txt -o requirements/serve.txt
 	$(COMPILE) --group build -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) --group sbom -c requirements/training.txt -o requirements/sbom.txt
+	$(COMPILE) --group docs -c requirements/training.txt -o requirements/docs.txt
 
 clean:
-	rm -rf .venv .venv-training build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-training .venv-docs build dist .mypy_cache .pytest_cache .ruff_cache
 
 python:
 	@test -n "$(PYTHON)" || { echo "agelens needs Python 3.11, 3.12 or 3.13 with its venv module; none was found. \
 	Install one (Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 
-.venv/bin/python .venv-training/bin/python: | python
+.venv/bin/python .venv-training/bin/python .venv-docs/bin/python: | python
 	@echo "creating $(patsubst %/bin/python,%,$@) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
 
@@ -122,3 +123,18 @@ soak: setup-dev
 .PHONY: bench
 bench: setup-dev
 	.venv/bin/python -m benchmarks $(WHAT) $(QUICK) $(if $(LABELLED),--labelled $(LABELLED))
+
+# The documents as a site in build/site, with their tables as code and measurements say. Fails where a link leads nowhere.
+# Its tool has an environment of its own, .venv-docs.
+DOCS := .venv-docs/.docs
+.PHONY: docs
+docs: setup-dev $(DOCS)
+	.venv/bin/python -m docs.generate
+	.venv-docs/bin/zensical build --clean --strict
+	@rm -rf build/site/generate
+
+$(DOCS): requirements/docs.txt | .venv-docs/bin/python
+	@echo "installing what the documents' site needs into .venv-docs"
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--requirement requirements/docs.txt
+	@touch $@
