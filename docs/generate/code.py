@@ -50,7 +50,11 @@ def parameters_table() -> str:
 def problems_table() -> str:
     """Return every problem that a caller can be told of."""
     kinds = sorted(
-        ((kind, error) for error, kind in KINDS.items() if kind.status not in (499, 500) and not error.__subclasses__()),
+        (
+            (kind, error)
+            for error, kind in KINDS.items()
+            if kind.status not in (499, 500) and not error.__subclasses__()
+        ),
         key=lambda pair: (pair[0].status, pair[0].slug),
     )
     rows = [[str(kind.status), f"`{kind.type}`", str(error.__doc__).split(";")[0].rstrip(".")] for kind, error in kinds]

@@ -128,7 +128,9 @@ def reliability_part() -> str:
             for row in _pooled(tree)["reliability"]
         ]
         head = ["t", "calibration error of P(age ≥ t)", "by chance alone, median (95 %)"]
-        parts.append(f"### {name}\n\n![Observed against predicted](images/reliability-{name}.svg)\n\n{table(head, rows)}")
+        parts.append(
+            f"### {name}\n\n![Observed against predicted](images/reliability-{name}.svg)\n\n{table(head, rows)}"
+        )
     return "\n".join(parts)
 
 
@@ -228,7 +230,9 @@ def _joined(parts: list[str]) -> str:
 
 def plots() -> dict[Path, str]:
     """Return every plot as SVG, by the file it belongs into."""
-    drawn = {IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in evaluations().items()}
+    drawn = {
+        IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in evaluations().items()
+    }
     if REPLY.exists():
         face = json.loads(REPLY.read_text())["faces"][0]
         drawn[IMAGES / "distribution.svg"] = distribution_plot(face)

@@ -36,7 +36,11 @@ def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
 def reliability_plot(summary: dict[str, Any]) -> str:
     """Draw observed against predicted P(age ≥ t), a panel for each t, a dot for each tenth of the photographs."""
     rows = summary["reliability"]
-    parts = [text(12, _TOP + _SIDE / 2, "observed").replace("<text", f'<text transform="rotate(-90 12 {_TOP + _SIDE / 2:g})"')]
+    parts = [
+        text(12, _TOP + _SIDE / 2, "observed").replace(
+            "<text", f'<text transform="rotate(-90 12 {_TOP + _SIDE / 2:g})"'
+        )
+    ]
     for number, row in enumerate(rows):
         left = _LEFT + number * (_SIDE + _GAP)
         places = [(left + _SIDE * each["predicted"], _TOP + _SIDE * (1 - each["observed"])) for each in row["bins"]]

@@ -1,0 +1,76 @@
+"""What is generated in the documents is what the code and the measurements say now."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from docs.generate.__main__ import stale
+from docs.generate.blocks import fill, table
+from docs.generate.gates import gate, share
+from docs.generate.measured import REPLY, reply, short_reply
+from service.errors import AgelensError
+from service.problems import KINDS
+from tests.docs.reading import ROOT
+
+TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
+
+
+def test_no_document_is_stale() -> None:
+    assert stale() == [], "run `python -m docs.generate`"
+
+
+def test_a_part_is_replaced_and_the_rest_is_kept() -> None:
+    text = "a\n<!-- generated: x -->\nold\n<!-- end -->\nb\n"
+    assert fill(text, {"x": lambda: "new"}) == "a\n<!-- generated: x -->\n\nnew\n\n<!-- end -->\nb\n"
+
+
+def test_a_part_that_nobody_makes_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        fill("<!-- generated: y -->\n<!-- end -->", {})
+
+
+def test_a_table_without_rows_is_left_out() -> None:
+    assert table(["a"], []) == ""
+    assert table(["a"], [["1|2"]]) == "| a |\n| --- |\n| 1\\|2 |\n"
+
+
+def test_every_message_that_the_guide_explains_is_said_somewhere() -> None:
+    said = "".join(path.read_text() for folder in ("service", "training") for path in (ROOT / folder).rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", said)
+    said = re.sub(r"\{[^{}]*\}", "…", said) + (ROOT / "Makefile").read_text()
+    cells = re.findall(r"^\| (?:`[a-z-]+` \| (?=`))?`([^|]+?)` \|", TROUBLE, re.MULTILINE)
+    assert len(cells) > 30
+    known = [cell.replace("\\`", "`") for cell in cells if cell not in {kind.slug for kind in KINDS.values()}]
+    missing = [words for words in known if words not in said and words.replace("labels.csv", "…") not in said]
+    assert missing == []
+
+
+def test_the_guide_explains_every_problem_that_a_caller_can_see() -> None:
+    seen = {kind.slug for error, kind in KINDS.items() if kind.status != 499 and not error.__subclasses__()}
+    told = {slug for slug in seen if f"`{slug}`" in TROUBLE}
+    unseen = {KINDS[error].slug for error in KINDS if KINDS[error].status == 500 and issubclass(error, AgelensError)}
+    assert seen - told <= unseen
+
+
+def test_the_reply_shown_is_the_one_recorded() -> None:
+    age = json.loads(REPLY.read_text())["faces"][0]["age"]
+    assert f'"age": {age}' in reply()
+    assert f'"age": {age:.5g}' in short_reply()
+
+
+def test_a_gate_counts_who_passes() -> None:
+    pmf = np.zeros((4, 101))
+    pmf[range(4), [10, 17, 20, 40]] = 1
+    found = gate(pmf, np.array([10, 20, 17, 40]), 18)
+    assert (found["under"], found["over"], found["close"]) == (2, 2, 1)
+    assert (found["bars"][0]["passed"], found["bars"][0]["refused"]) == (0.5, 0.5)
+    assert found["bars"][0]["close_refused"] == 1.0
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    rate, low, high = share(np.array([True] * 5 + [False] * 95))
+    assert (rate, round(low, 4), round(high, 4)) == (0.05, 0.0215, 0.1118)
