@@ -1,4 +1,4 @@
-"""What the documents say of the code, read from the code: settings, parameters, problems, metrics, warnings, recipes."""
+"""What the documents say of the code, read from the code: settings, parameters, problems, metrics, warnings."""
 
 from __future__ import annotations
 

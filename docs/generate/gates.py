@@ -1,4 +1,4 @@
-"""How often a gate by P(age ≥ t) errs at each bar: `python -m docs.generate.gates runs/evaluation/NAME.npz out.json`."""
+"""How often a gate by P(age ≥ t) errs at each bar: `python -m docs.generate.gates NAME.npz out.json`."""
 
 from __future__ import annotations
 

@@ -112,7 +112,8 @@ def gates_tables() -> str:
 
 def _counts(gate: Tree) -> str:
     age, near = gate["age"], gate["near"]
-    return f"{gate['under']} people under {age}, {gate['over']} of {age} or over, of whom {gate['close']} aged {age}–{near}."
+    over = f"{gate['over']} of {age} or over, of whom {gate['close']} aged {age}–{near}"
+    return f"{gate['under']} people under {age}, {over}."
 
 
 def _gate_row(row: Tree) -> list[str]:

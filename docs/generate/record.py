@@ -1,4 +1,4 @@
-"""Asks the shipped model about NASA's portrait and keeps the reply for the documents: `python -m docs.generate.record`."""
+"""Keeps the shipped model's reply about NASA's portrait for the documents: `python -m docs.generate.record`."""
 
 from __future__ import annotations
 

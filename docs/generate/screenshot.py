@@ -7,7 +7,7 @@ import shutil
 import sys
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import FilePayload, sync_playwright
 from skimage.data import astronaut
 
 from docs.generate.measured import IMAGES
@@ -27,8 +27,8 @@ def photograph(url: str) -> bytes:
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.set_default_timeout(300_000)
         page.goto(url)
-        upload = {"name": "astronaut.jpg", "mimeType": "image/jpeg", "buffer": portrait.getvalue()}
-        page.locator("#chooser").set_input_files([upload])  # type: ignore[list-item]  # Playwright's own FilePayload
+        upload: FilePayload = {"name": "astronaut.jpg", "mimeType": "image/jpeg", "buffer": portrait.getvalue()}
+        page.locator("#chooser").set_input_files([upload])
         page.locator("#reading").wait_for(state="visible")
         png = page.screenshot()
         browser.close()

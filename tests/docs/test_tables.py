@@ -6,21 +6,31 @@ import json
 import re
 
 import numpy as np
+import onnx
 import pytest
 
 from docs.generate.__main__ import stale
 from docs.generate.blocks import fill, table
 from docs.generate.gates import gate, share
-from docs.generate.measured import REPLY, reply, short_reply
+from docs.generate.measured import REPLY, evaluations, reply, short_reply
 from service.errors import AgelensError
 from service.problems import KINDS
 from tests.docs.reading import ROOT
+from training.lock import fingerprint
 
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
 
 
 def test_no_document_is_stale() -> None:
     assert stale() == [], "run `python -m docs.generate`"
+
+
+@pytest.mark.parametrize("name", sorted(evaluations()))
+def test_the_figures_are_of_the_model_that_is_shipped(name: str) -> None:
+    shipped = onnx.load(ROOT / "models" / f"{name}.onnx")
+    assert evaluations()[name]["fingerprint"] == fingerprint(shipped), (
+        "evaluate it, then `python -m docs.generate.take`"
+    )
 
 
 def test_a_part_is_replaced_and_the_rest_is_kept() -> None:
