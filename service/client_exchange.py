@@ -124,7 +124,7 @@ def understand(outcome: httpx.Response | httpx.TransportError, reply: type[Reply
     """Return the typed reply; raise ServiceProblem, ServiceUnreachable or UnexpectedReply."""
     if isinstance(outcome, httpx.TransportError):
         url = outcome.request.url.copy_with(query=None)
-        raise ServiceUnreachable(f"no answer from {url}: {outcome or type(outcome).__name__}") from outcome
+        raise ServiceUnreachable(f"no answer from {url}: {str(outcome) or type(outcome).__name__}") from outcome
     if not outcome.is_success:
         raise ServiceProblem(_problem(outcome), retry_after_s(outcome))
     try:

@@ -38,7 +38,7 @@ class Photo:
     @property
     def scale(self) -> float:
         """Decoded pixels per photograph pixel, 0 < scale ≤ 1."""
-        return self.pixels.shape[1] / self.width
+        return int(self.pixels.shape[1]) / self.width
 
 
 def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | None = None) -> Photo:
