@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from service.types import AgeDistribution, Pixels
 from training.data import FaceSet, Ints
@@ -74,14 +76,13 @@ def age_error_bands(faces: FaceSet, scores: Scores) -> list[tuple[int, float, in
 
 def age_error_curve(bands: Sequence[tuple[int, float, int]]) -> Pixels:
     """Plot the error along the age, uint8 [h, w, 3]."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.plot([first + BAND_YEARS / 2 for first, _, _ in bands], [error for _, error, _ in bands], marker="o")
     axes.set(xlabel="true age (years)", ylabel="mean absolute error (years)", ylim=(0, None))
     axes.grid(visible=True, alpha=0.3)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return np.asarray(Image.open(stream).convert("RGB"))

@@ -13,7 +13,7 @@ UNDECAYED = ("bias", "gamma", "beta")
 """Names of variables that weight decay leaves alone."""
 
 
-class GroupedAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+class GroupedAdamW(keras.optimizers.AdamW):
     """AdamW that multiplies the rate of the variables in `slow` by `slow_rate`.
 
     Scaling gradients would not do it: Adam divides a gradient's scale out again. Decay keeps the full rate.

@@ -15,7 +15,8 @@ from service.model_folder import default_models_dir
 from service.pipeline import Pipeline
 from service.types import Floats, Pixels
 from tests.pictures import astronaut, jpeg
-from training.data import FaceStore, centre
+from training.augment import centre
+from training.data import FaceStore
 from training.datasets import read
 from training.prepare import prepare
 

@@ -17,7 +17,8 @@ from service.imaging import Pyramid, crop_face, decode_image
 from service.manifest import CropSpec
 from service.model_folder import default_models_dir
 from tests.pictures import astronaut, coffee, jpeg, pasted
-from training.data import FaceStore, centre
+from training.augment import centre
+from training.data import FaceStore
 from training.datasets import Listing, read
 from training.prepare import PrepareError, prepare
 
