@@ -58,8 +58,9 @@ class Checkpoint:
             about = json.loads(arrays.pop("about").tobytes())
             progress = Progress(**about["progress"])
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            reason = str(error) or type(error).__name__
             raise CheckpointCorrupt(
-                f"{path} cannot be read ({str(error) or type(error).__name__}); to go on from the checkpoint before it, "
+                f"{path} cannot be read ({reason}); to go on from the checkpoint before it, "
                 f"rename {PREVIOUS} to {CHECKPOINT}, or train anew into another folder"
             ) from error
         groups: dict[str, Arrays] = {"model": [], "average": [], "optimizer": []}
