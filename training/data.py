@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     faces: Pixels
     low: Ints
     high: Ints
-    index: Ints
+    places: Ints
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ def test_a_run_that_starts_inside_an_epoch_sees_the_same_batches(faces: FaceSet)
 
 def test_a_batch_holds_the_labels_of_its_faces(faces: FaceSet) -> None:
     batch = batches(faces)[2]
-    assert (batch.low == faces.low[batch.index]).all()
-    assert (batch.high == faces.high[batch.index]).all()
+    assert (batch.low == faces.low[batch.places]).all()
+    assert (batch.high == faces.high[batch.places]).all()
 
 
 def test_the_next_epoch_changes_the_faces_again(faces: FaceSet) -> None:
