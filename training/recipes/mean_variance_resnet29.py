@@ -7,7 +7,7 @@ RECIPE = Recipe(
     command="agelens-train train mean_variance_resnet29 --store stores/utkface --store stores/aaf --weights dlib "
     "--max-minutes 150",
     cost="150 minutes on two cores (about 60 faces a second, 20 epochs), one gigabyte of memory",
-    expected="val MAE below 4.7 years on UTKFace; see docs for the measured figures",
+    expected="not measured yet: no run of it has ended",
     backbone="resnet29",
     head="mean_variance",
     weights="dlib",
