@@ -18,6 +18,8 @@ from training.release import finish, publish
 from training.revision import revision
 
 MEMBER: Final = "member{}_"
+RESIZE: Final = "resize{}_"
+"""Apart from `MEMBER`: a member may itself call a tensor `planes` or `size`."""
 
 
 def mean_of(members: Sequence[ModelProto], size: int) -> ModelProto:
@@ -35,7 +37,7 @@ def mean_of(members: Sequence[ModelProto], size: int) -> ModelProto:
         own = part.graph.input[0].type.tensor_type.shape.dim[1].dim_value
         source = INPUT_NAME
         if own != size:
-            resizing, constants, source = _resize(prefix, own)
+            resizing, constants, source = _resize(RESIZE.format(number), own)
             nodes += resizing
             weights += constants
         rename(part, f"{prefix}{INPUT_NAME}", source)

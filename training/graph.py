@@ -46,7 +46,11 @@ def rename(model: ModelProto, old: str, new: str) -> None:
 def keep_contract(model: ModelProto) -> None:
     """Name the one input and one output as the contract does, with a dynamic batch; raise ExportRefused."""
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
-        raise ExportRefused("a model file has exactly one input and one output; export the servable graph")
+        names = [", ".join(value.name for value in values) for values in (model.graph.input, model.graph.output)]
+        raise ExportRefused(
+            f"a model file has exactly one input and one output, not ({names[0]}) and ({names[1]}); export the "
+            "servable graph, with constants as NumPy arrays (a tensor made outside it becomes an input)"
+        )
     rename(model, model.graph.input[0].name, INPUT_NAME)
     rename(model, model.graph.output[0].name, OUTPUT_NAME)
     _check_type(model.graph.input[0], TensorProto.UINT8, "uint8 [batch, height, width, 3]", 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,15 @@ FACES = grey_faces(np.linspace(5, 95, 19))
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_grey_store(tmp_path_factory.mktemp("stores") / "grey")
+    # A quarter, 500 faces, is for calibration: enough for more than one band of `SMALLEST_BAND`.
+    return write_grey_store(tmp_path_factory.mktemp("stores") / "grey", count=2000)
 
 
 def bell_network(sigma: float = 2.0) -> keras.Model:
     """Build the bell model in Keras: uint8 faces to a bell around 100 · brightness."""
     faces = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     age = ops.mean(ops.cast(faces, "float32"), axis=(1, 2, 3)) * (100 / 255)
-    offset = ops.expand_dims(age, -1) - ops.arange(101, dtype="float32")
+    offset = ops.expand_dims(age, -1) - np.arange(101, dtype=np.float32)
     return keras.Model(faces, ops.softmax(-ops.square(offset) / (2 * sigma**2), axis=-1))
 
 
@@ -114,8 +116,12 @@ def test_constant_answers_prove_nothing_and_are_refused() -> None:
 
 def test_a_file_that_differs_is_refused_with_both_figures() -> None:
     pmf = np.stack([bell(age) for age in range(20, 60, 5)])
-    with pytest.raises(ExportRefused, match=r"in probability and 0\.300 years"):
-        check_parity(pmf, np.stack([bell(age + 0.3) for age in range(20, 60, 5)]))
+    moved = np.stack([bell(age + 0.3) for age in range(20, 60, 5)])
+    with pytest.raises(ExportRefused) as refused:
+        check_parity(pmf, moved)
+    probability, years = re.findall(r"by (\S+) in probability and (\S+) years", str(refused.value))[0]
+    assert float(probability) == pytest.approx(np.abs(pmf - moved).max(), rel=0.05)
+    assert float(years) == pytest.approx(0.3, abs=0.005)  # the median is interpolated between whole ages
 
 
 def bell(age: float) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -172,6 +178,13 @@ def test_a_float_input_breaks_the_contract() -> None:
         keep_contract(model)
 
 
+def test_a_second_input_breaks_the_contract_by_name() -> None:
+    model = bell_model()
+    model.graph.input.append(onnx.helper.make_tensor_value_info("ages", onnx.TensorProto.FLOAT, [101]))
+    with pytest.raises(ExportRefused, match=r"not \(faces, ages\) and \(age_pmf\)"):
+        keep_contract(model)
+
+
 def test_the_fingerprint_follows_the_graph_and_not_the_metrics() -> None:
     first, measured, hotter = bell_model(), bell_model(), bell_model()
     set_temperature(hotter, 2)
@@ -195,8 +208,9 @@ def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
 
 
 def test_an_ensemble_resizes_faces_for_a_member_of_another_size() -> None:
-    first, second = bell_model(3), bell_model(3, size=2 * SIZE)
-    assert run(mean_of([first, second], SIZE), FACES) == pytest.approx(run(first, FACES), abs=1e-5)
+    first, second = bell_model(3), bell_model(6, size=2 * SIZE)
+    expected = (run(first, FACES) + run(second, FACES.repeat(2, axis=1).repeat(2, axis=2))) / 2
+    assert run(mean_of([first, second], SIZE), FACES) == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_ensemble_is_a_model_file_with_a_calibration_of_its_own(store: Path, tmp_path: Path) -> None:
