@@ -34,7 +34,9 @@ class Learner:
 
     def begin(self, stage: Stage) -> None:
         """Set what is trainable and make the stage's optimiser."""
-        self.network.backbone.trainable = stage.trainable == "all"
+        # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
+        for layer in self.network.backbone.layers:
+            layer.trainable = stage.trainable == "all"
         self.optimizer = build_optimizer(stage, self.recipe.clip_norm, self.network.backbone_variables)
         self.optimizer.build(self.trained.trainable_variables)
         # XLA only where the backend is XLA: it makes TensorFlow's step slower on a CPU.
