@@ -39,6 +39,11 @@ test: setup-dev setup-training
 	.venv/bin/python -m pytest tests/unit tests/service tests/docs
 	.venv-training/bin/python -m pytest tests/training tests/contract
 
+# A cluster of two nodes on this machine, one of them killed: minutes, and as much memory as Ray takes.
+.PHONY: test-cluster
+test-cluster: setup-dev
+	.venv/bin/python -m pytest tests/cluster
+
 # The page in real Chromium, Debian's package: installed where it is missing and this is root.
 test-browser: setup-dev
 	@for tool in chromium curl; do command -v $$tool >/dev/null && continue; \
@@ -52,7 +57,7 @@ check: setup-dev setup-training
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	.venv/bin/mypy service tests/unit tests/service tests/browser tests/image
+	.venv/bin/mypy service tests/unit tests/service tests/browser tests/image tests/cluster
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.

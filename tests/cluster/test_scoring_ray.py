@@ -14,19 +14,23 @@ from service.scoring.job import Job
 from service.scoring.ray_data import score_on_ray
 from tests.service.doubles import grey
 from tests.service.scoring_doubles import ROOT
+from tests.tiny_model import write_models_folder
 
 PHOTOGRAPHS = 40
 
 
 @pytest.fixture(scope="module")
-def cluster_report(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> dict[str, object]:
+def cluster_report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     """Score on two raylets, one of which is killed in the middle, and locally; say what came out."""
     folder = tmp_path_factory.mktemp("ray")
     photos = folder / "photos"
-    photos.mkdir()
+    models = folder / "models"
+    for made in (photos, models):
+        made.mkdir()
+    write_models_folder(models, "brightness", "other")
     for number in range(PHOTOGRAPHS):
         (photos / f"{number:02}.png").write_bytes(grey(number + 1) if number % 9 else b"damaged")
-    command = [sys.executable, "-m", "tests.service.ray_cluster", photos, folder / "out", models_dir]
+    command = [sys.executable, "-m", "tests.cluster.ray_cluster", photos, folder / "out", models]
     done = subprocess.run([str(word) for word in command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     report: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return report
