@@ -73,14 +73,21 @@ def test_endless_head_is_431(make_server: MakeServer, flood: bytes) -> None:
         assert problem_in(connection.recv(65536)).status == 431
 
 
+def ended(connection: socket.socket) -> bool:
+    """Whether the server has ended a connection: reset where it had not read all that came, else closed."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_longest_waiting_connection_gives_way_at_the_limit(make_server: MakeServer) -> None:
     server = make_server(max_connections=8)
     with ExitStack() as stack:
         slow = [stack.enter_context(server.connect(b"GET / HT")) for _ in range(8)]
         with server.connect(LIVE) as good:
             assert b" 200 " in good.recv(65536)
-        with pytest.raises(ConnectionResetError):
-            slow[0].recv(1)
+        assert ended(slow[0])
 
 
 def test_connection_that_is_served_does_not_give_way(make_server: MakeServer, gate: Gate) -> None:
