@@ -13,6 +13,7 @@ export class Camera {
     this.#take = take;
     byId("shutter").addEventListener("click", () => this.#shoot());
     this.#dialog.addEventListener("close", () => this.#stop());
+    this.#video.addEventListener("loadeddata", () => (byId("shutter").disabled = false));
   }
 
   async open() {
@@ -25,8 +26,7 @@ export class Camera {
     try {
       const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user", width: { ideal: 1920 } } });
       if (!this.#dialog.open) return stopAll(stream);
-      this.#video.srcObject = stream;
-      byId("shutter").disabled = false;
+      this.#video.srcObject = stream; // the shutter waits for the first frame
     } catch (error) {
       this.#say(
         error.name === "NotAllowedError"
