@@ -37,7 +37,8 @@ def test_a_backbone_has_the_published_number_of_parameters(
 
 
 def test_every_backbone_is_among_the_ones_tested() -> None:
-    assert set(BACKBONES) == {"mobilenet", "resnet29", "resnet34", "resnet50", "inception_v3"}
+    # `tiny_run` adds a double of two convolutions for other tests.
+    assert set(BACKBONES) - {"two_convolutions"} == {"mobilenet", "resnet29", "resnet34", "resnet50", "inception_v3"}
 
 
 @pytest.mark.parametrize("size", [64, 112, 128, 150])
