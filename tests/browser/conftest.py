@@ -1,4 +1,4 @@
-"""The page in real headless Chromium, served by the real service with the real detector."""
+"""The page in real headless Chromium, served by `agelens serve` with the real detector."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from service.loading import load
 from service.manifest import ModelLock
 from service.model_folder import default_models_dir
 from tests.complete_folder import write_astronaut, write_complete_folder
-from tests.service.running import LiveServer
+from tests.server_process import run_server
 
 CHROMIUM_FLAGS = (
     "--headless",
@@ -42,8 +41,9 @@ def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if sum(entry.default for entry in ModelLock.read(folder).of_kind("model")) < 2:
         names = ("brightness", "other")
         folder = write_complete_folder(tmp_path_factory.mktemp("models"), *names)
-    with LiveServer(load, models_dir=folder, models=names) as server:
+    with run_server(models_dir=folder, models=",".join(names)) as server:
         yield server.url + "/"
+        server.stop()
 
 
 @pytest.fixture(scope="session")

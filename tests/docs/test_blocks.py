@@ -16,12 +16,11 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.loading import load
 from service.manifest import ModelLock
 from service.model_folder import default_models_dir
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.docs.reading import ROOT, Block, blocks
-from tests.service.running import LiveServer
+from tests.server_process import run_server
 
 MARKS = {"serve", "served", "python", "browser", "training", "named"}
 
@@ -37,8 +36,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(models: Path) -> Iterator[str]:
-    with LiveServer(load, models_dir=models) as server:
-        yield f"127.0.0.1:{server.port}"
+    with run_server(models_dir=models) as server:
+        yield server.address
+        server.stop()
 
 
 @pytest.fixture(scope="session")

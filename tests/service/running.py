@@ -1,14 +1,9 @@
-"""Servers that really listen: one in a thread, for gates; one in a process of its own, for signals."""
+"""Servers that really listen, with the doubles: in a thread, for gates; in a process of its own, for signals."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import queue
-import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,8 +17,7 @@ import httpx
 from service.runtime import Load, Runtime
 from service.server import DrainingServer, make_server
 from service.settings import Settings
-
-ROOT = Path(__file__).parents[2]
+from tests.server_process import ServerProcess, run_server
 
 
 class LiveServer:
@@ -84,53 +78,9 @@ def status_on(connection: socket.socket) -> int:
         return answer.status
 
 
-class ServerProcess:
-    """`agelens serve`, or a double of it, as a process; its log is read as it comes, or the pipe would fill up."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[dict[str, Any]] = []
-        self._unread: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        self.port = int(self.wait_for("listening")["port"])
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def wait_for(self, event: str) -> dict[str, Any]:
-        """Read the log up to a line with this event."""
-        while (text := self._unread.get(timeout=120)) is not None:
-            line: dict[str, Any] = json.loads(text)
-            self.lines.append(line)
-            if line["event"] == event:
-                return line
-        raise AssertionError(f"the server ended without saying {event}: {self.lines}")
-
-    def signal(self, number: int = signal.SIGTERM) -> None:
-        self.process.send_signal(number)
-
-    def end(self) -> int:
-        """Return the exit status once the log has ended."""
-        self._reader.join(120)
-        return self.process.wait(120)
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for text in self.process.stdout:
-            self._unread.put(text)
-        self._unread.put(None)
-
-
 @contextmanager
 def server_process(models_dir: Path, *, gate: Path | None = None, **settings: Any) -> Iterator[ServerProcess]:
     """Run the server with the doubles' detector; with `gate`, a FIFO, it waits there before each picture."""
-    variables = {f"AGELENS_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "tests.service.double_server", str(models_dir), *([str(gate)] if gate else [])]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
-    environment = {**clean, "AGELENS_PORT": "0", "AGELENS_THREADS": "1", **variables}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            running = ServerProcess(process)
-            running.wait_for("ready")
-            yield running
-        finally:
-            process.kill()
+    with run_server(command, **settings) as running:
+        yield running

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.service.running import ROOT, server_process
+from tests.server_process import ROOT
+from tests.service.running import server_process
 
 
 def test_made_up_requests_find_no_disagreement_with_the_document(models_dir: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.server_process import ROOT
 from tests.service.doubles import grey
-from tests.service.running import ROOT, server_process
+from tests.service.running import server_process
 
 
 @pytest.fixture

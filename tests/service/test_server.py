@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from tests.service.running import ROOT
+from tests.server_process import ROOT
 
 
 def agelens(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

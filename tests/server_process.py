@@ -1,0 +1,90 @@
+"""A server in a process of its own, which never outlives the test: none of its native libraries is loaded beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SERVE = (sys.executable, "-m", "service.cli", "serve")
+
+
+class ServerProcess:
+    """`agelens serve`, or a double of it, as a process; its log is read as it comes, or the pipe would fill up."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self._unread: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.port = int(self.wait_for("listening")["port"])
+        self.address = f"127.0.0.1:{self.port}"
+        self.url = f"http://{self.address}"
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """Read the log up to a line with this event."""
+        while (text := self._unread.get(timeout=120)) is not None:
+            line: dict[str, Any] = json.loads(text)
+            self.lines.append(line)
+            if line["event"] == event:
+                return line
+        raise AssertionError(f"the server ended without saying {event}: {self.lines}")
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Return the exit status once the log has ended."""
+        self._reader.join(120)
+        return self.process.wait(120)
+
+    def stop(self, patience_s: float = 90) -> None:
+        """Ask it to end, and fail where it does not: then it says where its threads are, and is killed."""
+        self.signal()
+        try:
+            status = self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            raise AssertionError(
+                f"the service was killed: it did not end within {patience_s} s of SIGTERM "
+                "(its threads stand in the standard error above)"
+            ) from None
+        assert status == 0, f"the service ended with status {status} after SIGTERM"
+
+    def _kill(self) -> None:
+        self.signal(signal.SIGABRT)  # faulthandler prints what each thread does
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for text in self.process.stdout:
+            self._unread.put(text)
+        self._unread.put(None)
+
+
+@contextmanager
+def run_server(command: Sequence[str] = SERVE, **settings: Any) -> Iterator[ServerProcess]:
+    """Run a server on a free port until its models are loaded; settings reach it as AGELENS_ variables."""
+    variables = {f"AGELENS_{name.upper()}": str(value) for name, value in settings.items()}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
+    environment = {**clean, "AGELENS_PORT": "0", "AGELENS_THREADS": "1", **variables}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            running = ServerProcess(process)
+            running.wait_for("ready")
+            yield running
+        finally:
+            process.kill()
