@@ -42,6 +42,8 @@ def train_command(
     teacher: Annotated[
         str | None, typer.Option(help="learn from this too: .onnx, a run's folder, BACKBONE:WEIGHTS")
     ] = None,
+    teacher_weight: Annotated[float | None, typer.Option(help="share of the loss for its distribution, 0..1")] = None,
+    imitation_weight: Annotated[float | None, typer.Option(help="weight of the error in its features")] = None,
     seed: Annotated[int | None, typer.Option(help="another seed than the recipe's")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="fit the schedule to this much time")] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs of the last stage")] = None,
@@ -63,6 +65,8 @@ def train_command(
                 "backbone": backbone,
                 "head": head,
                 "teacher": teacher,
+                "teacher_weight": teacher_weight,
+                "imitation_weight": imitation_weight,
                 "seed": seed,
                 "epochs": epochs,
             }

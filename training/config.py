@@ -41,9 +41,9 @@ class Recipe:
 
     `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights` knows or a path,
     `preprocessing` what such a path's network expects of its input where the name does not say it.
-    `teacher` names another network (see `training.teacher`) whose distribution takes `teacher_weight` of the loss and
-    whose features are imitated with `imitation_weight`. `ramp_epochs` is how long a head's auxiliary losses take to
-    reach full weight.
+    `teacher` names another network (see `training.teacher`), asked once about every clean face: its distribution takes
+    `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. `ramp_epochs` is how long a
+    head's auxiliary losses take to reach full weight.
     """
 
     name: str
@@ -76,6 +76,11 @@ class Recipe:
         """Raise InvalidParameter where the recipe cannot be run."""
         if not self.stages or any(stage.epochs < 1 for stage in self.stages):
             raise InvalidParameter(f"recipe {self.name} needs at least one stage, each of at least one epoch")
+        if not 0 <= self.teacher_weight <= 1 or self.imitation_weight < 0:
+            raise InvalidParameter(
+                f"recipe {self.name}: teacher_weight must be in 0..1 and imitation_weight at least 0, "
+                f"got {self.teacher_weight} and {self.imitation_weight}"
+            )
         if self.batch_size < 2:
             raise InvalidParameter(f"recipe {self.name}: batch_size must be at least 2, got {self.batch_size}")
 

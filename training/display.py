@@ -46,6 +46,10 @@ class Display:
         """Begin a stage of so many steps an epoch."""
         self.bar.update(self.task, description=stage.name, total=steps, completed=0, **_EMPTY)
 
+    def taught(self, done: int, total: int) -> None:
+        """Move the bar while a teacher is asked about so many faces."""
+        self.bar.update(self.task, description="teacher", total=total, completed=done, **_EMPTY)
+
     def step(self, place: Place, loss: float, left_s: float) -> None:
         """Move the bar after a step."""
         self.bar.update(self.task, completed=place.step, loss=loss, val_mae=_years(place.best_mae), left=_clock(left_s))

@@ -16,7 +16,7 @@ from training.data import Batch
 from training.model import AgeModel
 from training.objective import packed_labels, packed_loss, trained_graph
 from training.optimizer import build_optimizer
-from training.teacher import Teacher
+from training.teacher import Targets, Teacher
 
 Pmf = NDArray[np.float32]
 
@@ -25,15 +25,16 @@ class Learner:
     """Keras's own `train_on_batch` under a packed label, so that every backend runs the same loop."""
 
     def __init__(self, network: AgeModel, recipe: Recipe, teacher: Teacher | None = None) -> None:
-        """Take the network and start its average; a teacher adds what it says to every label."""
+        """Take the network and start its average; a teacher adds its lessons to every label."""
         self.network = network
         self.recipe = recipe
         self.teacher = teacher
         self.trained = trained_graph(network, teacher)
         self.average = WeightAverage(self.network.weights, recipe.ema_decay)
 
-    def begin(self, stage: Stage) -> None:
-        """Set what is trainable and make the stage's optimiser."""
+    def begin(self, stage: Stage, lessons: Targets | None = None) -> None:
+        """Set what is trainable and make the stage's optimiser; `lessons` are the teacher's on the stage's faces."""
+        self.lessons = lessons
         # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
         for layer in self.network.backbone.layers:
             layer.trainable = stage.trainable == "all"
@@ -47,7 +48,7 @@ class Learner:
     def step(self, batch: Batch, rate: float, ramp: float) -> float:
         """Take one step at a learning rate; return the loss of the batch."""
         self.optimizer.learning_rate.assign(rate)
-        loss = self.trained.train_on_batch(batch.faces, packed_labels(batch, ramp, self.teacher))
+        loss = self.trained.train_on_batch(batch.faces, packed_labels(batch, ramp, self.lessons))
         self.average.update()
         return float(np.asarray(loss).ravel()[0])
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from training.data import Batch
 from training.model import AgeModel
-from training.teacher import Teacher
+from training.teacher import Targets, Teacher
 
 LABELS = 3
 
@@ -28,13 +28,13 @@ def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
         return network
     guess = keras.layers.Dense(teacher.features, dtype="float32", name="head_imitation")
     outputs = [network.output, guess(network.get_layer("features").output)]
-    return keras.Model(network.inputs, keras.layers.Concatenate(dtype="float32")(outputs))
+    return keras.Model(network.input, keras.layers.Concatenate(dtype="float32")(outputs))
 
 
-def packed_labels(batch: Batch, ramp: float, teacher: Teacher | None) -> NDArray[np.float32]:
-    """Return labels float32 [b, 3 + T] of a batch."""
+def packed_labels(batch: Batch, ramp: float, lessons: Targets | None) -> NDArray[np.float32]:
+    """Return labels float32 [b, 3 + T] of a batch; `lessons` [n, T] are looked up by the faces' places."""
     columns = np.stack([batch.low, batch.high, np.full(len(batch.low), ramp)], axis=1).astype(np.float32)
-    return columns if teacher is None else np.concatenate([columns, teacher.run(batch.faces)], axis=1)
+    return columns if lessons is None else np.concatenate([columns, lessons[batch.places]], axis=1)
 
 
 def packed_loss(

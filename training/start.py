@@ -18,7 +18,7 @@ from training.model import AgeModel
 from training.weights import is_folded, source_for, unfold_batch_norm
 
 SOME_FACES = 512
-"""Faces that batch norms are un-folded and a teacher's features standardised on; they fix a mean to some per cent."""
+"""Faces that batch norms are un-folded on; they fix a mean to some per cent."""
 
 
 def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:

@@ -1,7 +1,9 @@
-"""Networks that a student learns from: their distributions and features of the same augmented faces.
+"""Networks that a student learns from: what they say of every training face, asked once, before the first step.
 
 Distributions teach what labels cannot, how sure to be (Hinton et al. 2015, section 2); features teach a network that
 lacks face-recognition pretraining what another learnt from millions of faces (FitNets, Romero et al. 2015, section 2).
+The teacher sees the clean face and its mirror image, the student an augmented one: it learns to see through the change,
+and a training step does not pay for a second network.
 """
 
 from __future__ import annotations
@@ -16,9 +18,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from service.errors import FileMissing, InvalidParameter
 from service.manifest import INPUT_NAME, OUTPUT_NAME
+from service.onnx_runtime import ort
 from service.types import AGES
 from training.backbones import build_backbone
+from training.checkpoint import replace
+from training.data import FaceSet
 
 Faces = NDArray[np.uint8]
 Targets = NDArray[np.float32]
@@ -26,12 +32,15 @@ Targets = NDArray[np.float32]
 LEAST_DEVIATION: Final = 1e-3
 """Features that hardly vary are not blown up to unit variance."""
 
+AT_ONCE: Final = 32
+"""Faces that a teacher is asked about at a time."""
+
 
 @dataclass(frozen=True)
 class Teacher:
-    """`run` maps faces uint8 [b, size, size, 3] to targets float32 [b, ages + features].
+    """`run` maps faces uint8 [b, size, size, 3] to what it teaches, float32 [b, ages + features].
 
-    `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its standardised features.
+    `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its features.
     """
 
     run: Callable[[Faces], Targets]
@@ -39,45 +48,87 @@ class Teacher:
     features: int
 
 
-def teacher_named(name: str, size: int, faces: Faces) -> Teacher:
+def teacher_named(name: str, size: int) -> Teacher:
     """Open a teacher: an exported .onnx file (distributions), a run's folder (both), or BACKBONE:WEIGHTS (features).
 
-    `faces` uint8 [n, size, size, 3] are what features are standardised on. Raises FileMissing or ValueError.
+    `size` is the pixels a side of the student's faces. Raises FileMissing or InvalidParameter.
     """
     path = Path(name)
     if path.suffix == ".onnx":
-        return Teacher(_onnx(path), AGES, 0)
+        return _exported(path, size)
     if path.is_dir():
-        return _standardised(_trained(path), AGES, faces)
+        return _trained(path, size)
     backbone, _, weights = name.partition(":")
     if not weights:
-        raise ValueError(f"a teacher is an .onnx file, a run's folder or BACKBONE:WEIGHTS, got {name!r}")
-    return _standardised(build_backbone(backbone, size, weights), 0, faces)
+        raise InvalidParameter(
+            f"a teacher is an .onnx file, a run's folder or BACKBONE:WEIGHTS, and {name!r} is none that is there"
+        )
+    network = build_backbone(backbone, size, weights)
+    return Teacher(_keras_run(network), 0, network.output.shape[-1])
 
 
-def _onnx(path: Path) -> Callable[[Faces], Targets]:
-    import onnxruntime
+def lessons(
+    teacher: Teacher,
+    faces: FaceSet,
+    size: int,
+    file: Path,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Targets:
+    """Return what a teacher says of each face of a set, float32 [n, ages + features], by the face's place in it.
 
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return lambda faces: np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: faces})[0], dtype=np.float32)
+    Each row is the mean over the exact centre crop and its mirror image; features are standardised over the set, so
+    that none outweighs the others. Kept in `file`, and read from there where it exists. `on_progress` hears how many
+    of how many faces are done. Raises InvalidParameter where the file is of another set or teacher.
+    """
+    shape = (len(faces), teacher.ages + teacher.features)
+    if file.exists():
+        kept: Targets = np.load(file)
+        if kept.shape != shape:
+            raise InvalidParameter(f"{file} holds lessons {kept.shape}, this run needs {shape}; delete it")
+        return kept
+    told = np.empty(shape, dtype=np.float32)
+    for start in range(0, len(faces), AT_ONCE):
+        # The last batch is padded: one shape means one compilation.
+        index = np.arange(start, start + AT_ONCE).clip(max=len(faces) - 1)
+        seen = faces.faces(index, size)
+        mean = (teacher.run(seen) + teacher.run(seen[:, :, ::-1])) / 2
+        told[start : start + AT_ONCE] = mean[: len(faces) - start]
+        if on_progress:
+            on_progress(min(start + AT_ONCE, len(faces)), len(faces))
+    features = told[:, teacher.ages :]
+    features -= features.mean(axis=0)
+    features /= np.maximum(features.std(axis=0), LEAST_DEVIATION)
+    replace(file, lambda path: np.save(path, told))
+    return told
 
 
-def _trained(run_dir: Path) -> keras.Model:
+def _exported(path: Path, size: int) -> Teacher:
+    if not path.is_file():
+        raise FileMissing(f"there is no teacher {path}; name an .onnx file that `agelens-train export` wrote")
+    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    _same_size(path, session.get_inputs()[0].shape[1], size)
+
+    def run(faces: Faces) -> Targets:
+        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(faces)})[0], dtype=np.float32)
+
+    return Teacher(run, AGES, 0)
+
+
+def _trained(run_dir: Path, size: int) -> Teacher:
     from training.start import trained_model
 
     model, _ = trained_model(run_dir)
+    _same_size(run_dir, model.size, size)
     pmf = keras.layers.Lambda(model.head.pmf, output_shape=(AGES,))(model.output)
     features = model.get_layer("features").output
-    return keras.Model(model.inputs, keras.layers.Concatenate()([pmf, features]))
+    network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
+    return Teacher(_keras_run(network), AGES, features.shape[-1])
 
 
-def _standardised(network: Any, ages: int, faces: Faces) -> Teacher:
-    """Scale features to mean 0 and variance 1 over some faces, so that none outweighs the others."""
-    seen = np.concatenate([_predict(network, faces[start : start + 64]) for start in range(0, len(faces), 64)])
-    center, scale = seen.mean(axis=0), np.maximum(seen.std(axis=0), LEAST_DEVIATION)
-    center[:ages], scale[:ages] = 0, 1
-    return Teacher(lambda batch: (_predict(network, batch) - center) / scale, ages, seen.shape[1] - ages)
+def _same_size(path: Path, theirs: int, size: int) -> None:
+    if theirs != size:
+        raise InvalidParameter(f"the teacher {path} takes faces of {theirs} px, this recipe's are of {size} px")
 
 
-def _predict(network: Any, faces: Faces) -> Targets:
-    return np.asarray(ops.convert_to_numpy(network.predict_on_batch(faces)), dtype=np.float32)
+def _keras_run(network: Any) -> Callable[[Faces], Targets]:
+    return lambda faces: np.asarray(ops.convert_to_numpy(network.predict_on_batch(faces)), dtype=np.float32)

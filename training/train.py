@@ -11,15 +11,15 @@ import cv2
 import keras
 
 from training.checkpoint import BEST, Checkpoint
-from training.config import Recipe
+from training.config import Recipe, Stage
 from training.data import FaceSet, FaceStore
 from training.display import Display
 from training.errors import CheckpointCorrupt, NothingToTrain
 from training.learner import Learner
 from training.schedule import Progress
 from training.stage import StageRun
-from training.start import new_model, some_faces
-from training.teacher import teacher_named
+from training.start import new_model
+from training.teacher import Targets, lessons, teacher_named
 from training.tracking import Tracker
 
 
@@ -44,8 +44,9 @@ def train(
 ) -> TrainResult:
     """Run a recipe; leave `best.weights.h5` (averaged weights), `recipe.json` and a checkpoint in `run_dir`.
 
-    With `max_minutes` the cosine of each stage ends when its share of that time does. With `resume` the run goes on
-    from its last checkpoint. Raises TrainingError; the last good checkpoint and the best weights stay intact.
+    With `max_minutes` the cosine of each stage ends when its share of that time does; asking a teacher comes on top.
+    With `resume` the run goes on from its last checkpoint. Raises TrainingError; the last good checkpoint and the best
+    weights stay intact.
     """
     # The augmentation's thread must not spread over the cores that the training step needs.
     cv2.setNumThreads(1)
@@ -53,6 +54,9 @@ def train(
     saved = _checkpoint(recipe, run_dir) if resume else None
     run_dir.mkdir(parents=True, exist_ok=True)
     recipe.save(run_dir)
+    if not resume:
+        for old in run_dir.glob("lessons.*.npy"):
+            old.unlink()
     learner = _learner(recipe, select(recipe, stores, "train"))
     progress = saved.progress if saved else Progress()
     tracker = tracker or Tracker()
@@ -60,11 +64,11 @@ def train(
     budget_s = None if max_minutes is None else 60 * max_minutes
     with Display() as display, closing(tracker):
         for stage in recipe.stages[progress.stage :]:
-            learner.begin(stage)
+            train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
+            learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display))
             if saved is not None:
                 _restore(learner, saved, run_dir)
                 saved = None
-            train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
             run = StageRun(recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display)
             finished = run.run()
             learner.load_weights(run_dir / BEST)
@@ -84,8 +88,16 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
 
 def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
     network = new_model(recipe, faces)
-    teacher = teacher_named(recipe.teacher, recipe.size, some_faces(recipe, faces)) if recipe.teacher else None
+    teacher = teacher_named(recipe.teacher, recipe.size) if recipe.teacher else None
     return Learner(network, recipe, teacher)
+
+
+def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Targets | None:
+    """Ask the teacher about a stage's faces, or read what it said for a stage on the same ones."""
+    if learner.teacher is None:
+        return None
+    alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
+    return lessons(learner.teacher, faces, learner.recipe.size, run_dir / f"lessons.{alike}.npy", display.taught)
 
 
 def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:

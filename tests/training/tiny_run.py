@@ -17,8 +17,11 @@ SIZE = 32
 def two_convolutions(faces: Any) -> Any:
     """Map 32 px faces to 8 px maps of 16 channels."""
     for filters in (8, 16):
-        faces = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(faces)
-        faces = keras.layers.BatchNormalization(momentum=0.9)(faces)
+        # Named, so that arrays of one network fit another of the same process.
+        faces = keras.layers.Conv2D(
+            filters, 3, strides=2, padding="same", use_bias=False, name=f"convolution_{filters}"
+        )(faces)
+        faces = keras.layers.BatchNormalization(name=f"norm_{filters}")(faces)
         faces = keras.layers.ReLU()(faces)
     return faces
 

@@ -1,0 +1,162 @@
+"""What a teacher says of every face, once, and what the loss makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.errors import FileMissing, InvalidParameter
+from tests.training.bell_model import grey_faces, write_bell_model
+from tests.training.tiny_run import SIZE, tiny_recipe
+from training.averaging import read
+from training.backbones import build_backbone
+from training.data import Batch, FaceSet, FaceStore
+from training.heads import head_named
+from training.model import AgeModel
+from training.objective import packed_labels, packed_loss, trained_graph
+from training.teacher import Faces, Targets, Teacher, lessons, teacher_named
+from training.train import train
+from training.weights import save_npz
+
+FACES = np.random.default_rng(0).integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
+AGES = np.arange(40)
+
+
+def corner(faces: Faces) -> Targets:
+    """Give the brightness of the upper left pixel and of the face, so that a mirror image differs."""
+    return np.stack([faces[:, 0, 0, 0], faces.mean(axis=(1, 2, 3))], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def train_faces(store_path: Path) -> FaceSet:
+    return FaceStore.open(store_path).select("train")
+
+
+@pytest.fixture
+def network() -> AgeModel:
+    return AgeModel(build_backbone(tiny_recipe().backbone, SIZE), head_named("mean_variance", AGES, AGES, dropout=0.0))
+
+
+def loss_of(network: AgeModel, told: Targets | None, ages: int, weight: float, imitation: float) -> NDArray[np.float32]:
+    teacher = None if told is None else Teacher(corner, ages, told.shape[1] - ages)
+    places = np.arange(8)
+    labels = packed_labels(Batch(FACES[:8], AGES[:8], AGES[:8], places), 1.0, told)
+    graph = trained_graph(network, teacher)
+    loss = packed_loss(network, teacher, weight, imitation)(labels, graph(FACES[:8].astype(np.float32)))
+    return np.asarray(keras.ops.convert_to_numpy(loss))
+
+
+def test_an_exported_file_teaches_its_distribution(tmp_path: Path) -> None:
+    teacher = teacher_named(str(write_bell_model(tmp_path, size=SIZE)), SIZE)
+    pmf = teacher.run(grey_faces([20, 60], SIZE))
+    assert (teacher.ages, teacher.features) == (101, 0)
+    assert pmf @ np.arange(101) == pytest.approx([20, 60], abs=0.5)
+
+
+def test_a_run_teaches_its_distribution_and_its_features(store_path: Path, tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), [FaceStore.open(store_path)], tmp_path)
+    teacher = teacher_named(str(tmp_path), SIZE)
+    told = teacher.run(FACES)
+    assert (teacher.ages, teacher.features, told.shape) == (101, 16, (40, 117))
+    assert told[:, :101].sum(axis=1) == pytest.approx(np.ones(40), abs=1e-5)
+
+
+def test_pretrained_weights_teach_their_features(network: AgeModel, tmp_path: Path) -> None:
+    save_npz(network.backbone, tmp_path / "teacher.npz")
+    teacher = teacher_named(f"two_convolutions:{tmp_path / 'teacher.npz'}", SIZE)
+    assert (teacher.ages, teacher.features) == (0, 16)
+    expected = read([network.backbone(FACES.astype(np.float32))])[0]
+    assert teacher.run(FACES) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_a_teacher_sees_each_clean_face_and_its_mirror_image(train_faces: FaceSet, tmp_path: Path) -> None:
+    told = lessons(Teacher(corner, 2, 0), train_faces, SIZE, tmp_path / "lessons.npy")
+    clean = train_faces.faces(np.arange(70), SIZE)
+    assert told == pytest.approx((corner(clean) + corner(clean[:, :, ::-1])) / 2)
+    assert not np.allclose(told, corner(clean))
+
+
+def test_features_are_standardised_over_the_set(train_faces: FaceSet, tmp_path: Path) -> None:
+    told = lessons(Teacher(corner, 0, 2), train_faces, SIZE, tmp_path / "lessons.npy")
+    assert told.mean(axis=0) == pytest.approx(np.zeros(2), abs=1e-4)
+    assert told.std(axis=0) == pytest.approx(np.ones(2), abs=1e-3)
+
+
+def test_lessons_are_kept_and_not_asked_for_again(train_faces: FaceSet, tmp_path: Path) -> None:
+    def silent(faces: Faces) -> Targets:
+        raise AssertionError("asked again")
+
+    first = lessons(Teacher(corner, 0, 2), train_faces, SIZE, tmp_path / "lessons.npy")
+    again = lessons(Teacher(silent, 0, 2), train_faces, SIZE, tmp_path / "lessons.npy")
+    assert (again == first).all()
+
+
+def test_lessons_of_another_set_are_refused(train_faces: FaceSet, tmp_path: Path) -> None:
+    lessons(Teacher(corner, 0, 2), train_faces.limited(30), SIZE, tmp_path / "lessons.npy")
+    with pytest.raises(InvalidParameter, match=r"\(30, 2\), this run needs \(70, 2\)"):
+        lessons(Teacher(corner, 0, 2), train_faces, SIZE, tmp_path / "lessons.npy")
+
+
+def test_a_run_asks_once_for_stages_on_the_same_faces(store_path: Path, tmp_path: Path) -> None:
+    teacher = write_bell_model(tmp_path, size=SIZE)
+    stage = tiny_recipe(epochs=1).stages[0]
+    recipe = tiny_recipe(stages=(stage, stage), teacher=str(teacher))
+    train(recipe, [FaceStore.open(store_path)], tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").glob("lessons.*")] == ["lessons.0.npy"]
+
+
+def test_a_new_run_does_not_take_the_lessons_of_the_one_before(store_path: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=1, teacher=str(write_bell_model(tmp_path, size=SIZE)))
+    (tmp_path / "lessons.0.npy").write_bytes(b"old")
+    train(recipe, [FaceStore.open(store_path)], tmp_path)
+    assert np.load(tmp_path / "lessons.0.npy").shape == (70, 101)
+
+
+def test_a_face_is_given_the_lesson_of_its_own_place() -> None:
+    told = np.arange(40, dtype=np.float32)[:, None]
+    places = np.array([7, 3, 7])
+    labels = packed_labels(Batch(FACES[:3], AGES[:3], AGES[:3], places), 0.5, told)
+    assert labels.tolist() == [[0, 0, 0.5, 7], [1, 1, 0.5, 3], [2, 2, 0.5, 7]]
+
+
+def test_without_a_teacher_the_loss_is_the_heads(network: AgeModel) -> None:
+    logits = network(FACES[:8].astype(np.float32))
+    expected = network.head.loss(logits, AGES[:8], AGES[:8], 1.0)
+    assert loss_of(network, None, 0, 0.5, 1.0) == pytest.approx(read([expected])[0], rel=1e-5)
+
+
+def test_a_distribution_is_mixed_in_by_its_weight(network: AgeModel) -> None:
+    pmf = np.random.default_rng(1).dirichlet(np.ones(101), 8).astype(np.float32)
+    logits = network(FACES[:8].astype(np.float32))
+    cross_entropy = -(pmf * read([network.head.log_pmf(logits)])[0]).sum(axis=1)
+    mixed = 0.75 * loss_of(network, None, 0, 0.0, 0.0) + 0.25 * cross_entropy
+    assert loss_of(network, pmf, 101, 0.25, 0.0) == pytest.approx(mixed, rel=1e-4)
+
+
+def test_a_teachers_features_add_their_squared_error(network: AgeModel) -> None:
+    features = np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32)
+    without, with_it = (loss_of(network, features, 0, 0.0, weight) for weight in (0.0, 2.0))
+    assert without == pytest.approx(loss_of(network, None, 0, 0.0, 0.0), rel=1e-5)
+    assert (with_it > without).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("nosuch", InvalidParameter, "BACKBONE:WEIGHTS"),
+        ("nosuch.onnx", FileMissing, "no teacher nosuch.onnx"),
+    ],
+)
+def test_a_teacher_that_is_not_there_is_named(name: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        teacher_named(name, SIZE)
+
+
+def test_a_teacher_of_another_size_is_refused(tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, size=SIZE)
+    with pytest.raises(InvalidParameter, match=f"{SIZE} px, this recipe's are of 64 px"):
+        teacher_named(str(path), 64)
