@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_help
 
 from service.manifest import INPUT_NAME, OUTPUT_NAME, Manifest, Provenance
 from service.types import AGES
-from training.graph import OPSET, ExportRefused, append_temperature, manifest_of, rename
+from training.graph import OPSET, ExportRefused, append_calibration, manifest_of, rename
 from training.release import finish, publish
 from training.revision import revision
 
@@ -23,7 +23,7 @@ RESIZE: Final = "resize{}_"
 
 
 def mean_of(members: Sequence[ModelProto], size: int) -> ModelProto:
-    """Join graphs into one from faces uint8 [b, size, size, 3] to the mean of their pmfs, temperature 1.
+    """Join graphs into one from faces uint8 [b, size, size, 3] to the mean of their pmfs, not calibrated yet.
 
     Faces are resized (bilinear) for members that take another size. Raises ValueError for fewer than two members.
     """
@@ -53,7 +53,7 @@ def mean_of(members: Sequence[ModelProto], size: int) -> ModelProto:
     imports = [helper.make_opsetid(domain, version) for domain, version in {**opsets, "": OPSET}.items()]
     joined = helper.make_model(graph, opset_imports=imports, ir_version=members[0].ir_version)
     onnx.checker.check_model(joined)
-    append_temperature(joined)
+    append_calibration(joined)
     return joined
 
 

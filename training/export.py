@@ -19,7 +19,7 @@ from training.data import FaceStore
 from training.graph import (
     OPSET,
     ExportRefused,
-    append_temperature,
+    append_calibration,
     folded,
     keep_contract,
     refuse_stray_transposes,
@@ -57,7 +57,7 @@ def require_tensorflow() -> None:
 
 
 def convert(servable: Any, size: int) -> onnx.ModelProto:
-    """Turn a servable Keras model (uint8 [b, size, size, 3] → pmf [b, 101]) into a folded graph, temperature 1.
+    """Turn a servable Keras model (uint8 [b, size, size, 3] → pmf [b, 101]) into a folded graph, not calibrated yet.
 
     Raises ExportRefused where the graph breaks the contract or more than one transpose remains.
     """
@@ -71,7 +71,7 @@ def convert(servable: Any, size: int) -> onnx.ModelProto:
     keep_contract(model)
     model = folded(model)
     refuse_stray_transposes(model, allowed=1)
-    append_temperature(model)
+    append_calibration(model)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Surgery on ONNX graphs: tensor names, the temperature, the manifest, and what a graph may not hold."""
+"""Surgery on ONNX graphs: tensor names, the calibration, the manifest, and what a graph may not hold."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Final
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from service.errors import AgelensError
 from service.manifest import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Manifest
+from service.onnx_runtime import ort
 from service.types import AGES
+from training.correction import KNOTS, SMALLEST, Correction
 
 OPSET: Final = 17
-TEMPERATURE: Final = "temperature"
-"""The scalar initializer that calibration sets."""
+PREFIX: Final = "calibration_"
+FIRST, RISE = "calibration_first", "calibration_rise"
+"""What calibration sets: both curves at the first of J knots [1, 2], and their rises to the next [J - 1, 2]."""
 
 RAW_OUTPUT: Final = "raw_pmf"
-SMALLEST: Final = 1e-30
-"""Floor under a probability before its logarithm; float32 holds it without going subnormal."""
 
 CHUNK: Final = 8
 
@@ -66,48 +66,84 @@ def _check_type(value: onnx.ValueInfoProto, element: int, wanted: str, rank: int
         raise ExportRefused(f"`{value.name}` must be {wanted}")
 
 
-def append_temperature(model: ModelProto) -> None:
-    """End the graph with softmax(log(p) / temperature), temperature 1 at first.
+def append_calibration(model: ModelProto) -> None:
+    """End the graph with a `Correction` of its distribution, one that changes nothing at first.
 
-    It sharpens or widens any distribution over ages, so one definition serves every family and the ensemble,
-    which has no logits; for a softmax it is temperature scaling itself (Guo et al. 2017, section 4.2).
+    It bends any distribution over ages, so one definition serves every family and the ensemble, which has no logits.
     """
     rename(model, OUTPUT_NAME, RAW_OUTPUT)
     model.graph.output[0].name = OUTPUT_NAME
-    floats = {"smallest": SMALLEST, TEMPERATURE: 1.0}
-    for name, value in floats.items():
-        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
-    model.graph.node.extend(
-        [
-            helper.make_node("Max", [RAW_OUTPUT, "smallest"], ["floored_pmf"], name="floored_pmf"),
-            helper.make_node("Log", ["floored_pmf"], ["log_pmf"], name="log_pmf"),
-            helper.make_node("Div", ["log_pmf", TEMPERATURE], ["tempered_pmf"], name="tempered_pmf"),
-            helper.make_node("Softmax", ["tempered_pmf"], [OUTPUT_NAME], name=OUTPUT_NAME, axis=-1),
-        ]
+    knots = np.array(KNOTS, np.float32)
+    constants = {
+        "smallest": np.float32(SMALLEST),
+        "none": np.float32(0),
+        "whole": np.float32(1),
+        "ages": np.arange(AGES, dtype=np.float32).reshape(AGES, 1),
+        "ages_row": np.arange(AGES, dtype=np.float32).reshape(1, AGES),
+        "knots": knots[None, :-1],
+        "widths": np.diff(knots)[None, :],
+        "columns": np.array([1, 1], np.int64),
+    }
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), PREFIX + name))
+    model.graph.initializer.extend(_tensors(Correction()))
+    steps = (
+        ("floored", "Max", (RAW_OUTPUT, "smallest"), {}),
+        ("log", "Log", ("floored",), {}),
+        ("mean", "MatMul", (RAW_OUTPUT, "ages"), {}),
+        # How far the mean age is along each stretch between two knots, 0..1: a curve is a sum of such ramps.
+        ("beyond", "Sub", ("mean", "knots"), {}),
+        ("share", "Div", ("beyond", "widths"), {}),
+        ("positive", "Max", ("share", "none"), {}),
+        ("ramps", "Min", ("positive", "whole"), {}),
+        ("rises", "MatMul", ("ramps", RISE), {}),
+        ("curves", "Add", ("rises", FIRST), {}),
+        ("log_temperature, tilt", "Split", ("curves", "columns"), {"axis": 1}),
+        ("temperature", "Exp", ("log_temperature",), {}),
+        ("tempered", "Div", ("log", "temperature"), {}),
+        ("distance", "Sub", ("ages_row", "mean"), {}),
+        ("lean", "Mul", ("distance", "tilt"), {}),
+        ("corrected", "Add", ("tempered", "lean"), {}),
+        (OUTPUT_NAME, "Softmax", ("corrected",), {"axis": -1}),
     )
+    own = {name for outputs, *_ in steps for name in outputs.split(", ")} | set(constants)
+    for outputs, operator, inputs, attributes in steps:
+        names = [
+            [name if name == OUTPUT_NAME or name not in own else PREFIX + name for name in side]
+            for side in (inputs, outputs.split(", "))
+        ]
+        model.graph.node.append(helper.make_node(operator, *names, name=PREFIX + outputs, **attributes))
 
 
-TAIL: Final = ("floored_pmf", "log_pmf", "tempered_pmf", OUTPUT_NAME)
-"""The nodes that `append_temperature` adds; quantisation leaves them alone."""
+def correction_of(model: ModelProto) -> Correction:
+    """Return the correction in the graph; raise KeyError where it has none."""
+    first, rise = (numpy_helper.to_array(_initializer(model, name)) for name in (FIRST, RISE))
+    curves = np.concatenate([first, first + np.cumsum(rise, axis=0)])
+    return Correction(tuple(map(float, curves[:, 0])), tuple(map(float, curves[:, 1])))
 
 
-def temperature_of(model: ModelProto) -> float:
-    """Return the temperature in the graph; raise KeyError where it has none."""
-    return float(numpy_helper.to_array(_temperature(model)))
+def set_correction(model: ModelProto, correction: Correction) -> None:
+    """Put a correction into the graph; raise KeyError where it has no place for one."""
+    for tensor in _tensors(correction):
+        _initializer(model, tensor.name).CopyFrom(tensor)
 
 
-def set_temperature(model: ModelProto, value: float) -> None:
-    """Put `value` (> 0) into the graph; raise ValueError or KeyError."""
-    if not value > 0:
-        raise ValueError(f"a temperature is above 0, got {value}")
-    _temperature(model).CopyFrom(numpy_helper.from_array(np.array(value, np.float32), TEMPERATURE))
+def _tensors(correction: Correction) -> list[TensorProto]:
+    curves = np.array([correction.log_temperatures, correction.tilts], np.float32).T
+    values = {FIRST: curves[:1], RISE: np.diff(curves, axis=0)}
+    return [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in values.items()]
 
 
-def _temperature(model: ModelProto) -> TensorProto:
+def _initializer(model: ModelProto, name: str) -> TensorProto:
     for tensor in model.graph.initializer:
-        if tensor.name == TEMPERATURE:
+        if tensor.name == name:
             return tensor
-    raise KeyError(f"the graph has no initializer `{TEMPERATURE}`; export it again")
+    raise KeyError(f"the graph has no initializer `{name}`; export it again")
+
+
+def tail_nodes(model: ModelProto) -> list[str]:
+    """Return the names of the nodes that `append_calibration` added; quantisation leaves them alone."""
+    return [node.name for node in model.graph.node if node.name.startswith(PREFIX)]
 
 
 def embed(model: ModelProto, manifest: Manifest) -> None:
@@ -133,15 +169,15 @@ def refuse_stray_transposes(model: ModelProto, allowed: int) -> None:
 def folded(model: ModelProto) -> ModelProto:
     """Fold constants and batch norms into the same function, by ONNX Runtime's portable optimisations.
 
-    Fold before `append_temperature`: dividing by a temperature of 1 would be folded away too.
+    Fold before `append_calibration`: what changes nothing yet would be folded away too.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "folded.onnx"
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)
         options.log_severity_level = 3
-        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         result = onnx.load(path)
     standard = [entry for entry in result.opset_import if entry.domain == ""]
     del result.opset_import[:]
@@ -152,8 +188,8 @@ def folded(model: ModelProto) -> ModelProto:
 
 def run(model: ModelProto, faces: NDArray[np.uint8], threads: int = 2) -> NDArray[np.float32]:
     """Run a graph on faces uint8 [n, size, size, 3] in chunks of 8; float32 [n, 101]."""
-    options = onnxruntime.SessionOptions()
+    options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     chunks = [faces[start : start + CHUNK] for start in range(0, len(faces), CHUNK)]
     return np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: chunk})[0] for chunk in chunks])

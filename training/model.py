@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -47,22 +46,19 @@ class AgeModel(keras.Model):
 
 
 class AgePmf(keras.layers.Layer):
-    """Logits to a distribution over ages at a temperature: above 1 flattens it (Guo et al. 2017, section 4.2)."""
+    """Logits to a distribution over ages."""
 
-    def __init__(self, head: AgeHead, temperature: float = 1.0, **options: Any) -> None:
-        """Keep the head; raise ValueError where the temperature is not positive."""
+    def __init__(self, head: AgeHead, **options: Any) -> None:
+        """Keep the head."""
         super().__init__(dtype="float32", **options)
-        if temperature <= 0:
-            raise ValueError(f"a temperature is positive, got {temperature}")
         self.head = head
-        self.temperature = temperature
 
     def call(self, logits: Tensor) -> Tensor:
         """Probabilities [b, 101] from logits [b, units]."""
-        return self.head.pmf(logits / self.temperature if self.temperature != 1 else logits)
+        return self.head.pmf(logits)
 
 
-def servable(model: AgeModel, temperature: float = 1.0, *, flip: bool = False) -> keras.Model:
+def servable(model: AgeModel, *, flip: bool = False) -> keras.Model:
     """Build the graph that is served: `faces` uint8 [b, size, size, 3] RGB to `age_pmf` float32 [b, 101].
 
     `flip` averages the distributions of each face and its mirror image, at twice the cost.
@@ -71,31 +67,7 @@ def servable(model: AgeModel, temperature: float = 1.0, *, flip: bool = False) -
     pixels = ops.cast(faces, "float32")
     if flip:
         pixels = ops.concatenate([pixels, pixels[:, :, ::-1, :]], axis=0)
-    pmf = AgePmf(model.head, temperature, name="temperature")(model(pixels, training=False))
+    pmf = AgePmf(model.head, name="pmf")(model(pixels, training=False))
     if flip:
         pmf = ops.mean(ops.reshape(pmf, (2, -1, pmf.shape[-1])), axis=0)
     return keras.Model(faces, keras.layers.Identity(name=OUTPUT_NAME, dtype="float32")(pmf))
-
-
-def ensemble(members: Sequence[keras.Model], temperature: float = 1.0) -> keras.Model:
-    """Average several servable graphs' distributions in one graph, at the first one's input size.
-
-    Faces are resized (bilinear) for members of another size. `temperature` sharpens or flattens the mean:
-    p^(1/T), rescaled. Raises ValueError where there is no member.
-    """
-    if not members:
-        raise ValueError("an ensemble needs at least one member")
-    size = int(members[0].input.shape[1])
-    faces = keras.Input((size, size, 3), dtype="uint8", name=INPUT_NAME)
-    pmfs = [member(_resized(faces, int(member.input.shape[1]))) for member in members]
-    pmf = ops.mean(ops.stack(pmfs), axis=0)
-    if temperature != 1:
-        pmf = ops.softmax(ops.log(ops.maximum(pmf, 1e-30)) / temperature, axis=-1)
-    return keras.Model(faces, keras.layers.Identity(name=OUTPUT_NAME, dtype="float32")(pmf))
-
-
-def _resized(faces: Tensor, size: int) -> Tensor:
-    if faces.shape[1] == size:
-        return faces
-    pixels = ops.image.resize(ops.cast(faces, "float32"), (size, size), interpolation="bilinear")
-    return ops.cast(ops.round(pixels), "uint8")

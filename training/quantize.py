@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 
 from service.manifest import INPUT_NAME
-from training.graph import TAIL, ExportRefused, manifest_of, run, set_temperature
+from training.correction import Correction
+from training.graph import ExportRefused, manifest_of, run, set_correction, tail_nodes
 from training.release import Split, finish, mean_error, publish
 
 Faces = NDArray[np.uint8]
@@ -28,7 +28,7 @@ QUANTISED: Final = ("Conv", "Add", "AveragePool", "MaxPool", "GlobalAveragePool"
 """Operators worth eight bits. The head is not among them: it costs nothing in float and decides the age."""
 
 
-class FaceReader(CalibrationDataReader):
+class FaceReader:
     """Feeds faces uint8 [n, size, size, 3] to the calibration, a few at a time."""
 
     def __init__(self, faces: Faces, batch: int = 16) -> None:
@@ -47,6 +47,9 @@ def to_int8(model: onnx.ModelProto, faces: Faces, *, reduce_range: bool = True) 
     With `reduce_range` weights keep seven bits: without VNNI a sum of two products saturates at sixteen bits, and
     nobody knows on which processor a file will run.
     """
+    # It imports ONNX Runtime itself, so it comes after service.onnx_runtime, which takes the telemetry out.
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
     options = {"WeightSymmetric": True, "ActivationSymmetric": False, "CalibMovingAverage": False}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
@@ -61,7 +64,7 @@ def to_int8(model: onnx.ModelProto, faces: Faces, *, reduce_range: bool = True) 
             reduce_range=reduce_range,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in model.graph.node if node.name in TAIL],
+            nodes_to_exclude=tail_nodes(model),
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=options,
         )
@@ -121,7 +124,7 @@ def quantize(
         raise ExportRefused(f"{path.name} is {manifest.precision} already; start from the float32 file")
     val = Split.load(stores, "val", manifest.crop.size)
     before = mean_error(run(model, val.faces), val.low, val.high, manifest.decode)
-    set_temperature(model, 1.0)
+    set_correction(model, Correction())
     if precision == "int8":
         faces = Split.load(stores, "train", manifest.crop.size, limit=CALIBRATION_FACES).faces
         small = to_int8(model, faces, reduce_range=reduce_range)
@@ -129,7 +132,7 @@ def quantize(
         small = to_float16(model)
     cost = {"float32_val_mae": round(before, 4)}
     facts: dict[str, Any] = {"name": name or f"{manifest.name}-{precision}", "precision": precision, "metrics": cost}
-    # A temperature moves medians, so only finished files can be compared.
+    # Calibration moves medians, so only finished files can be compared.
     finished = finish(small, manifest.model_copy(update=facts), stores)
     refuse_costly(before, finished.metrics["val_mae"], precision)
     return publish(small, out_dir or path.parent, default)

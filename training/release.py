@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from service.manifest import IntervalTable, Manifest
 from service.types import AGES
-from training.calibrate import calibration_loss, conformal_table, decoded, fit_temperature
+from training.calibrate import calibration_loss, conformal_table, decoded, fit_correction
+from training.correction import Correction
 from training.data import FaceSet, FaceStore
-from training.graph import embed, manifest_of, run, set_temperature
+from training.graph import embed, manifest_of, run, set_correction
 from training.lock import lock_model, write_model
 
 Integers = NDArray[np.int64]
@@ -47,8 +48,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the `calib` split teaches one file, with its loss (CRPS in years) before and after."""
+    """What the `calib` split teaches one file; `temperature` is the median one, the losses are CRPS in years."""
 
+    correction: Correction
     temperature: float
     intervals: tuple[IntervalTable, ...]
     loss_before: float
@@ -56,16 +58,17 @@ class Calibration:
 
 
 def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
-    """Fit the temperature of this very graph, leave it in the graph, and read the conformal table off its output."""
-    set_temperature(model, 1.0)
+    """Fit the correction of this very graph, leave it in the graph, and read the conformal table off its output."""
+    set_correction(model, Correction())
     plain = run(model, calib.faces)
-    temperature = fit_temperature(plain, calib.low, calib.high)
-    set_temperature(model, temperature)
+    correction = fit_correction(plain, calib.low, calib.high)
+    set_correction(model, correction)
     pmf = run(model, calib.faces)
     exact = calib.low == calib.high
     table = conformal_table(pmf[exact], calib.low[exact], decoded(pmf[exact], decode))
     before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, pmf))
-    return Calibration(temperature, table, before, after)
+    temperature = float(np.median(correction.temperatures(plain @ np.arange(AGES))))
+    return Calibration(correction, temperature, table, before, after)
 
 
 def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode: str) -> float:
@@ -77,7 +80,7 @@ def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode:
 def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -> Manifest:
     """Calibrate the graph on `calib`, choose its decode on `val` and embed the manifest, which is returned.
 
-    The choice of decode is made at the fitted temperature, and the table belongs to the decode chosen.
+    The choice of decode is made with the fitted correction, and the table belongs to the decode chosen.
     """
     size = manifest.crop.size
     calib, val = Split.load(stores, "calib", size), Split.load(stores, "val", size)

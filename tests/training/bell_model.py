@@ -14,14 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from tests.tiny_model import SIZE, brightness_manifest
-from training.graph import append_temperature, embed, folded
+from training.graph import append_calibration, embed, folded
 from training.lock import lock_model, write_model
 
 CHANNELS = 32
 
 
 def bell_model(sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transposes: int = 1) -> onnx.ModelProto:
-    """Return faces → softmax(-(age - 100·brightness - shift)² / 2σ²), temperature 1, without a manifest."""
+    """Return faces → softmax(-(age - 100·brightness - shift)² / 2σ²), not calibrated, without a manifest."""
     kernel = np.full((CHANNELS, 3, 1, 1), 100 / 255 / 3, np.float32)
     constants = {
         "kernel": kernel,
@@ -55,7 +55,7 @@ def bell_model(sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transpo
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model = folded(model) if transposes == 1 else model
-    append_temperature(model)
+    append_calibration(model)
     return model
 
 

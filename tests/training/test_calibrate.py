@@ -1,4 +1,4 @@
-"""Temperature and conformal tables against their plain formulas and against fresh draws."""
+"""Corrections and conformal tables against their plain formulas and against fresh draws."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from training.calibrate import (
     conformal_table,
     conformity,
     decoded,
-    fit_temperature,
+    fit_correction,
     ranked_probability_score,
-    tempered,
 )
+from training.correction import KNOTS, Correction
 from training.predictions import Predictions
 from training.reliability import coverage
 
@@ -34,38 +34,70 @@ def bells(n: int, seed: int, claimed: float, real: float) -> tuple[Floats, Integ
     return weights / weights.sum(axis=1, keepdims=True), ages
 
 
-def test_a_temperature_of_one_changes_nothing_and_of_two_takes_the_root() -> None:
+def temperature_found(pmf: Floats, low: Integers, high: Integers) -> Floats:
+    return fit_correction(pmf, low, high).temperatures(np.array([30.0, 40.0, 50.0, 60.0]))
+
+
+def test_no_correction_changes_nothing_and_a_temperature_of_two_takes_the_root() -> None:
     pmf, _ = bells(3, 0, 4, 4)
     root = np.sqrt(pmf)
-    assert tempered(pmf, 1.0) == pytest.approx(pmf, abs=1e-12)
-    assert tempered(pmf, 2.0) == pytest.approx(root / root.sum(axis=1, keepdims=True), abs=1e-9)
+    assert Correction().applied(pmf) == pytest.approx(pmf, abs=1e-12)
+    two = Correction.of_temperature(2.0).applied(pmf)
+    assert two == pytest.approx(root / root.sum(axis=1, keepdims=True), abs=1e-9)
 
 
-def test_the_temperature_that_was_put_in_is_found() -> None:
+def test_a_tilt_moves_a_bell_by_its_variance() -> None:
+    pmf, _ = bells(5, 0, 4, 4)
+    moved = Correction(tilts=(0.1,) * len(KNOTS)).applied(pmf)
+    assert (moved - pmf) @ np.arange(101) == pytest.approx(np.full(5, 0.1 * 4**2), rel=0.01)
+
+
+def test_the_temperature_that_was_put_in_is_found_at_every_age() -> None:
     pmf, ages = bells(4000, 1, claimed=3, real=6)
-    assert fit_temperature(pmf, ages, ages) == pytest.approx(4.0, rel=0.08)
+    assert temperature_found(pmf, ages, ages) == pytest.approx(4.0, rel=0.25)
 
 
 def test_a_calibrated_model_keeps_its_temperature() -> None:
     pmf, ages = bells(4000, 2, claimed=5, real=5)
-    assert fit_temperature(pmf, ages, ages) == pytest.approx(1.0, rel=0.08)
+    assert temperature_found(pmf, ages, ages) == pytest.approx(1.0, rel=0.2)
+
+
+def test_a_bias_that_depends_on_age_is_taken_out() -> None:
+    pmf, ages = bells(4000, 4, claimed=5, real=5)
+    late = np.minimum(ages + np.maximum(ages - 40, 0) // 5, 100)
+    corrected = fit_correction(pmf, late, late).applied(pmf)
+    old = pmf @ np.arange(101) > 55
+    before, after = ((decoded(each, "mean") - late)[old].mean() for each in (pmf, corrected))
+    assert before < -2
+    assert abs(after) < 0.5
+
+
+def test_ten_faces_cannot_bend_the_curves() -> None:
+    pmf, ages = bells(10, 5, claimed=5, real=5)
+    assert np.ptp(fit_correction(pmf, ages, ages).log_temperatures) < 0.2
 
 
 def test_a_few_mislabelled_faces_do_not_decide_the_temperature() -> None:
     pmf, ages = bells(4000, 2, claimed=5, real=5)
     ages[:80] = np.where(ages[:80] < 45, 95, 1)
-    assert fit_temperature(pmf, ages, ages) < 1.6
+    assert temperature_found(pmf, ages, ages).max() < 1.7
 
 
 def test_groups_of_ages_calibrate_too() -> None:
     pmf, ages = bells(4000, 3, claimed=3, real=6)
     low = ages // 5 * 5
-    assert fit_temperature(pmf, low, low + 4) == pytest.approx(4.0, rel=0.2)
+    assert temperature_found(pmf, low, low + 4) == pytest.approx(4.0, rel=0.35)
 
 
 def test_an_empty_split_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="calib split is empty"):
-        fit_temperature(np.empty((0, 101)), np.empty(0, np.int64), np.empty(0, np.int64))
+        fit_correction(np.empty((0, 101)), np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_a_temperature_must_be_positive(value: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        Correction.of_temperature(value)
 
 
 def test_conformity_is_twice_the_distance_of_the_middle_from_a_half() -> None:

@@ -25,22 +25,22 @@ from tests.training.bell_model import (
 )
 from tests.training.tiny_run import tiny_recipe
 from training.backbones import build_backbone
-from training.calibrate import tempered
 from training.checkpoint import BEST
 from training.config import Recipe
+from training.correction import KNOTS, Correction
 from training.ensemble import ensemble, mean_of
 from training.export import check_parity, convert, export, load_run
 from training.graph import (
-    TAIL,
     ExportRefused,
+    correction_of,
     embed,
     folded,
     keep_contract,
     manifest_of,
     refuse_stray_transposes,
     run,
-    set_temperature,
-    temperature_of,
+    set_correction,
+    tail_nodes,
 )
 from training.heads import head_named
 from training.lock import fingerprint, lock_model
@@ -129,27 +129,24 @@ def bell(age: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.asarray(weights / weights.sum())
 
 
-def test_the_temperature_in_the_graph_is_the_formula() -> None:
+def test_the_correction_in_the_graph_is_the_formula() -> None:
     model = bell_model()
     plain = run(model, FACES)
-    set_temperature(model, 2.5)
-    assert temperature_of(model) == pytest.approx(2.5)
-    assert run(model, FACES) == pytest.approx(tempered(plain, 2.5), abs=1e-6)
+    correction = Correction(tuple(np.linspace(-0.5, 1.0, len(KNOTS))), tuple(np.linspace(0.1, -0.2, len(KNOTS))))
+    set_correction(model, correction)
+    found = correction_of(model)
+    assert found.log_temperatures == pytest.approx(correction.log_temperatures, abs=1e-6)
+    assert found.tilts == pytest.approx(correction.tilts, abs=1e-6)
+    assert run(model, FACES) == pytest.approx(correction.applied(plain), abs=1e-5)
 
 
-def test_a_temperature_of_one_leaves_the_distribution_as_it_was() -> None:
+def test_no_correction_leaves_the_distribution_as_it_was() -> None:
     model, bare = bell_model(), bell_model()
-    del bare.graph.node[-len(TAIL) :]
+    del bare.graph.node[-len(tail_nodes(bare)) :]
     bare.graph.output[0].name = "raw_pmf"
     bare.graph.node[-1].output[0] = "raw_pmf"
     keep_contract(bare)
     assert run(model, FACES) == pytest.approx(run(bare, FACES), abs=1e-6)
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_a_temperature_must_be_positive(value: float) -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        set_temperature(bell_model(), value)
 
 
 def test_folding_keeps_the_function() -> None:
@@ -187,7 +184,7 @@ def test_a_second_input_breaks_the_contract_by_name() -> None:
 
 def test_the_fingerprint_follows_the_graph_and_not_the_metrics() -> None:
     first, measured, hotter = bell_model(), bell_model(), bell_model()
-    set_temperature(hotter, 2)
+    set_correction(hotter, Correction.of_temperature(2))
     for model, metrics in ((first, {}), (measured, {"test_mae": 4.0}), (hotter, {})):
         embed(model, bell_manifest().model_copy(update={"metrics": metrics}))
     assert fingerprint(first) == fingerprint(measured) != fingerprint(hotter)

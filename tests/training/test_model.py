@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from training.heads import HEADS, head_named
-from training.model import AgeModel, ensemble, servable
+from training.model import AgeModel, servable
 
 SIZE = 32
 RNG = np.random.default_rng(11)
@@ -81,20 +79,6 @@ def test_saved_weights_come_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(probabilities(servable(other)), probabilities(servable(model)))
 
 
-@pytest.mark.parametrize("name", HEADS)
-def test_temperature_divides_the_logits(name: str) -> None:
-    model = age_model(name)
-    logits = model(FACES.astype(np.float32))
-    expected = np.asarray(model.head.pmf(logits / 2.5))
-    np.testing.assert_allclose(probabilities(servable(model, 2.5)), expected, atol=1e-6)
-    assert np.abs(expected - probabilities(servable(model))).max() > 1e-3
-
-
-def test_a_temperature_must_be_positive() -> None:
-    with pytest.raises(ValueError, match="positive, got 0"):
-        servable(age_model(), 0.0)
-
-
 def test_flip_averages_a_face_and_its_mirror_image() -> None:
     model = age_model("dldl")
     plain = servable(model)
@@ -102,55 +86,3 @@ def test_flip_averages_a_face_and_its_mirror_image() -> None:
     expected = (probabilities(plain) + probabilities(plain, mirrored)) / 2
     np.testing.assert_allclose(probabilities(servable(model, flip=True)), expected, atol=1e-6)
     assert np.abs(expected - probabilities(plain)).max() > 1e-4
-
-
-def test_an_ensemble_is_the_mean_of_its_members() -> None:
-    members = [servable(age_model("coral")), servable(age_model("dldl"))]
-    expected = (probabilities(members[0]) + probabilities(members[1])) / 2
-    np.testing.assert_allclose(probabilities(ensemble(members)), expected, atol=1e-6)
-
-
-def test_an_ensembles_temperature_flattens_its_mean() -> None:
-    members = [servable(age_model("coral")), servable(age_model("dldl"))]
-    powers = probabilities(ensemble(members)) ** (1 / 2.0)
-    expected = powers / powers.sum(1, keepdims=True)
-    np.testing.assert_allclose(probabilities(ensemble(members, 2.0)), expected, atol=1e-5)
-
-
-def test_an_ensemble_resizes_for_members_of_another_size() -> None:
-    """Faces of one colour look alike at any size."""
-    large, small = servable(age_model("coral")), servable(age_model("dldl", size=16))
-    flat = np.repeat(np.arange(5, dtype=np.uint8) * 50, SIZE * SIZE * 3).reshape(5, SIZE, SIZE, 3)
-    expected = (probabilities(large, flat) + probabilities(small, flat[:, :16, :16])) / 2
-    np.testing.assert_allclose(probabilities(ensemble([large, small]), flat), expected, atol=1e-5)
-
-
-def test_an_ensemble_of_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one member"):
-        ensemble([])
-
-
-def onnx_session(graph: keras.Model) -> tuple[onnxruntime.InferenceSession, list[str]]:
-    import tensorflow as tf
-    import tf2onnx
-
-    signature = [tf.TensorSpec((None, SIZE, SIZE, 3), tf.uint8, name="faces")]
-    function = tf.function(lambda faces: graph(faces, training=False), input_signature=signature)
-    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=17)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session, [node.op_type for node in model.graph.node]
-
-
-def converted(graph: keras.Model) -> tuple[NDArray[Any], list[str]]:
-    session, operations = onnx_session(graph)
-    return session.run(None, {session.get_inputs()[0].name: FACES})[0], operations
-
-
-@pytest.mark.parametrize(("name", "flip"), [("coral", True), ("mean_variance", False)])
-def test_the_served_graph_converts_without_stray_transposes(name: str, flip: bool) -> None:
-    graph = servable(age_model(name), flip=flip)
-    expected = probabilities(graph)
-    pmf, operations = converted(graph)
-    assert expected.std(axis=0).max() > 1e-3
-    np.testing.assert_allclose(pmf, expected, atol=1e-5)
-    assert operations.count("Transpose") == 1

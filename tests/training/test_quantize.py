@@ -12,7 +12,7 @@ from service.estimator import Estimator
 from service.manifest import ModelLock, sha256_of
 from tests.training.bell_model import bell_model, grey_faces, write_bell_model, write_grey_store
 from training.calibrate import decoded
-from training.graph import TAIL, ExportRefused, manifest_of, run
+from training.graph import ExportRefused, manifest_of, run, tail_nodes
 from training.quantize import quantize, refuse_costly, to_float16, to_int8
 
 FACES = grey_faces(np.linspace(5, 95, 32))
@@ -43,9 +43,10 @@ def test_int8_weights_keep_seven_bits_so_that_no_processor_saturates() -> None:
     assert [np.abs(each.astype(int)).max() <= 64 for each in weights] == [True]
 
 
-def test_int8_leaves_head_and_temperature_in_float() -> None:
-    nodes = {node.name: list(node.input) for node in to_int8(bell_model(), FACES).graph.node}
-    assert all(not any("Quantize" in name for name in nodes[tail]) for tail in (*TAIL, "head"))
+def test_int8_leaves_head_and_calibration_in_float() -> None:
+    small = to_int8(bell_model(), FACES)
+    nodes = {node.name: list(node.input) for node in small.graph.node}
+    assert all(not any("Quantize" in name for name in nodes[kept]) for kept in (*tail_nodes(small), "head"))
     assert "QuantizeLinear" in operators(to_int8(bell_model(), FACES))
 
 
