@@ -38,7 +38,7 @@ def prepare_command(
     option: Option = None,
     duplicates: Duplicates = "group",
     size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 128,
-    margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.1,
+    margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.04,
     bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 24,
     workers: Annotated[int | None, typer.Option(help="processes; default: the cores")] = None,
 ) -> None:

@@ -30,7 +30,7 @@ from training.data import COLUMNS
 from training.datasets import DatasetError, Listing, Sample
 from training.datasets.source import Source
 
-DEFAULT_CROP: Final = CropSpec(size=128, margin=0.1, detector_threshold=CONFIDENCE)
+DEFAULT_CROP: Final = CropSpec(size=128, margin=0.04, detector_threshold=CONFIDENCE)
 DEFAULT_BLEED: Final = 24
 _JOURNAL: Final = "index.partial.csv"
 _CHUNK: Final = 16
