@@ -43,7 +43,14 @@ def serve(
     """Serve the HTTP API. Every setting is an AGELENS_ variable; `agelens settings` lists them."""
     from service.server import serve as run
 
-    _exit_with(lambda: run(host=host, port=port, models_dir=models_dir, threads=threads))
+    def ended() -> int:
+        status = run(host=host, port=port, models_dir=models_dir, threads=threads)
+        # Everything is answered, logged and closed. An interpreter that ends with mediapipe loaded was seen to hang.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    _exit_with(ended)
 
 
 @app.command()
@@ -103,6 +110,9 @@ def score(
     column: Annotated[str | None, typer.Option(help="Parquet column with bytes or paths.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Parquet column that names the photographs.")] = None,
     models_dir: ModelsDir = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write DIR/report.html as well: ages, doubtful and failed photographs.")
+    ] = False,
 ) -> None:
     """Read the ages in very many photographs into an archive of rows; killed, it goes on where it was.
 
@@ -127,6 +137,7 @@ def score(
             column,
             id_column,
             models_dir,
+            report,
         ).run()
     )
 

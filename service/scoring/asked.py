@@ -47,6 +47,7 @@ class Asked:
     column: str | None = None
     id_column: str | None = None
     models_dir: Path | None = None
+    report: bool = False
 
     def run(self) -> int:
         """Score; raise AgelensError naming an option that cannot be used."""
@@ -75,6 +76,7 @@ class Asked:
             options=options,
             columns=Columns(self.column, self.id_column),
             models_dir=self.models_dir,
+            report=self.report,
         )
 
 

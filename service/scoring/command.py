@@ -18,6 +18,7 @@ from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
 from service.scoring.progress import Totals, add_up
+from service.scoring.report import write_report
 from service.scoring.scorer import open_pipeline
 from service.scoring.tables import Columns
 from service.settings import load_settings
@@ -44,6 +45,7 @@ class ScoreCommand:
     columns: Columns = field(default_factory=Columns)
     models_dir: Path | None = None
     pipeline: OpenPipeline = open_pipeline
+    report: bool = False
 
     def run(self, console: Console | None = None) -> int:
         """Score, show and check; raise AgelensError. Failures of photographs are rows, so the status is 0."""
@@ -61,6 +63,8 @@ class ScoreCommand:
                 total = inputs.count()
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
             self._score(job, inputs, total, size, workers, console)
+            if self.report:
+                console.print(f"report: {write_report(output, self.format, console)}", highlight=False, soft_wrap=True)
         return 0
 
     def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""Parts of the archive: named by what is in them, written whole or not at all, and read again for their ids."""
+"""Parts of the archive: named by what is in them, written whole or not at all, and read again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.csv
@@ -55,11 +55,20 @@ def sweep(folder: Path) -> None:
 
 def ids_in(part: Path, fmt: Format) -> Iterator[str]:
     """Yield the id of each photograph of a part once; raise CorruptPicture naming a part that cannot be read."""
+    yield from (str(ident) for ident in columns_in(part, fmt, "id")["id"].unique().to_pylist())
+
+
+def columns_in(part: Path, fmt: Format, *names: str) -> pa.Table:
+    """Read some columns of a part, members of structs as columns of their own as in CSV.
+
+    Raises CorruptPicture naming a part that cannot be read.
+    """
+    wanted = pa.schema([schema().field(name) for name in names])
     try:
-        column = _READERS[fmt](part)
+        table = _READERS[fmt](part, wanted).flatten()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise CorruptPicture(f"{part} is not a part that can be read; delete it and score again") from error
-    yield from (str(ident) for ident in column.unique().to_pylist())
+    return table.rename_columns(flat_columns(wanted))
 
 
 def _parquet(rows: Sequence[Row], columns: pa.Schema) -> bytes:
@@ -81,22 +90,23 @@ def _jsonl(rows: Sequence[Row], _columns: pa.Schema) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
-def _ids_of_csv(part: Path) -> pa.ChunkedArray[Any]:
-    wanted = pyarrow.csv.ConvertOptions(include_columns=["id"], column_types={"id": pa.string()})
+def _read_parquet(part: Path, wanted: pa.Schema) -> pa.Table:
+    return pq.read_table(part, columns=wanted.names, partitioning=None)
+
+
+def _read_csv(part: Path, wanted: pa.Schema) -> pa.Table:
+    flattened = wanted.empty_table().flatten().schema
+    types = dict(zip(flat_columns(wanted), flattened.types, strict=True))
+    convert = pyarrow.csv.ConvertOptions(include_columns=list(types), column_types=types)
     quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
     blocks = pyarrow.csv.ReadOptions(block_size=_LONGEST_LINE)
-    return pyarrow.csv.read_csv(part, blocks, quoted, wanted)["id"]
+    return pyarrow.csv.read_csv(part, blocks, quoted, convert)
 
 
-def _ids_of_jsonl(part: Path) -> pa.ChunkedArray[Any]:
-    only = pa.schema([pa.field("id", pa.string())])
-    options = pyarrow.json.ParseOptions(explicit_schema=only, unexpected_field_behavior="ignore")
-    return pyarrow.json.read_json(part, pyarrow.json.ReadOptions(block_size=_LONGEST_LINE), options)["id"]
+def _read_jsonl(part: Path, wanted: pa.Schema) -> pa.Table:
+    options = pyarrow.json.ParseOptions(explicit_schema=wanted, unexpected_field_behavior="ignore")
+    return pyarrow.json.read_json(part, pyarrow.json.ReadOptions(block_size=_LONGEST_LINE), options)
 
 
 _ENCODERS: Final = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl}
-_READERS: Final = {
-    "parquet": lambda part: pq.read_table(part, columns=["id"], partitioning=None)["id"],
-    "csv": _ids_of_csv,
-    "jsonl": _ids_of_jsonl,
-}
+_READERS: Final = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}

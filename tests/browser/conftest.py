@@ -34,14 +34,20 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
-def service_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve the shipped models; while fewer than two are loaded by default, two tiny ones, to switch between."""
-    folder = default_models_dir()
-    names: tuple[str, ...] = ()
-    if sum(entry.default for entry in ModelLock.read(folder).of_kind("model")) < 2:
-        names = ("brightness", "other")
-        folder = write_complete_folder(tmp_path_factory.mktemp("models"), *names)
-    with run_server(models_dir=folder, models=",".join(names)) as server:
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped models; while fewer than two are loaded by default, two tiny ones, to switch between."""
+    shipped = default_models_dir()
+    if sum(entry.default for entry in ModelLock.read(shipped).of_kind("model")) >= 2:
+        return shipped
+    folder = write_complete_folder(tmp_path_factory.mktemp("models"), "brightness", "other")
+    lock = ModelLock.read(folder)
+    ModelLock(files=tuple(each.model_copy(update={"default": True}) for each in lock.files)).write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def service_url(models: Path) -> Iterator[str]:
+    with run_server(models_dir=models) as server:
         yield server.url + "/"
         server.stop()
 

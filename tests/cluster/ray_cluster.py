@@ -38,7 +38,7 @@ def main() -> None:
                 killed += 1
             yield tally
 
-    made = dict[str, Any](models_dir=models_dir, workers=2, chunk_size=CHUNK, pipeline=middle_face)
+    made = dict[str, Any](models_dir=models_dir, workers=2, chunk_size=CHUNK, pipeline=middle_face, report=True)
     quiet = Console(quiet=True)
     ScoreCommand(str(photos), output / "ray", engine=engine, **made).run(quiet)
     ray.shutdown()
@@ -46,11 +46,13 @@ def main() -> None:
     ScoreCommand(str(photos), output / "local", engine=THREADS, **made).run(quiet)
     over_ray, here = scored(output / "ray"), scored(output / "local")
     parts = [sorted(part.name for part in (output / where).glob("part-*")) for where in ("ray", "local")]
+    pages = [(output / where / "report.html").read_text() for where in ("ray", "local")]
     report = {
         "killed": killed,
         "ids": [row["id"] for row in over_ray],
         "same_rows": over_ray == here,
         "same_parts": parts[0] == parts[1],
+        "same_reports": pages[0] == pages[1],
     }
     sys.stdout.write("\n" + json.dumps(report) + "\n")
 

@@ -44,6 +44,7 @@ def test_a_killed_node_loses_and_repeats_nothing(cluster_report: dict[str, objec
 def test_ray_writes_the_same_rows_in_the_same_parts_as_processes(cluster_report: dict[str, object]) -> None:
     assert cluster_report["same_rows"]
     assert cluster_report["same_parts"]
+    assert cluster_report["same_reports"]
 
 
 def test_missing_ray_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
