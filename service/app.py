@@ -14,11 +14,11 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from service.api_document import describe
+from service.cross_origin import CrossOrigin
 from service.envelope import Envelope
 from service.errors import AgelensError
 from service.loading import load
@@ -81,6 +81,7 @@ def _lifespan(runtime: Runtime) -> Callable[[FastAPI], Any]:
         starting.cancel()
         runtime.drain()
         await asyncio.to_thread(runtime.engine.stop, 0.0 if runtime.engine.running else _THREADS_END_S)
+        await asyncio.to_thread(runtime.tracer.close)
 
     return lifespan
 
@@ -94,7 +95,7 @@ def _middleware(runtime: Runtime) -> list[Middleware]:
         layers.insert(
             0,
             Middleware(
-                CORSMiddleware,
+                CrossOrigin,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],

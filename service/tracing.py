@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from service.errors import SettingWrong
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
-    from opentelemetry.trace import Tracer as OpenTelemetryTracer
 
 
 class RequestSpan(Protocol):
@@ -34,6 +34,10 @@ class Tracer(Protocol):
         """Tell the stages of a picture that was just answered, in the order they ran."""
         ...
 
+    def close(self) -> None:
+        """Tell what is still untold."""
+        ...
+
 
 class NoTracer:
     """Tells nothing."""
@@ -49,13 +53,21 @@ class NoTracer:
     def stages(self, milliseconds: Mapping[str, float]) -> None:
         """Say nothing."""
 
+    def close(self) -> None:
+        """Say nothing."""
+
 
 class SpanTracer:
     """Tells an OpenTelemetry tracer."""
 
-    def __init__(self, tracer: OpenTelemetryTracer) -> None:
-        """Use `tracer` for all spans."""
-        self._tracer = tracer
+    def __init__(self, provider: TracerProvider) -> None:
+        """Use one tracer of `provider` for all spans."""
+        self._provider = provider
+        self._tracer = provider.get_tracer("agelens")
+
+    def close(self) -> None:
+        """Export what is waiting; nothing is told afterwards."""
+        self._provider.shutdown()
 
     @contextmanager
     def request(self, method: str, headers: Mapping[str, str]) -> Iterator[RequestSpan]:
@@ -105,4 +117,4 @@ def open_tracer(enabled: bool) -> Tracer:
     name = os.environ.get("OTEL_SERVICE_NAME", "agelens")
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    return SpanTracer(provider.get_tracer("agelens"))
+    return SpanTracer(provider)

@@ -129,3 +129,12 @@ def test_cors_lets_a_page_ask_first(make_client: MakeClient) -> None:
     }
     reply = make_client(cors_origins="https://a.example", api_keys="k").options("/predict", headers=asked)
     assert (reply.status_code, reply.headers["access-control-allow-methods"]) == (200, "GET, POST")
+
+
+def test_cors_refuses_with_a_problem_that_names_the_setting(make_client: MakeClient) -> None:
+    asked = {"origin": "https://b.example", "access-control-request-method": "DELETE"}
+    reply = make_client(cors_origins="https://a.example").options("/predict", headers=asked)
+    assert (reply.status_code, reply.headers["content-type"]) == (403, "application/problem+json")
+    assert "https://b.example" in reply.json()["detail"]
+    assert "AGELENS_CORS_ORIGINS" in reply.json()["detail"]
+    assert "access-control-allow-origin" not in reply.headers

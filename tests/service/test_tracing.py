@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from service.errors import SettingWrong
 from service.tracing import NoTracer, SpanTracer, open_tracer
+from tests.service.doubles import grey, load_double
+from tests.service.running import LiveServer
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MS = {"queue": 1.0, "decode": 2.0, "detect": 3.0, "crop": 0.5, "estimate": 4.0, "total": 9.5}
@@ -19,7 +23,7 @@ def spans_of_a_request() -> dict[str, ReadableSpan]:
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    tracer = SpanTracer(provider.get_tracer("test"))
+    tracer = SpanTracer(provider)
     with tracer.request("POST", {"traceparent": PARENT}) as span:
         tracer.stages(MS)
         span.end("/predict", 200)
@@ -42,6 +46,22 @@ def test_each_stage_has_a_span_of_its_length_one_after_another() -> None:
     assert [round((end - start) / 1e6, 1) for start, end in edges] == [1.0, 2.0, 3.0, 0.5, 4.0]
     assert all(first[1] == second[0] for first, second in pairwise(edges))
     assert all(span.parent and span.parent.span_id == request.context.span_id for span in spans.values())
+
+
+def test_the_app_tells_one_span_for_a_request_one_for_each_stage_and_the_rest_at_its_end(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(kept, schedule_delay_millis=3_600_000))
+    monkeypatch.setattr("service.runtime.open_tracer", lambda _: SpanTracer(provider))
+    with LiveServer(load_double(models_dir)) as server, server.client() as client:
+        assert client.post("/predict", files={"file": grey()}).status_code == 200
+        assert kept.get_finished_spans() == ()
+    told = Counter(span.name for span in kept.get_finished_spans())
+    assert told["POST /predict"] == 1
+    assert set(told.values()) == {1}
+    assert {"queue", "decode", "detect"} <= set(told)
 
 
 def test_traces_are_off_unless_wanted() -> None:
