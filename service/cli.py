@@ -25,9 +25,13 @@ ModelsDir = Annotated[Path | None, typer.Option(help="Folder with models.lock.js
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
-_STATUSES = (
-    "Exit status: 0 done, also without a face; 1 the installation is wrong; 2 the command line is; 3 the photo is."
-)
+STATUSES: Final[Mapping[int, str]] = {
+    0: "done, also without a face",
+    1: "the installation is wrong",
+    2: "the command line is wrong",
+    3: "the photo cannot be read",
+}
+_STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
 
 
 @app.callback()
@@ -94,7 +98,7 @@ def predict(
     _exit_with(run)
 
 
-@app.command()
+@app.command(epilog=_STATUSES)
 def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
     output: Annotated[Path, typer.Option(help="Folder of the archive; the same one again goes on.", metavar="DIR")],
@@ -153,7 +157,7 @@ def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: A
         _exit_with(lambda: run(models_dir, as_json))
 
 
-@models.command()
+@models.command(epilog=_STATUSES)
 def verify(models_dir: ModelsDir = None) -> None:
     """Check every model file against models.lock.json, and run each model once."""
     from service.models_command import verify_models

@@ -64,7 +64,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
 }
 """Each error class by itself: a new one without an entry fails a test instead of borrowing its parent's status."""
 
-_PLAIN: Final = {
+PLAIN: Final = {
     400: Kind(400, "bad-request", "Bad request"),
     404: KINDS[errors.UnknownResource],
     405: Kind(405, "method-not-allowed", "Method not allowed"),
@@ -73,6 +73,7 @@ _PLAIN: Final = {
     500: KINDS[errors.AgelensError],
     503: KINDS[errors.AvailabilityError],
 }
+"""What the framework and the server refuse by themselves, by status."""
 _INTERNAL_DETAIL: Final = "the service failed on this request; its log has the reason under this request_id"
 
 
@@ -112,14 +113,14 @@ def problem_of(error: Exception, request_id: str, instance: str | None = None) -
         return Problem(KINDS[errors.InvalidParameter], _first_complaint(error), request_id, instance)
     if isinstance(error, HTTPException):
         return plain_problem(error.status_code, str(error.detail), request_id, instance, error.headers)
-    return Problem(_PLAIN[500], _INTERNAL_DETAIL, request_id, instance)
+    return Problem(PLAIN[500], _INTERNAL_DETAIL, request_id, instance)
 
 
 def plain_problem(
     status: int, detail: str, request_id: str, instance: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Problem:
     """Say a status that the framework or the server chose, which no domain error stands behind."""
-    kind = _PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
+    kind = PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
     return Problem(kind, detail, request_id, instance, headers)
 
 

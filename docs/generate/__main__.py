@@ -15,6 +15,8 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "settings": code.settings_table,
     "parameters": code.parameters_table,
     "problems": code.problems_table,
+    "commands": code.commands_table,
+    "statuses": code.statuses_table,
     "metrics": code.metrics_table,
     "warnings": code.warnings_table,
     "recipes": code.recipes_table,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from typer.main import get_command
 
 from docs.generate.blocks import table
 from service import cautions
+from service.cli import STATUSES, app
 from service.loading import load
-from service.problems import KINDS
+from service.problems import KINDS, PLAIN
 from service.query import PredictQuery
 from service.runtime import Runtime
 from service.settings import PREFIX, Settings
@@ -49,16 +53,37 @@ def parameters_table() -> str:
 
 def problems_table() -> str:
     """Return every problem that a caller can be told of."""
-    kinds = sorted(
-        (
-            (kind, error)
-            for error, kind in KINDS.items()
-            if kind.status not in (499, 500) and not error.__subclasses__()
-        ),
-        key=lambda pair: (pair[0].status, pair[0].slug),
-    )
-    rows = [[str(kind.status), f"`{kind.type}`", str(error.__doc__).split(";")[0].rstrip(".")] for kind, error in kinds]
-    return table(["status", "`type`", "when"], rows)
+    said = {kind: kind.title for kind in PLAIN.values()}
+    said |= {kind: str(error.__doc__).split(";")[0].rstrip(".") for error, kind in KINDS.items() if _ends(error)}
+    kinds = sorted((kind.status, f"`{kind.type}`", when) for kind, when in said.items() if kind.status != 499)
+    return table(["status", "`type`", "when"], [[str(status), *rest] for status, *rest in kinds])
+
+
+def _ends(error: type[Exception]) -> bool:
+    """Whether an error is raised itself and seen by callers, who are told of the rest as one kind."""
+    return not error.__subclasses__() and KINDS[error].status != 500
+
+
+def commands_table() -> str:
+    """Return every command of `agelens` and what it does."""
+    rows = [
+        [f"`{' '.join(words)}`", str(command.help).splitlines()[0]]
+        for words, command in _commands(["agelens"], get_command(app))
+    ]
+    return table(["command", "does"], rows)
+
+
+def _commands(words: list[str], command: Any) -> Iterator[tuple[list[str], Any]]:
+    inner: dict[str, Any] = getattr(command, "commands", {})
+    if command.callback and (not inner or command.invoke_without_command):
+        yield words, command
+    for name, each in inner.items():
+        yield from _commands([*words, name], each)
+
+
+def statuses_table() -> str:
+    """Return what each exit status of `agelens` says."""
+    return table(["status", "says"], [[str(status), meaning] for status, meaning in STATUSES.items()])
 
 
 def metrics_table() -> str:

@@ -82,5 +82,5 @@ class Asked:
 
 def _one_of(option: str, word: str, choices: Mapping[str, Choice]) -> Choice:
     if word not in choices:
-        raise InvalidParameter(f"{option} is {', '.join(choices)}; got {word}")
+        raise InvalidParameter(f"{option} takes one of {', '.join(choices)}; got {word}")
     return choices[word]
