@@ -21,32 +21,33 @@ class Augmentation:
 
     `scale_low` and `scale_high` multiply the side of the cut window (above 1 the face gets smaller), `shift` is
     a share of that side, `rotation_deg` degrees to either side. A chip is the face as if it had come from a
-    tightly cut picture: black outside a rectangle of `chip_low` to `chip_high` times the nominal window.
+    tightly cut picture: black outside a rectangle of `chip_low` to `chip_high` times the nominal window. The defaults
+    suit runs of an hour: stronger changes are learnt more slowly.
     """
 
-    scale_low: float = 0.85
-    scale_high: float = 1.35
-    shift: float = 0.08
-    rotation_deg: float = 10.0
+    scale_low: float = 0.9
+    scale_high: float = 1.2
+    shift: float = 0.05
+    rotation_deg: float = 8.0
     flip_share: float = 0.5
-    chip_share: float = 0.35
-    chip_low: float = 0.75
+    chip_share: float = 0.3
+    chip_low: float = 0.85
     chip_high: float = 1.1
-    grey_share: float = 0.2
-    tint_share: float = 0.15
-    brightness: float = 0.2
-    contrast: float = 0.25
-    saturation: float = 0.3
-    gamma: float = 0.25
-    blur_share: float = 0.12
+    grey_share: float = 0.12
+    tint_share: float = 0.08
+    brightness: float = 0.15
+    contrast: float = 0.2
+    saturation: float = 0.2
+    gamma: float = 0.15
+    blur_share: float = 0.06
     blur_sigma: float = 1.6
-    low_resolution_share: float = 0.2
+    low_resolution_share: float = 0.1
     low_resolution_px: int = 24
-    jpeg_share: float = 0.3
+    jpeg_share: float = 0.15
     jpeg_quality: int = 25
-    noise_share: float = 0.15
+    noise_share: float = 0.08
     noise_sigma: float = 10.0
-    erase_share: float = 0.15
+    erase_share: float = 0.05
     erase_side: float = 0.3
 
 
