@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import ContractBroken
+from service.execution_providers import open_session
 from service.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from service.onnx_runtime import ort
 from service.types import AGES, Floats
@@ -60,22 +61,13 @@ class Estimator:
 
 
 def _session(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
-    missing = [name for name in providers if name not in ort.get_available_providers()]
-    if missing:
-        available = ", ".join(ort.get_available_providers())
-        raise ContractBroken(
-            f"AGELENS_PROVIDERS names {', '.join(missing)}, which is not installed; there are {available}"
-        )
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.enable_cpu_mem_arena = False  # the arena never shrinks; resident memory must stay flat
     options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(path.read_bytes(), options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime's exceptions share no base of their own
-        raise ContractBroken(f"{path.name} is not an ONNX file that ONNX Runtime can load: {error}") from error
+    return open_session(path, options, providers)
 
 
 def _chunks(faces: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:

@@ -9,12 +9,15 @@ import onnx
 import pytest
 from PIL import Image
 
+from service import execution_providers
 from service.detector import MediapipeDetector
 from service.errors import ContractBroken, DeadlineExceeded, FileAltered, InvalidParameter, UnknownModel
 from service.estimator import Estimator
+from service.execution_providers import PLUGINS
 from service.imaging import Pyramid
 from service.manifest import ModelLock
 from service.model_folder import default_models_dir
+from service.onnx_runtime import ort
 from service.pipeline import Pipeline, PredictOptions, load_models
 from service.types import Face
 from tests.pictures import astronaut, coffee, jpeg, pasted
@@ -184,6 +187,24 @@ def test_an_unknown_provider_names_the_setting(tmp_path: Path) -> None:
     write_brightness_model(tmp_path / "toy.onnx")
     with pytest.raises(ContractBroken, match="AGELENS_PROVIDERS"):
         Estimator(tmp_path / "toy.onnx", "", providers=("NoSuchProvider",))
+
+
+def test_a_plugin_without_a_processor_of_its_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLUGINS, "NobodysExecutionProvider", "no_such_package")
+    write_brightness_model(tmp_path / "toy.onnx")
+    with pytest.raises(ContractBroken, match="NobodysExecutionProvider, which is not installed or knows no processor"):
+        Estimator(tmp_path / "toy.onnx", "", providers=("NobodysExecutionProvider", "CPUExecutionProvider"))
+
+
+def test_a_plugins_device_gives_the_same_ages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_brightness_model(tmp_path / "toy.onnx")
+    faces = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    plain = Estimator(tmp_path / "toy.onnx", "").estimate(faces)
+    own = [device for device in ort.get_ep_devices() if device.ep_name == "CPUExecutionProvider"]
+    monkeypatch.setitem(PLUGINS, "NobodysExecutionProvider", "")
+    monkeypatch.setattr(execution_providers, "_devices", lambda _: own)  # OpenVINO's are Intel's only
+    plugged = Estimator(tmp_path / "toy.onnx", "", providers=("NobodysExecutionProvider",))
+    assert (plugged.estimate(faces) == plain).all()
 
 
 def test_a_model_whose_tensors_differ_is_refused(tmp_path: Path) -> None:
