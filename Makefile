@@ -57,7 +57,7 @@ check: setup-dev setup-training
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	.venv/bin/mypy service tests/unit tests/service tests/browser tests/image tests/cluster
+	.venv/bin/mypy service docs/generate tests/unit tests/service tests/docs tests/browser tests/image tests/cluster
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.

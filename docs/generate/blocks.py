@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 Block = Callable[[], str]
 
@@ -26,3 +26,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return ""
     cells = [list(head), ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(row) + " |" for row in cells) + "\n"
+
+
+def ranged(row: Mapping[str, Any], key: str, shown: str = ".2f") -> str:
+    """Return a figure with its 95 % interval."""
+    return f"{row[key]:{shown}} ({row[f'{key}_low']:{shown}}–{row[f'{key}_high']:{shown}})"

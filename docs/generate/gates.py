@@ -1,14 +1,15 @@
-"""How often a gate by P(age ≥ t) errs at each bar: `python -m docs.generate.gates NAME.npz out.json`."""
+"""How often a gate by P(age ≥ t) errs at each bar: `python -m docs.generate.gates NAME.npz`."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from docs.generate.blocks import ranged, table
 
 Flags = NDArray[np.bool_]
 
@@ -52,5 +53,27 @@ def gates(raw: Path) -> dict[str, Any]:
     return {"model": raw.stem, "gates": [gate(pmf[known], low[known], age) for age in AGES]}
 
 
+def gate_tables(tree: dict[str, Any]) -> str:
+    """Return what `gates` measured as text: who is let through and who is refused at each bar."""
+    parts = []
+    for found in tree["gates"]:
+        age, near = found["age"], found["near"]
+        head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
+        head += [f"{age} or over refused", f"aged {age}–{near} refused"]
+        rows = [_row(row) for row in found["bars"]]
+        parts.append(f"### {tree['model']}: {age} years\n\n{_counts(found)}\n\n{table(head, rows)}")
+    return "\n".join(parts)
+
+
+def _counts(found: dict[str, Any]) -> str:
+    age, near = found["age"], found["near"]
+    over = f"{found['over']} of {age} or over, of whom {found['close']} aged {age}–{near}"
+    return f"{found['under']} people under {age}, {over}."
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    return [f"{row['bar']:g}", ranged(row, "passed", ".1%"), f"{row['refused']:.1%}", f"{row['close_refused']:.1%}"]
+
+
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(json.dumps(gates(Path(sys.argv[1])), indent=1) + "\n")
+    sys.stdout.write(gate_tables(gates(Path(sys.argv[1]))))

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from docs.generate.blocks import table
+from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
+from docs.generate.gates import gate_tables
 from docs.generate.plot import distribution_plot, reliability_plot
 
 Tree = dict[str, Any]
@@ -37,11 +38,6 @@ def evaluations() -> dict[str, Tree]:
     """Return what `agelens-train evaluate` wrote of each model, by the model's name."""
     files = sorted(MEASURED.glob("*.evaluation.json"))
     return {path.name.removesuffix(".evaluation.json"): json.loads(path.read_text()) for path in files}
-
-
-def ranged(row: Tree, key: str, shown: str = ".2f") -> str:
-    """Return a figure with its 95 % interval."""
-    return f"{row[key]:{shown}} ({row[f'{key}_low']:{shown}}–{row[f'{key}_high']:{shown}})"
 
 
 def accuracy_table() -> str:
@@ -98,26 +94,7 @@ def _figure(value: object) -> str:
 
 def gates_tables() -> str:
     """Return, for each model and legal age, who is let through and who is refused at each bar."""
-    parts = []
-    for path in sorted(MEASURED.glob("*.gates.json")):
-        tree = json.loads(path.read_text())
-        for gate in tree["gates"]:
-            age, near = gate["age"], gate["near"]
-            head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
-            head += [f"{age} or over refused", f"aged {age}–{near} refused"]
-            rows = [_gate_row(row) for row in gate["bars"]]
-            parts.append(f"### {tree['model']}: {age} years\n\n{_counts(gate)}\n\n{table(head, rows)}")
-    return "\n".join(parts)
-
-
-def _counts(gate: Tree) -> str:
-    age, near = gate["age"], gate["near"]
-    over = f"{gate['over']} of {age} or over, of whom {gate['close']} aged {age}–{near}"
-    return f"{gate['under']} people under {age}, {over}."
-
-
-def _gate_row(row: Tree) -> list[str]:
-    return [f"{row['bar']:g}", ranged(row, "passed", ".1%"), f"{row['refused']:.1%}", f"{row['close_refused']:.1%}"]
+    return "\n".join(gate_tables(json.loads(path.read_text())) for path in sorted(MEASURED.glob("*.gates.json")))
 
 
 def reliability_part() -> str:

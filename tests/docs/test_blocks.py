@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from service.manifest import ModelLock
 from service.model_folder import default_models_dir
+from service.native_libraries import DEBIAN_PACKAGES
+from service.settings import Settings
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.docs.reading import ROOT, Block, blocks
 from tests.server_process import run_server
@@ -50,7 +53,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair.paste(person, (512, 0))
     pair.save(folder / "group.jpg")
     person.crop((164, 62, 286, 184)).save(folder / "face.jpg")
+    (folder / ".venv").symlink_to(sys.prefix)
+    write_evaluation(folder / "runs" / "evaluation" / "NAME.npz")
     return folder
+
+
+def write_evaluation(path: Path) -> None:
+    """Write what `agelens-train evaluate` keeps of people of each age, each of whom is sure to be that old."""
+    path.parent.mkdir(parents=True)
+    np.savez(path, pmf=np.eye(101), low=np.arange(101), high=np.arange(101))
 
 
 def environment(models: Path, **more: str) -> dict[str, str]:
@@ -118,5 +129,15 @@ def test_what_a_command_names_exists(block: Block) -> None:
         assert (ROOT / path).exists(), path
     for target in re.findall(r"^make ([\w-]+)", block.text, re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+    for packages in re.findall(r"apt-get install ([\w -]+)", block.text):
+        assert set(packages.split()) == set(DEBIAN_PACKAGES.values())
     for program in re.findall(r"^(agelens(?:-train)?) ([\w-]+)", block.text, re.MULTILINE):
         assert shutil.which(program[0], path=str(Path(sys.executable).parent)), program
+
+
+def test_the_gateway_lets_pass_what_the_service_takes() -> None:
+    nginx = (ROOT / "docs" / "deploying.md").read_text().split("```nginx\n")[1].split("```")[0]
+    said = {name: int(number) for name, number in re.findall(r"(client_max_body_size|read_timeout) (\d+)", nginx)}
+    settings = Settings(threads=1)
+    assert said["client_max_body_size"] * 2**20 == settings.max_batch_bytes
+    assert said["read_timeout"] > settings.batch_deadline_s
