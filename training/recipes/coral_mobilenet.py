@@ -10,6 +10,9 @@ RECIPE = Recipe(
     expected="not measured yet: this recipe's first run is under way",
     backbone="mobilenet",
     head="coral",
+    # One score for all ages gives the features one direction to learn; a softmax beside it gives them all ages.
+    auxiliary="dldl",
+    auxiliary_weight=2.0,
     weights="vggface2",
     stages=(
         # Face weights drift towards age from the first step: the whole network at one rate beat a frozen start.
