@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,9 +16,6 @@ from service.errors import SetupError
 from service.manifest import LockEntry, Manifest, ModelLock, verified_path
 from service.model_folder import default_models_dir
 from service.settings import load_settings
-
-_SHOWN_DIGITS: Final = 12
-_SHOWN_METRICS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +88,25 @@ def _soundness(file: Installed) -> str:
 
 
 def _table(found: list[Installed]) -> Table:
-    table = Table("model", "family", "default", "metrics", "licence", "file and sha256")
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # what is cut short could not be copied
     for file in found:
-        table.add_row(*(escape(cell) for cell in _row(file)))
+        for name, value in _rows(file):
+            table.add_row(name, escape(value))
+        table.add_row()
     return table
 
 
-def _row(file: Installed) -> list[str]:
+def _rows(file: Installed) -> Iterator[tuple[str, str]]:
     entry, manifest = file.entry, file.manifest
-    where = f"{entry.file}\n{entry.sha256[:_SHOWN_DIGITS]}"
-    if manifest is None:
-        return [f"({entry.kind})", "", "", "", entry.licence or "", where]
-    metrics = list(manifest.metrics.items())[:_SHOWN_METRICS]
-    return [
-        f"{manifest.name}\n{manifest.version}",
-        f"{manifest.family}\n{manifest.precision}",
-        "yes" if entry.default else "",
-        "\n".join(f"{name} {value:g}" for name, value in metrics),
-        manifest.licence,
-        where,
-    ]
+    if manifest:
+        yield "[bold]model[/]", f"{manifest.name} {manifest.version}{' (loaded by default)' if entry.default else ''}"
+        yield "family", f"{manifest.family}, {manifest.precision}"
+        metrics = [f"{name} {value:.3g}" for name, value in manifest.metrics.items() if "parity" not in name]
+        yield "metrics", ", ".join(metrics)
+    else:
+        yield f"[bold]{entry.kind}[/]", ""
+    yield "licence", (manifest.licence if manifest else entry.licence) or ""
+    yield "file", entry.file
+    yield "sha256", entry.sha256

@@ -74,6 +74,8 @@ def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:
     while waiting:
         with os.scandir(waiting.pop()) as found:
             for entry in found:
+                if _is_hidden(entry.name):
+                    continue
                 if entry.is_dir(follow_symlinks=False):
                     if Path(entry.path).resolve() != skipped:
                         waiting.append(entry.path)
@@ -111,6 +113,8 @@ def _of_store(uri: str) -> Iterator[Entry]:
     folders = [info.path]
     while folders:
         for found in root.get_file_info(fs.FileSelector(folders.pop())):
+            if _is_hidden(found.base_name):
+                continue
             if found.type == fs.FileType.Directory:
                 folders.append(found.path)
             elif _is_wanted(found.base_name):
@@ -120,6 +124,11 @@ def _of_store(uri: str) -> Iterator[Entry]:
 
 def _is_wanted(name: str) -> bool:
     return PurePath(name).suffix.lower() in SUFFIXES or _is_table(name)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a program keeps this for itself: thumbnails, what was thrown away, environments."""
+    return name.startswith(".")
 
 
 def _is_table(where: str) -> bool:

@@ -160,7 +160,7 @@ def test_verify_names_an_altered_file(tmp_path: Path) -> None:
 def test_help_shows_an_example_and_the_statuses() -> None:
     text = " ".join(agelens("predict", "--help").stdout.split())
     assert "agelens predict family.jpg" in text
-    assert "3 the photo is" in text
+    assert "3 the photo cannot be read" in text
 
 
 def test_completion_can_be_installed() -> None:

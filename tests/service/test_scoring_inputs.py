@@ -23,7 +23,7 @@ NAMES = ["a.jpg", "b.PNG", "c.webp", "sub/a.jpg"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in (*NAMES, "readme.md", "out/d.jpg"):
+    for name in (*NAMES, "readme.md", "out/d.jpg", ".hidden.jpg", ".venv/e.jpg"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
