@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from service.types import Pixels
-from tests.training.tiny_run import tiny_recipe
+from tests.training.tiny_run import Memory, tiny_recipe
 from training.averaging import read
 from training.checkpoint import BEST, CHECKPOINT, Checkpoint
 from training.config import Stage
@@ -20,31 +18,12 @@ from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
 from training.launch import launch, relaunch
 from training.scoring import score
 from training.start import trained_model
-from training.tracking import Tracker
 from training.train import TrainResult, select, train
 
 
 @pytest.fixture
 def stores(store_path: Path) -> list[FaceStore]:
     return [FaceStore.open(store_path)]
-
-
-class Memory(Tracker):
-    """A tracker that remembers, and can cut the run off at a step as a power cut would."""
-
-    def __init__(self, cut_at: int = -1) -> None:
-        self.values: dict[str, list[float]] = {}
-        self.images: list[tuple[int, str, int]] = []
-        self.cut_at = cut_at
-
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self.values.setdefault(name, []).append(value)
-        if step == self.cut_at:
-            raise KeyboardInterrupt
-
-    def image(self, step: int, name: str, pixels: Pixels) -> None:
-        self.images.append((step, name, pixels.shape[2]))
 
 
 def test_a_network_learns_and_its_best_weights_reproduce_the_reported_error(

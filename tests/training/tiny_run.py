@@ -1,15 +1,18 @@
-"""A real network and recipe, small enough to train in a test."""
+"""A real network and recipe, small enough to train in a test, and a tracker that remembers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import keras
 
+from service.types import Pixels
 from training.augment import NO_AUGMENTATION
 from training.backbones import BACKBONES
 from training.config import Recipe, Stage
+from training.tracking import Tracker
 
 SIZE = 32
 
@@ -48,3 +51,21 @@ def tiny_recipe(epochs: int = 2, **changes: Any) -> Recipe:
         checkpoint_steps=4,
     )
     return replace(recipe, **changes)
+
+
+class Memory(Tracker):
+    """A tracker that remembers, and can cut the run off at a step as a power cut would."""
+
+    def __init__(self, cut_at: int = -1) -> None:
+        self.values: dict[str, list[float]] = {}
+        self.images: list[tuple[int, str, int]] = []
+        self.cut_at = cut_at
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.values.setdefault(name, []).append(value)
+        if step == self.cut_at:
+            raise KeyboardInterrupt
+
+    def image(self, step: int, name: str, pixels: Pixels) -> None:
+        self.images.append((step, name, pixels.shape[2]))

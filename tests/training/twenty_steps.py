@@ -1,0 +1,34 @@
+"""Train twenty steps on from an earlier run and print the losses as JSON: `python -m tests.training.twenty_steps`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+
+from tests.training.tiny_run import Memory, tiny_recipe
+from training.augment import Augmentation
+from training.config import Stage
+from training.data import FaceStore
+from training.launch import use_all_devices
+from training.train import train
+
+
+def main(store: str, start: str) -> None:
+    """Print backend, devices and the first twenty losses; `start` is the folder of the run to begin with."""
+    devices = len(keras.distribution.list_devices()) if keras.backend.backend() == "jax" else 1
+    if devices > 1:
+        use_all_devices()
+    stage = Stage("all", 3, 5e-3, warmup_steps=2)
+    recipe = tiny_recipe(stages=(stage,), weights=start, augmentation=Augmentation())
+    memory = Memory()
+    with TemporaryDirectory() as run:
+        train(recipe, [FaceStore.open(Path(store))], Path(run), tracker=memory)
+    print(json.dumps({"backend": keras.backend.backend(), "devices": devices, "losses": memory.values["loss"][:20]}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
