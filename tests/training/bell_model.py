@@ -26,7 +26,7 @@ def bell_model(sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transpo
     constants = {
         "kernel": kernel,
         "mixing": np.full((CHANNELS, 1), 1 / CHANNELS, np.float32),
-        "ages": np.arange(101, dtype=np.float32)[None, :] - np.float32(shift),
+        "ages": np.float32(shift) - np.arange(101, dtype=np.float32)[None, :],
         "sharpness": np.array(-0.5 / sigma**2, np.float32),
     }
     turns = [f"turned{i}" for i in range(transposes - 1)]
@@ -41,7 +41,7 @@ def bell_model(sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transpo
         helper.make_node("GlobalAveragePool", ["maps"], ["pooled"], name="pool"),
         helper.make_node("Flatten", ["pooled"], ["features"], axis=1, name="flatten"),
         helper.make_node("MatMul", ["features", "mixing"], ["age"], name="head"),
-        helper.make_node("Sub", ["age", "ages"], ["offset"], name="offset"),
+        helper.make_node("Add", ["age", "ages"], ["offset"], name="offset"),
         helper.make_node("Mul", ["offset", "offset"], ["squared"], name="squared"),
         helper.make_node("Mul", ["squared", "sharpness"], ["logits"], name="logits"),
         helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], axis=-1, name="softmax"),
