@@ -22,7 +22,7 @@ def about() -> None:
 def synthetic_command(
     out: Annotated[Path, typer.Argument(help="the store's folder")],
     count: Annotated[int, typer.Option(min=20, help="faces to draw")] = 1200,
-    size: Annotated[int, typer.Option(min=32, help="pixels a side of the crop")] = 64,
+    size: Annotated[int, typer.Option(min=32, help="pixels a side of the crop")] = 48,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Draw faces whose wrinkles and hair tell their age, as a store for the smoke recipe."""
@@ -45,6 +45,7 @@ def train_command(
     teacher_weight: Annotated[float | None, typer.Option(help="share of the loss for its distribution, 0..1")] = None,
     imitation_weight: Annotated[float | None, typer.Option(help="weight of the error in its features")] = None,
     seed: Annotated[int | None, typer.Option(help="another seed than the recipe's")] = None,
+    size: Annotated[int | None, typer.Option(help="pixels a side of the faces; the stores must be cut for it")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="fit the schedule to this much time")] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs of the last stage")] = None,
     wandb: Annotated[bool, typer.Option(help="track with Weights & Biases too")] = False,
@@ -68,6 +69,7 @@ def train_command(
                 "teacher_weight": teacher_weight,
                 "imitation_weight": imitation_weight,
                 "seed": seed,
+                "size": size,
                 "epochs": epochs,
             }
             result = launch(recipe, store or [], run_dir or Path("runs") / recipe, max_minutes, changes, wandb=wandb)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import keras
 
+from service.errors import InvalidParameter
 from training.checkpoint import BEST, Checkpoint
 from training.config import Recipe, Stage
 from training.data import FaceSet, FaceStore
@@ -47,8 +48,9 @@ def train(
 
     With `max_minutes` the cosine of each stage ends when its share of that time does; asking a teacher comes on top.
     With `resume` the run goes on from its last checkpoint. Raises TrainingError; the last good checkpoint and the best
-    weights stay intact.
+    weights stay intact. Raises InvalidParameter where a store is cut for another size.
     """
+    _refuse_other_sizes(recipe, stores)
     # The augmentation's thread must not spread over the cores that the training step needs.
     cv2.setNumThreads(1)
     keras.utils.set_random_seed(recipe.seed)
@@ -100,6 +102,16 @@ def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, disp
         return None
     alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
     return lessons(learner.teacher, faces, learner.recipe.size, run_dir / f"lessons.{alike}.npy", display.taught)
+
+
+def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:
+    """Raise InvalidParameter where a store's crop would lose its edges, or end before the network's."""
+    for store in stores:
+        if store.crop.size != recipe.size:
+            raise InvalidParameter(
+                f"the faces of {store.source} were cut for {store.crop.size} px, {recipe.name} takes {recipe.size} px: "
+                f"prepare them with --size {recipe.size}, or train with --size {store.crop.size}"
+            )
 
 
 def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:

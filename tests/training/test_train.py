@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.errors import InvalidParameter
 from tests.training.tiny_run import Memory, tiny_recipe
 from training.averaging import read
 from training.checkpoint import BEST, CHECKPOINT, Checkpoint
@@ -125,6 +126,11 @@ def test_a_split_without_faces_is_named(stores: list[FaceStore], tmp_path: Path)
     recipe = tiny_recipe(stages=(Stage("all", 1, 1e-3, sources=("imdb_wiki",)),))
     with pytest.raises(NothingToTrain, match=r"imdb_wiki.*the stores given are: synthetic"):
         train(recipe, stores, tmp_path)
+
+
+def test_faces_cut_for_another_size_are_refused(stores: list[FaceStore], tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"cut for 32 px, tiny takes 64 px.*--size 64"):
+        train(tiny_recipe(size=64), stores, tmp_path)
 
 
 @pytest.mark.parametrize("head", ["mean_variance", "dldl"])
