@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 def _printed(code: str) -> str:
@@ -12,6 +16,12 @@ def _printed(code: str) -> str:
 
 def test_onnx_runtime_is_loaded_without_telemetry() -> None:
     assert _printed("import os, service.estimator; print(os.environ.get('ORT_DISABLE_TELEMETRY'))") == "1"
+
+
+def test_nothing_else_loads_onnx_runtime_first() -> None:
+    sources = [path for package in ("service", "training") for path in (ROOT / package).rglob("*.py")]
+    importing = {path.name for path in sources if re.search(r"(?m)^(import|from) onnxruntime", path.read_text())}
+    assert importing == {"onnx_runtime.py"}
 
 
 def test_the_detector_is_loaded_without_matplotlib() -> None:
