@@ -134,7 +134,7 @@ def export(
         provenance=Provenance(
             recipe=recipe.name,
             data=tuple(FaceStore.open(path).source for path in stores),
-            initial_weights=Path(recipe.weights).stem if recipe.weights else "none",
+            initial_weights=initial_weights(recipe),
             commit=revision(),
             created=datetime.now(UTC).date().isoformat(),
         ),
@@ -143,6 +143,17 @@ def export(
     )
     finish(model, manifest, stores)
     return publish(model, out_dir, default)
+
+
+def initial_weights(recipe: Recipe) -> str:
+    """Name what a recipe began with; of an earlier run, what that began with and its recipe."""
+    if recipe.weights is None:
+        return "none"
+    path = Path(recipe.weights)
+    if not path.is_dir():
+        return path.stem
+    before = Recipe.from_json((path / "recipe.json").read_text())
+    return f"{initial_weights(before)}, then {before.name}"
 
 
 def load_run(run_dir: Path) -> tuple[Any, Recipe]:
