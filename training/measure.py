@@ -14,8 +14,9 @@ from service.detector import FaceDetector, MediapipeDetector
 from service.errors import InvalidParameter
 from service.manifest import ModelLock
 from service.pipeline import load_models
-from training.datasets import Listing, read
+from training.datasets import Listing
 from training.evaluate import evaluate, photographs, training_median
+from training.gather import gather
 from training.lock import fingerprint
 from training.report import report
 from training.robustness import robustness
@@ -33,12 +34,12 @@ def named_paths(pairs: Sequence[str]) -> dict[str, Path]:
 
 
 def listings(datasets: Sequence[str], indexes: Sequence[str]) -> list[Listing]:
-    """Read the datasets given as `name=path` with their indexes; raise InvalidParameter or DatasetError."""
+    """Read datasets given as `name=path`, split as `prepare` splits them; raise InvalidParameter or DatasetError."""
     roots, tables = named_paths(datasets), named_paths(indexes)
     stray = tables.keys() - roots.keys()
     if stray:
         raise InvalidParameter(f"an index is given for {', '.join(sorted(stray))}, but no such dataset")
-    return [read(name, root, tables.get(name)) for name, root in roots.items()]
+    return [gather(name, root, tables.get(name)) for name, root in roots.items()]
 
 
 def measure(

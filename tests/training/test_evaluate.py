@@ -20,7 +20,8 @@ from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.training.bell_model import write_bell_model
 from training.datasets import Listing, read
 from training.evaluate import RememberingDetector, evaluate, photographs, training_median
-from training.measure import command, measure, named_paths
+from training.gather import gather
+from training.measure import command, listings, measure, named_paths
 from training.robustness import CHANGES, robustness
 
 SIDE = 120
@@ -155,6 +156,16 @@ def test_datasets_are_named_with_either_dash() -> None:
 def test_the_command_shows_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/opt/bin/agelens-train", "evaluate", "--dataset", "utkface=/data/utkface.zip"])
     assert command() == "agelens-train evaluate --dataset utkface=utkface.zip"
+
+
+def test_photographs_without_a_split_get_the_one_that_prepare_gives(tmp_path: Path) -> None:
+    for age in range(20, 40):
+        (tmp_path / str(age)).mkdir()
+        noise = np.random.default_rng(age).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / str(age) / f"{age}.png")
+    (listing,) = listings([f"own={tmp_path}"], [])
+    assert {sample.split for sample in listing.samples} >= {"train", "test"}
+    assert listing.samples == gather("own", tmp_path).samples
 
 
 def test_a_real_photograph_goes_through_the_real_detector_to_a_page(tmp_path: Path) -> None:
