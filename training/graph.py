@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -87,7 +87,7 @@ def append_calibration(model: ModelProto) -> None:
     for name, value in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), PREFIX + name))
     model.graph.initializer.extend(_tensors(Correction()))
-    steps = (
+    steps: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
         ("floored", "Max", (RAW_OUTPUT, "smallest"), {}),
         ("log", "Log", ("floored",), {}),
         ("mean", "MatMul", (RAW_OUTPUT, "ages"), {}),
@@ -108,11 +108,11 @@ def append_calibration(model: ModelProto) -> None:
     )
     own = {name for outputs, *_ in steps for name in outputs.split(", ")} | set(constants)
     for outputs, operator, inputs, attributes in steps:
-        names = [
+        before, after = (
             [name if name == OUTPUT_NAME or name not in own else PREFIX + name for name in side]
             for side in (inputs, outputs.split(", "))
-        ]
-        model.graph.node.append(helper.make_node(operator, *names, name=PREFIX + outputs, **attributes))
+        )
+        model.graph.node.append(helper.make_node(operator, before, after, name=PREFIX + outputs, **attributes))
 
 
 def correction_of(model: ModelProto) -> Correction:
