@@ -37,7 +37,8 @@ serve: setup
 
 test: setup-dev setup-training
 	.venv/bin/python -m pytest tests/unit tests/service tests/docs
-	.venv-training/bin/python -m pytest tests/training tests/contract
+	@# Where no bytecode is written, each of a dozen processes compiles TensorFlow anew.
+	env -u PYTHONDONTWRITEBYTECODE .venv-training/bin/python -m pytest tests/training tests/contract
 
 # A cluster of two nodes on this machine, one of them killed: minutes, and as much memory as Ray takes.
 .PHONY: test-cluster
