@@ -21,8 +21,7 @@ class Augmentation:
 
     `scale_low` and `scale_high` multiply the side of the cut window (above 1 the face gets smaller), `shift` is
     a share of that side, `rotation_deg` degrees to either side. A chip is the face as if it had come from a
-    tightly cut picture: black outside a rectangle of `chip_low` to `chip_high` times the nominal window. The defaults
-    suit runs of an hour: stronger changes are learnt more slowly.
+    tightly cut picture: black outside a rectangle of `chip_low` to `chip_high` times the nominal window.
     """
 
     scale_low: float = 0.9

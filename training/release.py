@@ -116,7 +116,7 @@ def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> P
 
 
 def recalibrate(path: Path, stores: Sequence[Path]) -> Path:
-    """Fit temperature, decode and intervals of a finished file anew from `stores`; return its path."""
+    """Fit correction, decode and intervals of a finished file anew from `stores`; return its path."""
     model = onnx.load(path)
     finish(model, manifest_of(model, path.name), stores)
     return publish(model, path.parent)

@@ -73,7 +73,7 @@ def calibrate_command(
     model: Annotated[Path, typer.Argument(help="an exported file")],
     stores: Stores,
 ) -> None:
-    """Fit temperature and intervals of an exported file anew, for instance on faces of one's own."""
+    """Fit correction and intervals of an exported file anew, for instance on faces of one's own."""
     from training.release import recalibrate
 
     with told():
