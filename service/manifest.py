@@ -18,6 +18,9 @@ INPUT_NAME: Final = "faces"
 OUTPUT_NAME: Final = "age_pmf"
 LOCK_NAME: Final = "models.lock.json"
 
+Kind = Literal["detector", "model", "proposals"]
+"""What a locked file is: a face detector's network, an age model, or what proposes small faces."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,7 +113,7 @@ class LockEntry(_Frozen):
     """One trusted file: its bytes, its source, and whether the service loads it by default."""
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    kind: Literal["detector", "model"]
+    kind: Kind
     size: int = Field(gt=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     source: str
@@ -144,7 +147,7 @@ class ModelLock(_Frozen):
         text = json.dumps(ordered.model_dump(exclude_none=True), indent=2) + "\n"
         (folder / LOCK_NAME).write_text(text)
 
-    def of_kind(self, kind: Literal["detector", "model"]) -> tuple[LockEntry, ...]:
+    def of_kind(self, kind: Kind) -> tuple[LockEntry, ...]:
         """Return the entries of one kind, in file order."""
         return tuple(entry for entry in self.files if entry.kind == kind)
 

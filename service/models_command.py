@@ -69,9 +69,17 @@ def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
     for entry in ModelLock.read(folder).files:
         try:
             path = verified_path(folder, entry)
+            if entry.kind == "proposals":
+                _load_proposals(folder)
             yield Installed(entry, _manifest(path, entry, run) if entry.kind == "model" else None)
         except SetupError as error:
             yield Installed(entry, trouble=str(error))
+
+
+def _load_proposals(folder: Path) -> None:
+    from service.proposals import FaceProposals
+
+    FaceProposals(folder)
 
 
 def _manifest(path: Path, entry: LockEntry, run: bool) -> Manifest:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.release_commands import told
+from training.release_commands import MODELS, told
 
 Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
 Root = Annotated[Path, typer.Argument(help="its folder or archive, as its authors publish it")]
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     """Add the subcommands to the command line."""
     app.command("datasets")(datasets_command)
     app.command("prepare")(prepare_command)
+    app.command("face-proposals")(face_proposals_command)
 
 
 def datasets_command(dataset: Dataset, root: Root, index: Index = None, option: Option = None) -> None:
@@ -54,3 +55,23 @@ def prepare_command(
         show(listing)
         reasons = prepare(listing, out, default_models_dir(), crop, bleed, workers)
     typer.echo(f"{reasons.pop('', 0)} faces in {out}; left out: {dict(reasons) or 'none'}")
+
+
+def face_proposals_command(
+    store: Annotated[list[Path], typer.Option(help="a folder that `prepare` wrote; repeat for several")],
+    photos: Annotated[list[Path], typer.Option(help="the folder that `prepare` read, one per store")],
+    out: Annotated[Path, typer.Option(help="the models folder, with its models.lock.json")] = MODELS,
+    run_dir: Annotated[Path, typer.Option("--run", help="where scenes and weights go")] = Path("runs/face-proposals"),
+    minutes: Annotated[float, typer.Option(min=0, help="time to train; 0 measures the file that is there")] = 25,
+    scenes: Annotated[int, typer.Option(min=32, help="scenes to compose for training")] = 24_000,
+    count: Annotated[int, typer.Option(min=1, help="scenes to measure on")] = 400,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Train the network that says where small faces may be, measure it, and write its card."""
+    from training.proposals_file import make_proposals
+    from training.proposals_report import card_proposals
+
+    with told():
+        if minutes:
+            make_proposals(store, photos, out, run_dir, minutes, scenes, seed)
+        typer.echo(f"{card_proposals(store, photos, out, count)} is written")
