@@ -1,4 +1,4 @@
-"""Finding faces: BlazeFace by mediapipe at three scales, each find measured again on an upright window."""
+"""Finding faces: BlazeFace on the whole picture, proposals of small ones, each measured again on an upright window."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from service.blazeface import BlazeFace
 from service.imaging import Pyramid, crop_face, crop_step, eye_angle
 from service.manifest import CropSpec, ModelLock, verified_path
 from service.native_libraries import require_libraries
+from service.proposals import FaceProposals
 from service.types import BoundingBox, Face
 
 SHORT_RANGE: Final = "face_detection_short_range.tflite"
@@ -25,7 +26,7 @@ _CANDIDATE: Final = 0.2  # scores below are not looked at again
 _FULL_INPUT, _SHORT_INPUT = 192, 128  # pixels a side of the networks' own inputs
 _BORDER: Final = 0.3  # share of the longer side padded around for faces that fill the picture
 _SMALLEST_SHARE: Final = 0.09  # least box width, as a share of its input, that full range finds reliably
-_TILE, _TILES_ALONG, _TILE_OVERLAP = 200, 3.0, 0.25
+_SMALL: Final = 22.5  # pixels; where full range finds faces of that width, smaller ones are not looked for
 _WINDOW: Final = CropSpec(size=256, margin=0.5)  # two box widths, upright; mediapipe rounds boxes to whole pixels
 _LOOKS: Final = (2.0, 1.3, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
@@ -43,14 +44,14 @@ class FaceDetector(Protocol):
 class MediapipeDetector:
     """BlazeFace, short and full range. Not safe to share between threads: give each thread its own.
 
-    The whole picture is searched by both networks, tiles of it by the full-range one. Every candidate is then
-    found again, three times, by the short-range network in a window that is turned upright: two boxes wide, then with
-    all but 1.3 boxes blacked out, so that the box does not depend on what else the photograph shows; what is not
-    found again is no face.
+    The whole picture is searched by both networks; a third one, ours, proposes faces too small for them. Every
+    candidate is then found again, three times, by the short-range network in a window that is turned upright: two boxes
+    wide, then with all but 1.3 boxes blacked out, so that the box does not depend on what else the photograph shows;
+    what is not found again is no face.
     """
 
     def __init__(self, models_dir: Path, threshold: float = CONFIDENCE) -> None:
-        """Load both networks; raise FileMissing or FileAltered where a file is not as locked.
+        """Load the networks; raise FileMissing or FileAltered where a file is not as locked.
 
         Raises SetupError where a shared library that mediapipe needs is missing.
         """
@@ -60,11 +61,12 @@ class MediapipeDetector:
         self._threshold = threshold
         self._short = BlazeFace(short, _CANDIDATE)
         self._full = BlazeFace(full, _CANDIDATE)
+        self._proposals = FaceProposals(models_dir)
 
     def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
         """Return the faces of `picture`, largest first, each with a confidence of at least the threshold."""
-        candidates = sorted(self._candidates(picture, min_size), key=lambda face: -face.confidence)
-        measured = (self._measure(picture, face) for face in _distinct(candidates)[:_MOST_CANDIDATES])
+        candidates = _distinct(self._candidates(picture, min_size))[:_MOST_CANDIDATES]
+        measured = (self._measure(picture, face) for face in candidates)
         faces = _distinct(sorted((face for face in measured if face), key=lambda face: -face.confidence))
         return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
 
@@ -81,14 +83,18 @@ class MediapipeDetector:
         """Close."""
         self.close()
 
-    def _candidates(self, picture: Pyramid, min_size: float) -> Iterator[Face]:
+    def _candidates(self, picture: Pyramid, min_size: float) -> list[Face]:
+        """Return what might be a face, likeliest first; proposals last, for their probability is another measure."""
         height, width = picture.pixels.shape[:2]
         longer = max(height, width)
-        yield from _search(self._short, picture, _Frame.padded(width, height, _BORDER), _SHORT_INPUT)
-        yield from _search(self._full, picture, _Frame(0, 0, longer), _FULL_INPUT)
-        if longer * _SMALLEST_SHARE > max(min_size, _TILE * _SMALLEST_SHARE * 1.25):
-            for frame in _tiles(width, height):
-                yield from _search(self._full, picture, frame, _FULL_INPUT)
+        found = [
+            *_search(self._short, picture, _Frame.padded(width, height, _BORDER), _SHORT_INPUT),
+            *_search(self._full, picture, _Frame(0, 0, longer), _FULL_INPUT),
+        ]
+        found.sort(key=lambda face: -face.confidence)
+        if longer * _SMALLEST_SHARE > max(min_size, _SMALL):
+            found += self._proposals.propose(picture)
+        return found
 
     def _measure(self, picture: Pyramid, face: Face) -> Face | None:
         """Find the face again in its upright window, three times; None where it is not there."""
@@ -158,21 +164,6 @@ def _out_of_window(find: Face, window: Face, step: float) -> Face:
     width, height = find.box.width * step, find.box.height * step
     box = BoundingBox(x - width / 2, y - height / 2, width, height)
     return Face(box, find.confidence, tuple(out(*point) for point in find.landmarks))
-
-
-def _tiles(width: int, height: int) -> Iterator[_Frame]:
-    side = max(_TILE, max(width, height) / _TILES_ALONG)
-    for top in _starts(height, side):
-        for left in _starts(width, side):
-            yield _Frame(left, top, side)
-
-
-def _starts(length: int, side: float) -> list[float]:
-    """Evenly spaced starts of tiles that cover `length` and overlap by at least a quarter."""
-    if length <= side:
-        return [0.0]
-    count = math.ceil((length - side) / (side * (1 - _TILE_OVERLAP))) + 1
-    return [index * (length - side) / (count - 1) for index in range(count)]
 
 
 def _distinct(faces: Iterable[Face]) -> list[Face]:

@@ -8,19 +8,25 @@ from pathlib import Path
 from PIL import Image
 from skimage.data import astronaut
 
-from service.manifest import ModelLock
+from service.manifest import LockEntry, ModelLock
 from service.model_folder import default_models_dir
 from tests.tiny_model import write_models_folder
 
 
 def write_complete_folder(folder: Path, *names: str) -> Path:
     """Write brightness models of these names beside the detector's files; the first is loaded by default."""
-    detectors = ModelLock.read(default_models_dir()).of_kind("detector")
+    detectors = detector_entries()
     for entry in detectors:
         shutil.copy(default_models_dir() / entry.file, folder)
     models = ModelLock.read(write_models_folder(folder, *names)).files
     ModelLock(files=(*models, *detectors)).write(folder)
     return folder
+
+
+def detector_entries() -> tuple[LockEntry, ...]:
+    """Return the shipped files that finding faces takes: BlazeFace's, and the proposals of small ones."""
+    shipped = ModelLock.read(default_models_dir())
+    return (*shipped.of_kind("detector"), *shipped.of_kind("proposals"))
 
 
 def write_astronaut(path: Path) -> Path:

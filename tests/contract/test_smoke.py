@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from service.manifest import ModelLock
 from service.model_folder import default_models_dir
+from tests.complete_folder import detector_entries
 from tests.pictures import astronaut, jpeg
 from tests.server_process import ServerProcess, run_server
 from training.cli import app
@@ -34,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("smoke")
     commanded("synthetic", folder / "faces")
     (folder / "models").mkdir()
-    detectors = ModelLock.read(default_models_dir()).of_kind("detector")
+    detectors = detector_entries()
     for entry in detectors:
         shutil.copy(default_models_dir() / entry.file, folder / "models")
     ModelLock(files=tuple(detectors)).write(folder / "models")
