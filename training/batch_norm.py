@@ -12,7 +12,7 @@ Tensor = Any
 
 @keras.saving.register_keras_serializable("agelens")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """The same function, statistics and variables as Keras's; other backends than TensorFlow, and inference, are Keras's.
+    """The same function, statistics and variables as Keras's, whose own serve other backends and inference.
 
     Keras writes a step out as means, squares and products, each a pass over the map: 1.45 s a step of MobileNet at
     128 px and 64 faces on two cores, where one kernel for all of it leaves 1.1 s.

@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-
 PACE = 10.0
 """How much faster than other weights the biases move under Adam, whose steps know no scale.
 
