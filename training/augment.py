@@ -70,6 +70,27 @@ NO_AUGMENTATION = Augmentation(
     erase_share=0.0,
 )
 
+MILD = Augmentation(
+    scale_low=0.95,
+    scale_high=1.08,
+    shift=0.03,
+    rotation_deg=5.0,
+    chip_share=0.1,
+    tint_share=0.05,
+    brightness=0.12,
+    contrast=0.15,
+    saturation=0.15,
+    gamma=0.1,
+    blur_share=0.04,
+    low_resolution_share=0.06,
+    low_resolution_px=32,
+    jpeg_share=0.1,
+    jpeg_quality=35,
+    noise_share=0.04,
+    erase_share=0.0,
+)
+"""Faces nearly as the service sees them: for a recipe's last stage."""
+
 
 def centre(wide: Pixels, size: int) -> Pixels:
     """Return the exact centre window, uint8 [..., size, size, 3], of wide crops [..., S, S, 3]."""

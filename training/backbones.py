@@ -13,6 +13,7 @@ from typing import Any, Final
 import keras
 
 from service.errors import InvalidParameter
+from training.batch_norm import with_fused_batch_norms
 from training.resnets import resnet29, resnet34
 from training.weights import load_source, source_for
 
@@ -52,10 +53,7 @@ def build_backbone(
     faces = keras.Input((size, size, 3), name="faces")
     last_map = BACKBONES[name](_preprocessed(faces, kind))
     features = keras.layers.GlobalAveragePooling2D(name="features")(last_map)
-    model = keras.Model(faces, features, name=name)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = momentum
+    model = with_fused_batch_norms(keras.Model(faces, features, name=name), momentum)
     if source:
         load_source(model, source)
     return model

@@ -9,6 +9,7 @@ import typer
 
 from service.errors import AgelensError
 from training import data_commands, release_commands
+from training.release_commands import told
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -42,12 +43,13 @@ def train_command(
     teacher: Annotated[
         str | None, typer.Option(help="learn from this too: .onnx, a run's folder, BACKBONE:WEIGHTS")
     ] = None,
-    teacher_weight: Annotated[float | None, typer.Option(help="share of the loss for its distribution, 0..1")] = None,
-    imitation_weight: Annotated[float | None, typer.Option(help="weight of the error in its features")] = None,
     seed: Annotated[int | None, typer.Option(help="another seed than the recipe's")] = None,
     size: Annotated[int | None, typer.Option(help="pixels a side of the faces; the stores must be cut for it")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="fit the schedule to this much time")] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs of the last stage")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, augmentation.X or stage.X; repeat")
+    ] = None,
     wandb: Annotated[bool, typer.Option(help="track with Weights & Biases too")] = False,
     data_parallel: Annotated[bool, typer.Option(help="share each batch among all devices (JAX)")] = False,
     resume: Annotated[bool, typer.Option(help="go on from the run's last checkpoint")] = False,
@@ -66,17 +68,33 @@ def train_command(
                 "backbone": backbone,
                 "head": head,
                 "teacher": teacher,
-                "teacher_weight": teacher_weight,
-                "imitation_weight": imitation_weight,
                 "seed": seed,
                 "size": size,
                 "epochs": epochs,
             }
-            result = launch(recipe, store or [], run_dir or Path("runs") / recipe, max_minutes, changes, wandb=wandb)
+            folder = run_dir or Path("runs") / recipe
+            result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
     except (AgelensError, ValueError, OSError) as error:
         typer.secho(f"agelens-train: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
+
+
+@app.command("ablate")
+def ablate_command(
+    recipe: Annotated[str, typer.Argument(help="the recipe that every row differs from in one thing")],
+    store: Annotated[list[Path], typer.Option(help="a folder that `prepare` wrote; repeat for several")],
+    weights: Annotated[str | None, typer.Option(help="initial weights of the rows that say nothing of them")] = None,
+    minutes: Annotated[float, typer.Option(help="how long each row trains")] = 10,
+    folder: Annotated[Path, typer.Option("--runs", help="where the runs go")] = Path("runs/ablation"),
+    out: Annotated[Path, typer.Option(help="the table, as JSON")] = Path("runs/ablation.json"),
+    row: Annotated[list[str] | None, typer.Option(help="only this row; repeat for several")] = None,
+) -> None:
+    """Train a recipe again and again with one thing changed, and note the error on `val` of each."""
+    from training.ablation import ablate
+
+    with told():
+        ablate(recipe, store, weights, minutes, folder, out, row or ())
 
 
 data_commands.register(app)
@@ -97,3 +115,7 @@ def weights_command(
         typer.secho(f"agelens-train: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"{path} is ready")
+
+
+if __name__ == "__main__":
+    app()

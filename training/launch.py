@@ -12,6 +12,7 @@ import keras
 from service.errors import FileMissing, InvalidParameter
 from training.config import Recipe, recipe_named
 from training.data import FaceStore
+from training.overrides import overridden
 from training.tracking import CsvTracker, Tracker, Trackers
 from training.train import TrainResult, train
 
@@ -25,13 +26,17 @@ def launch(
     run_dir: Path,
     max_minutes: float | None = None,
     changes: Mapping[str, object] | None = None,
+    settings: Sequence[str] = (),
     *,
     wandb: bool = False,
 ) -> TrainResult:
-    """Train the named recipe with changes into a new folder; raise InvalidParameter where one is in use."""
+    """Train the named recipe with changes, then `FIELD=VALUE` settings, into a new folder.
+
+    Raises InvalidParameter where the folder is in use or a field is not there.
+    """
     if (run_dir / RUN_FILE).exists():
         raise InvalidParameter(f"{run_dir} holds a run already; go on with --resume, or name another with --run")
-    recipe = changed(recipe_named(name), changes or {})
+    recipe = overridden(changed(recipe_named(name), changes or {}), settings)
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
     about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes, "wandb": wandb}

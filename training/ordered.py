@@ -10,10 +10,19 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+PACE = 10.0
+"""How much faster than other weights the biases move under Adam, whose steps know no scale.
+
+From the prior's odds they have to spread by several units; at a backbone's rate 2,700 steps had not moved them.
+"""
+
 
 @keras.saving.register_keras_serializable("agelens")
 class OrderedBiases(keras.layers.Layer):
-    """Add biases b_k = b_0 − Σ_{i<k} softplus(d_i), which decrease whatever is learnt, to one score [b, 1]."""
+    """Add biases b_k = b_0 − Σ_{i<k} softplus(d_i), which decrease whatever is learnt, to one score [b, 1].
+
+    The variables hold b_0 and d divided by `PACE`.
+    """
 
     def __init__(self, initial: Sequence[float] | NDArray[np.float64], **options: Any) -> None:
         """Start from strictly decreasing biases [K]; raise ValueError where they are not."""
@@ -27,15 +36,15 @@ class OrderedBiases(keras.layers.Layer):
     def build(self, shape: Any) -> None:  # noqa: ARG002 - Keras passes the shape by position
         """Create b_0 and the gaps d; both names hold `bias`, so that weight decay can leave them out."""
         constant = keras.initializers.Constant
-        self.first = self.add_weight(shape=(1,), initializer=constant(self.initial[0]), name="bias_first")
-        self.gaps = self.add_weight(
-            shape=(len(self._start),), initializer=constant(self._start.tolist()), name="bias_gaps"
-        )
+        first, gaps = self.initial[0] / PACE, (self._start / PACE).tolist()
+        self.first = self.add_weight(shape=(1,), initializer=constant(first), name="bias_first")
+        self.gaps = self.add_weight(shape=(len(gaps),), initializer=constant(gaps), name="bias_gaps")
 
     def biases(self) -> Any:
         """Return the biases as they stand, [K]."""
-        falls = ops.cumsum(ops.softplus(ops.convert_to_tensor(self.gaps)))
-        return ops.concatenate([self.first, self.first - falls])
+        first = PACE * ops.convert_to_tensor(self.first)
+        falls = ops.cumsum(ops.softplus(PACE * ops.convert_to_tensor(self.gaps)))
+        return ops.concatenate([first, first - falls])
 
     def call(self, score: Any) -> Any:
         """Logits [b, K] from a score [b, 1]."""

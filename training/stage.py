@@ -83,7 +83,7 @@ class StageRun:
             self.train_faces,
             recipe.size,
             recipe.batch_size,
-            recipe.augmentation,
+            self.stage.augmentation or recipe.augmentation,
             recipe.sampling,
             recipe.seed,
             epoch,

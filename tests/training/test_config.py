@@ -27,6 +27,12 @@ def test_a_recipe_survives_its_file(recipe: Recipe) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
 
 
+def test_a_stages_own_augmentation_survives_too() -> None:
+    recipe = recipe_named("coral_mobilenet")
+    assert recipe.stages[-1].augmentation is not None
+    assert Recipe.from_json(recipe.to_json()).stages[-1].augmentation == recipe.stages[-1].augmentation
+
+
 def test_a_recipe_says_how_to_run_it_and_what_to_expect(recipe: Recipe) -> None:
     assert recipe.command.startswith(("agelens-train train ", "agelens-train synthetic "))
     assert f"train {recipe.name} " in recipe.command

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.errors import InvalidParameter
 from service.types import AgeDistribution
 from training.heads import HEADS, AgeHead, CoralHead, DldlHead, MeanVarianceHead, head_named
-from training.ordered import OrderedBiases
+from training.ordered import PACE, OrderedBiases
 from training.priors import empirical_odds, log_prior
 
 Floats = NDArray[np.float64]
@@ -209,6 +209,14 @@ def test_biases_stay_ordered_whatever_is_learnt() -> None:
     layer(np.zeros((1, 1), dtype=np.float32))
     layer.gaps.assign(RNG.normal(0, 5, 99))
     assert np.diff(ops.convert_to_numpy(layer.biases())).max() <= 0
+
+
+def test_biases_move_faster_than_other_weights() -> None:
+    layer = OrderedBiases([1.0, -1.0])
+    layer(np.zeros((1, 1), dtype=np.float32))
+    before = ops.convert_to_numpy(layer.biases())
+    layer.first.assign(layer.first + 0.001)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.biases()) - before, 0.001 * PACE, rtol=1e-3)
 
 
 def test_biases_that_do_not_fall_are_refused() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from service.errors import InvalidParameter
 from tests.training.tiny_run import Memory, tiny_recipe
+from training.augment import Augmentation
 from training.averaging import read
 from training.checkpoint import BEST, CHECKPOINT, Checkpoint
 from training.config import Stage
@@ -59,6 +60,24 @@ def test_a_frozen_backbone_stays_and_thaws_in_the_next_stage(stores: list[FaceSt
     kernels = [read(model.backbone.trainable_variables)[0] for model in (start, both)]
     assert (kernels[0] != kernels[1]).any()
     assert (read([start.backbone.layers[3].moving_mean])[0] == 0).all()
+
+
+def test_a_stage_may_change_faces_in_its_own_way(stores: list[FaceStore], tmp_path: Path) -> None:
+    mild, losses = tiny_recipe(epochs=1), []
+    for name, recipe in (
+        ("mild", mild),
+        ("strong", replace(mild, augmentation=Augmentation())),
+        (
+            "last",
+            replace(
+                mild, augmentation=Augmentation(), stages=(replace(mild.stages[0], augmentation=mild.augmentation),)
+            ),
+        ),
+    ):
+        memory = Memory()
+        train(recipe, stores, tmp_path / name, tracker=memory)
+        losses.append(memory.values["loss"])
+    assert losses[0] == losses[2] != losses[1]
 
 
 def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_happened(stores: list[FaceStore], tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""Short runs that differ in one thing, through the commands they name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidParameter
+from training.ablation import ROWS, ablate
+from training.config import recipe_named
+from training.overrides import overridden
+from training.synthetic import synthetic_store
+
+
+def test_a_row_is_run_once_and_noted_with_its_command(tmp_path: Path) -> None:
+    store, out = tmp_path / "store", tmp_path / "table.json"
+    synthetic_store(store, 40, size=48)
+    for _ in range(2):
+        ablate("smoke", [store], None, 0.01, tmp_path / "runs", out, ["seed"])
+        (tmp_path / "runs" / "seed" / "best.weights.h5").unlink(missing_ok=True)  # a second run would write it again
+    (seed,) = json.loads(out.read_text())
+    assert seed["name"] == "seed"
+    assert seed["val_mae"] > 0
+    assert seed["command"] == f"agelens-train train smoke --store {store} --seed 2 --max-minutes 0.01"
+    assert not (tmp_path / "runs" / "seed" / "best.weights.h5").exists()
+
+
+def test_every_rows_settings_fit_the_recipe() -> None:
+    for row in ROWS:
+        settings = [value for flag, value in zip(row.arguments, row.arguments[1:], strict=False) if flag == "--set"]
+        assert row.name == "recipe" or row.arguments
+        overridden(recipe_named("coral_mobilenet"), settings)
+
+
+def test_an_unknown_row_names_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"no row is called nosuch; there are recipe, seed"):
+        ablate("smoke", [], None, 1, tmp_path, tmp_path / "table.json", ["nosuch"])

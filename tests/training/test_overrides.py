@@ -1,0 +1,40 @@
+"""`--set`: fields of a recipe from text."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.errors import InvalidParameter
+from training.config import recipe_named
+from training.overrides import overridden
+
+RECIPE = recipe_named("coral_mobilenet")
+
+
+def test_a_field_of_each_part_is_set() -> None:
+    settings = ["ema_decay=0", "weights=null", "augmentation.grey_share=1", "stage.learning_rate=1e-4"]
+    changed = overridden(RECIPE, [*settings, "head_options.dropout=0.1", "sampling=sqrt_inverse"])
+    assert (changed.ema_decay, changed.weights, changed.sampling) == (0.0, None, "sqrt_inverse")
+    assert changed.augmentation.grey_share == 1.0
+    assert changed.stages[-1].learning_rate == 1e-4
+    assert changed.head_options == {"dropout": 0.1}
+
+
+def test_all_else_stays() -> None:
+    assert overridden(overridden(RECIPE, ["seed=7"]), [f"seed={RECIPE.seed}"]) == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("seed", "takes FIELD=VALUE"),
+        ("sead=1", "a recipe has no 'sead' to set; there are .*seed"),
+        ("augmentation.gray_share=1", "an augmentation has no 'gray_share' .*grey_share"),
+        ("optimizer.rate=1", "before the dot goes augmentation, stage or head_options"),
+        ("stages=1", "a recipe has no 'stages'"),
+        ("seed=one", "seed is 1 now; 'one' is of another kind"),
+    ],
+)
+def test_what_cannot_be_set_is_said(setting: str, says: str) -> None:
+    with pytest.raises(InvalidParameter, match=says):
+        overridden(RECIPE, [setting])

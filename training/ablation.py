@@ -1,0 +1,129 @@
+"""What each choice of a recipe is worth: short runs that differ from it in one thing, by their error on `val`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+
+from service.errors import AgelensError, InvalidParameter
+from training.checkpoint import CHECKPOINT
+
+ENDED: Final = "ended"
+"""A file in the folder of a row's run that has ended: the command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One difference from the recipe, as words and as arguments of `agelens-train train`."""
+
+    name: str
+    what: str
+    arguments: tuple[str, ...] = ()
+
+
+def _set(*settings: str) -> tuple[str, ...]:
+    return tuple(part for setting in settings for part in ("--set", setting))
+
+
+ROWS: Final = (
+    Row("recipe", "the recipe as it is"),
+    Row("seed", "another seed: what chance alone changes", ("--seed", "2")),
+    Row("imagenet", "initial weights from ImageNet", ("--weights", "imagenet")),
+    Row("random", "no initial weights", _set("weights=null")),
+    Row("resnet29", "dlib's network instead of MobileNet", ("--backbone", "resnet29", "--weights", "dlib")),
+    Row("one-head", "CORAL alone teaches the features", _set("auxiliary=null")),
+    Row("mean-variance", "Mean-Variance instead of CORAL", ("--head", "mean_variance", *_set("auxiliary=null"))),
+    Row("soft-labels", "a softmax on soft labels instead of CORAL", ("--head", "dldl", *_set("auxiliary=null"))),
+    Row(
+        "framing",
+        "every face framed exactly as the service frames it",
+        _set(
+            "augmentation.scale_low=1", "augmentation.scale_high=1", "augmentation.shift=0", "augmentation.chip_share=0"
+        ),
+    ),
+    Row("wider", "faces a tenth further away", _set("augmentation.scale_low=0.82", "augmentation.scale_high=1.0")),
+    Row(
+        "clean",
+        "no blur, low resolution, compression, noise or cover",
+        _set(*(f"augmentation.{what}_share=0" for what in ("blur", "low_resolution", "jpeg", "noise", "erase"))),
+    ),
+    Row("grey", "three faces in ten are grey", _set("augmentation.grey_share=0.3")),
+    Row("rare-ages", "rare ages drawn more often", _set("sampling=sqrt_inverse")),
+    Row("no-average", "no average of the weights", _set("ema_decay=0")),
+    Row("slow-backbone", "the backbone at a tenth of the head's rate", _set("stage.backbone_rate=0.1")),
+)
+"""The recipe first; each other row changes one thing of it."""
+
+
+def ablate(
+    recipe: str,
+    stores: Sequence[Path],
+    weights: str | None,
+    minutes: float,
+    folder: Path,
+    out: Path,
+    names: Sequence[str] = (),
+) -> None:
+    """Run the named rows (all) of a recipe, each `minutes` long in a run of its own below `folder`; write `out`, JSON.
+
+    A row that ended is not run again, one that was cut off goes on. Raises InvalidParameter for an unknown name and
+    AgelensError where a run fails.
+    """
+    unknown = set(names) - {row.name for row in ROWS}
+    if unknown:
+        raise InvalidParameter(
+            f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(r.name for r in ROWS)}"
+        )
+    console = Console(stderr=True)
+    for row in ROWS:
+        if names and row.name not in names:
+            continue
+        run = folder / row.name
+        if not (run / ENDED).exists():
+            console.rule(f"{row.name}: {row.what}")
+            _run(row, _arguments(row, recipe, stores, weights, minutes), run)
+        _note(out, row, {**_scores(run), "command": (run / ENDED).read_text().strip()})
+
+
+def _arguments(row: Row, recipe: str, stores: Sequence[Path], weights: str | None, minutes: float) -> list[str]:
+    shared = [part for store in stores for part in ("--store", str(store))]
+    initial = () if weights is None or "--weights" in row.arguments else ("--weights", weights)
+    return ["train", recipe, *shared, *initial, *row.arguments, "--max-minutes", f"{minutes:g}"]
+
+
+def _run(row: Row, arguments: Sequence[str], run: Path) -> None:
+    begun = (run / CHECKPOINT).exists()
+    asked = [*arguments[:2], "--resume"] if begun else arguments
+    command = [sys.executable, "-m", "training.cli", *asked, "--run", str(run)]
+    if subprocess.run(command, check=False).returncode:  # noqa: S603 - this program, and the caller's own words
+        raise AgelensError(
+            f"the row {row.name} failed; mend the cause and start again, without {run} if it is half made"
+        )
+    (run / ENDED).write_text(" ".join(["agelens-train", *arguments]) + "\n")
+
+
+def _scores(run: Path) -> dict[str, Any]:
+    """Return the lowest val_mae of a run with what was measured with it, and the steps taken."""
+    rounds: dict[int, dict[str, float]] = {}
+    with (run / "metrics.csv").open(newline="") as stream:
+        for line in csv.DictReader(stream):
+            rounds.setdefault(int(line["step"]), {})[line["name"]] = float(line["value"])
+    measured = [values for values in rounds.values() if "val_mae" in values]
+    best = min(measured, key=lambda values: values["val_mae"])
+    return {"steps": max(rounds), **{name: value for name, value in best.items() if name.startswith("val_mae")}}
+
+
+def _note(out: Path, row: Row, found: Mapping[str, Any]) -> None:
+    """Put a row into the file, in the order of `ROWS`."""
+    rows = {each["name"]: each for each in json.loads(out.read_text())} if out.exists() else {}
+    rows[row.name] = {"name": row.name, "what": row.what, **found}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps([rows[each.name] for each in ROWS if each.name in rows], indent=1) + "\n")
