@@ -74,9 +74,11 @@ def build_proposer() -> Any:
     import keras
     from keras import layers
 
+    from training.batch_norm import FusedBatchNormalization
+
     def block(x: Any, units: int, strides: int = 1) -> Any:
         x = layers.SeparableConv2D(units, 3, strides, "same", use_bias=False)(x)
-        return layers.ReLU()(layers.BatchNormalization(momentum=0.97)(x))
+        return layers.ReLU()(FusedBatchNormalization(momentum=0.97)(x))
 
     def enlarged(x: Any, units: int) -> Any:
         return layers.UpSampling2D(2)(layers.Conv2D(units, 1)(x))
