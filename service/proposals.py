@@ -33,7 +33,7 @@ MULTIPLE: Final = 32
 LONGER: Final = 512
 """Most pixels of the longer side that the network is shown."""
 
-THRESHOLD: Final = 0.1
+THRESHOLD: Final = 0.2
 
 _ROOM: Final = 1.2  # a window somewhat too wide for a face loses fewer than one somewhat too narrow
 _WIDEST: Final = 256.0  # pixels of the input; what a network answers to noise must not become a box without bounds
