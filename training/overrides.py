@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from service.errors import InvalidParameter
 from training.augment import Augmentation
 from training.config import Recipe, Stage
 
 Part = TypeVar("Part", Recipe, Stage, Augmentation)
-
-OPEN: Final = ("head_options",)
-"""Fields that are dictionaries: any key may be set in them; the family says which it knows."""
 
 
 def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -39,11 +36,11 @@ def _with(recipe: Recipe, name: str, value: Any) -> Recipe:
         return dataclasses.replace(
             recipe, stages=(*recipe.stages[:-1], _replaced(recipe.stages[-1], inner, value, "a stage"))
         )
-    if group in OPEN:
-        return dataclasses.replace(recipe, **{group: {**getattr(recipe, group), inner: value}})
+    if group == "head_options":  # the family says which it knows
+        return dataclasses.replace(recipe, head_options={**recipe.head_options, inner: value})
     if group == "augmentation":
         return dataclasses.replace(recipe, augmentation=_replaced(recipe.augmentation, inner, value, "an augmentation"))
-    raise InvalidParameter(f"--set {name}: before the dot goes augmentation, stage or {', '.join(OPEN)}")
+    raise InvalidParameter(f"--set {name}: before the dot goes augmentation, stage or head_options")
 
 
 def _replaced(whole: Part, name: str, value: Any, what: str) -> Part:
