@@ -78,12 +78,17 @@ def _row(rows: Sequence[Tree], group: str) -> Tree:
 
 
 def speed_table() -> str:
-    """Return the benchmark's figures with the command behind."""
+    """Return what a photograph costs on one processor, then the benchmark's ratios, with the command behind."""
     if not SPEED.exists():
         return ""
-    figures = json.loads(SPEED.read_text())
+    figures, details = json.loads(SPEED.read_text()), json.loads(SPEED.with_name("details.json").read_text())
+    costs = [
+        [f"milliseconds, {name}", f"{found['stages_ms']['whole']['median']:.0f}"]
+        for name, found in details["stages"].items()
+    ]
     rows = [[meaning, _figure(figures[name])] for name, meaning in _FIGURES.items() if name in figures]
-    return table(["figure", "measured"], rows) + "\n    make bench\n"
+    of = f"one processor of {details['machine']['processor']}"
+    return table([f"on {of}", "measured"], [*costs, *rows]) + "\n    make bench\n"
 
 
 def _figure(value: object) -> str:

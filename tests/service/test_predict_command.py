@@ -145,7 +145,7 @@ def test_models_as_json_has_the_manifest(folder: Path) -> None:
 def test_verify_runs_every_model(folder: Path) -> None:
     result = agelens("models", "verify", "--models-dir", folder)
     assert result.exit_code == 0
-    assert result.stdout.count("✓") == 4
+    assert result.stdout.count("✓") == 5
     assert result.stdout.count("first run") == 2
 
 
