@@ -46,13 +46,21 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     return AgeModel(backbone, head)
 
 
-def trained_model(run_dir: Path) -> tuple[AgeModel, Recipe]:
-    """Build the network of a run with its best weights; raise FileMissing naming what is not there."""
+def trained_model(run_dir: Path, momentum: float | None = None) -> tuple[AgeModel, Recipe]:
+    """Build the network of a run with its best weights; raise FileMissing naming what is not there.
+
+    `momentum` is that of its batch norms where it is trained on, the run's own where not given.
+    """
     for file in ("recipe.json", BEST):
         if not (run_dir / file).is_file():
             raise FileMissing(f"{run_dir} has no {file}; name a folder that `agelens-train train` has filled")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
-    backbone = build_backbone(recipe.backbone, recipe.size, preprocessing=preprocessing_of(recipe))
+    backbone = build_backbone(
+        recipe.backbone,
+        recipe.size,
+        preprocessing=preprocessing_of(recipe),
+        momentum=recipe.batch_norm_momentum if momentum is None else momentum,
+    )
     model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
     model.load_weights(run_dir / BEST)
     return model, recipe
@@ -77,7 +85,7 @@ def some_faces(recipe: Recipe, faces: FaceSet) -> NDArray[np.uint8]:
 
 
 def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
-    earlier, before = trained_model(run_dir)
+    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum)
     if (before.backbone, before.size) != (recipe.backbone, recipe.size):
         raise ValueError(
             f"{run_dir} trained {before.backbone} at {before.size} px; "
