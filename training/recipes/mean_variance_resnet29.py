@@ -8,7 +8,7 @@ RECIPE = Recipe(
     command="agelens-train train mean_variance_resnet29 --store stores/utkface --store stores/aaf --weights dlib "
     "--teacher runs/coral_mobilenet --max-minutes 150",
     cost="150 minutes on two cores (about 60 faces a second, 20 epochs), one gigabyte of memory",
-    expected="MAE of about 5.7 years on UTKFace after four epochs without a teacher, from a first run at three times "
+    expected="MAE of about 5.7 years on UTKFace after four epochs without a teacher, from a first run at twice "
     "this rate; a run with one has not ended yet",
     backbone="resnet29",
     head="mean_variance",
