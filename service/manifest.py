@@ -82,6 +82,8 @@ class Manifest(_Frozen):
     precision: Literal["float32", "float16", "int8"] = "float32"
     ages: Literal[101] = AGES
     decode: Literal["median", "mean"] = "median"
+    flip: bool = False
+    """The file itself answers with the mean over the face and its mirror image."""
     crop: CropSpec
     intervals: tuple[IntervalTable, ...] = ()
     provenance: Provenance

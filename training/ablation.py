@@ -15,6 +15,8 @@ from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
 from training.checkpoint import CHECKPOINT
+from training.data import FaceSet, FaceStore
+from training.scoring import mae_by_source, score
 
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
@@ -27,6 +29,8 @@ class Row:
     name: str
     what: str
     arguments: tuple[str, ...] = ()
+    only: str | None = None
+    """The one store to learn from."""
 
 
 def _set(*settings: str) -> tuple[str, ...]:
@@ -34,7 +38,7 @@ def _set(*settings: str) -> tuple[str, ...]:
 
 
 ROWS: Final = (
-    Row("recipe", "the recipe as it is"),
+    Row("recipe", "the recipe as it is, all data"),
     Row("seed", "another seed: what chance alone changes", ("--seed", "2")),
     Row("imagenet", "initial weights from ImageNet", ("--weights", "imagenet")),
     Row("random", "no initial weights", _set("weights=null")),
@@ -58,9 +62,15 @@ ROWS: Final = (
     Row("grey", "three faces in ten are grey", _set("augmentation.grey_share=0.3")),
     Row("rare-ages", "rare ages drawn more often", _set("sampling=sqrt_inverse")),
     Row("no-average", "no average of the weights", _set("ema_decay=0")),
-    Row("slow-backbone", "the backbone at a tenth of the head's rate", _set("stage.backbone_rate=0.1")),
+    Row("slow-backbone", "the backbone at a tenth of the head's rate", _set("stages.backbone_rate=0.1")),
 )
 """The recipe first; each other row changes one thing of it."""
+
+
+def rows_for(stores: Sequence[FaceStore]) -> tuple[Row, ...]:
+    """Return `ROWS`, and where there are several stores one more for each: what it alone teaches about the others."""
+    alone = (Row(f"only-{store.source}", f"{store.source} alone", only=store.source) for store in stores)
+    return (*ROWS, *(alone if len(stores) > 1 else ()))
 
 
 def ablate(
@@ -74,23 +84,27 @@ def ablate(
 ) -> None:
     """Run the named rows (all) of a recipe, each `minutes` long in a run of its own below `folder`; write `out`, JSON.
 
-    A row that ended is not run again, one that was cut off goes on. Raises InvalidParameter for an unknown name and
-    AgelensError where a run fails.
+    Each is measured on `val` of every store, whichever it learned from. A row that ended is not run again, one that
+    was cut off goes on. Raises InvalidParameter for an unknown name and AgelensError where a run fails.
     """
-    unknown = set(names) - {row.name for row in ROWS}
+    opened = {path: FaceStore.open(path) for path in stores}
+    rows = rows_for(list(opened.values()))
+    unknown = set(names) - {row.name for row in rows}
     if unknown:
         raise InvalidParameter(
-            f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(r.name for r in ROWS)}"
+            f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(r.name for r in rows)}"
         )
     console = Console(stderr=True)
-    for row in ROWS:
+    for row in rows:
         if names and row.name not in names:
             continue
         run = folder / row.name
         if not (run / ENDED).exists():
             console.rule(f"{row.name}: {row.what}")
-            _run(row, _arguments(row, recipe, stores, weights, minutes), run)
-        _note(out, row, {**_scores(run), "command": (run / ENDED).read_text().strip()})
+            learnt = [path for path, store in opened.items() if row.only in (None, store.source)]
+            _run(row, _arguments(row, recipe, learnt, weights, minutes), run)
+        found = {"steps": _steps(run), **_scores(run, list(opened.values()))}
+        _note(out, rows, row, {**found, "command": (run / ENDED).read_text().strip()})
 
 
 def _arguments(row: Row, recipe: str, stores: Sequence[Path], weights: str | None, minutes: float) -> list[str]:
@@ -110,20 +124,29 @@ def _run(row: Row, arguments: Sequence[str], run: Path) -> None:
     (run / ENDED).write_text(" ".join(["agelens-train", *arguments]) + "\n")
 
 
-def _scores(run: Path) -> dict[str, Any]:
-    """Return the lowest val_mae of a run with what was measured with it, and the steps taken."""
-    rounds: dict[int, dict[str, float]] = {}
+def _steps(run: Path) -> int:
     with (run / "metrics.csv").open(newline="") as stream:
-        for line in csv.DictReader(stream):
-            rounds.setdefault(int(line["step"]), {})[line["name"]] = float(line["value"])
-    measured = [values for values in rounds.values() if "val_mae" in values]
-    best = min(measured, key=lambda values: values["val_mae"])
-    return {"steps": max(rounds), **{name: value for name, value in best.items() if name.startswith("val_mae")}}
+        return max(int(line["step"]) for line in csv.DictReader(stream))
 
 
-def _note(out: Path, row: Row, found: Mapping[str, Any]) -> None:
-    """Put a row into the file, in the order of `ROWS`."""
+def _scores(run: Path, stores: Sequence[FaceStore]) -> dict[str, Any]:
+    """Return a run's mean error on `val` in years: pooled, by source, and pooled with each face's mirror image."""
+    from training.model import servable, with_mirror_image
+    from training.start import trained_model
+
+    model, recipe = trained_model(run)
+    faces, served = FaceSet.joined([store.select("val") for store in stores]), servable(model)
+    plain, mirrored = (
+        score(network.predict_on_batch, faces, recipe.size, recipe.batch_size)
+        for network in (served, with_mirror_image(served))
+    )
+    by_source = {source: round(error, 3) for source, error in mae_by_source(plain, faces).items()}
+    return {"val_mae": round(plain.mae, 3), "by_source": by_source, "val_mae_mirrored": round(mirrored.mae, 3)}
+
+
+def _note(out: Path, order: Sequence[Row], row: Row, found: Mapping[str, Any]) -> None:
+    """Put a row into the file, in the order of the rows."""
     rows = {each["name"]: each for each in json.loads(out.read_text())} if out.exists() else {}
     rows[row.name] = {"name": row.name, "what": row.what, **found}
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps([rows[each.name] for each in ROWS if each.name in rows], indent=1) + "\n")
+    out.write_text(json.dumps([rows[each.name] for each in order if each.name in rows], indent=1) + "\n")

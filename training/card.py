@@ -24,6 +24,8 @@ UNFIT: Final = """\
   for the mix it was calibrated on.
 """
 
+MIRRORED: Final = ", the mean over the face and its mirror image"
+
 TERMS: Final = {
     "adience": "research, cite Eidinger, Enbar and Hassner (2014)",
     "all_age_faces": "research, cite Cheng et al. (2019)",
@@ -47,9 +49,10 @@ LIMITS: Final = """\
 """
 
 
-def sign_off(path: Path, evaluation: Path, report: str | None = None) -> Path:
+def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: Path | None = None) -> Path:
     """Write the measured figures into the file's manifest, its lock entry anew, and `NAME.md` beside it.
 
+    `ablation` is what `agelens-train ablate` wrote: its rows of one data set alone go into the card.
     Returns the card's path. Raises ExportRefused where the evaluation is of another graph.
     """
     tree = json.loads(evaluation.read_text())
@@ -61,7 +64,7 @@ def sign_off(path: Path, evaluation: Path, report: str | None = None) -> Path:
     embed(model, signed)
     entry = lock_model(write_model(model, path.parent))
     out = path.with_suffix(".md")
-    out.write_text(card(signed, tree, entry.sha256, report))
+    out.write_text(card(signed, tree, entry.sha256, report, json.loads(ablation.read_text()) if ablation else ()))
     return out
 
 
@@ -79,14 +82,14 @@ def headline(tree: Tree) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None) -> str:
+def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None, ablation: Sequence[Row] = ()) -> str:
     """Return the card of a model as Markdown."""
     made = manifest.provenance
     facts = [
         ("family", manifest.family),
         ("precision", manifest.precision),
         ("input", f"{manifest.crop.size}×{manifest.crop.size} RGB, cut {manifest.crop.margin:g} beyond the face's box"),
-        ("answer", f"P(age = 0..100); the age is its {manifest.decode}"),
+        ("answer", f"P(age = 0..100){MIRRORED * manifest.flip}; the age is its {manifest.decode}"),
         ("recipe", f"`{made.recipe}`, code {made.commit}, {made.created}"),
         ("data", "; ".join(with_terms(source) for source in made.data)),
         ("initial weights", "; ".join(with_terms(name) for name in made.initial_weights.split(", "))),
@@ -101,6 +104,8 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None)
     ]
     if "robustness" in tree:
         parts.append("## Robustness\n\n" + robustness_table(tree["robustness"]))
+    if ablation:
+        parts.append("## Across data sets\n\n" + across(ablation))
     parts.append(f"## Limits\n\n{LIMITS}")
     parts.append(
         "## Uses\n\nFor research: age distributions of photographs in aggregate, and methods that need an honest "
@@ -180,6 +185,17 @@ def robustness_table(rows: Sequence[Row]) -> str:
         [r["group"], str(r["n"]), f"{r['mae']:.2f}", f"{r['bias']:+.2f}", f"{r['detection_rate']:.1%}"] for r in rows
     ]
     return markdown(["", "n", "MAE, years", "bias", "faces found"], lines)
+
+
+def across(ablation: Sequence[Row]) -> str:
+    """Say what one data set teaches about another: rows of `agelens-train ablate`."""
+    rows = [row for row in ablation if row["name"] == "recipe" or row["name"].startswith("only-")]
+    sources = list(rows[0]["by_source"])
+    lines = [
+        [row["what"], str(row["steps"]), *(f"{row['by_source'][source]:.2f}" for source in sources)] for row in rows
+    ]
+    head = ["short runs that learned from", "steps", *(f"MAE on {source} `val`, years" for source in sources)]
+    return markdown(head, lines) + "\n" + "".join(f"    {row['command']}\n" for row in rows)
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

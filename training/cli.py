@@ -48,7 +48,7 @@ def train_command(
     max_minutes: Annotated[float | None, typer.Option(help="fit the schedule to this much time")] = None,
     epochs: Annotated[int | None, typer.Option(help="epochs of the last stage")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, augmentation.X or stage.X; repeat")
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, augmentation.X, stages.X; repeat")
     ] = None,
     wandb: Annotated[bool, typer.Option(help="track with Weights & Biases too")] = False,
     data_parallel: Annotated[bool, typer.Option(help="share each batch among all devices (JAX)")] = False,

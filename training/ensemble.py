@@ -106,6 +106,7 @@ def ensemble(
         version=version,
         family="ensemble",
         precision=manifests[0].precision,
+        flip=all(manifest.flip for manifest in manifests),
         crop=crop,
         provenance=Provenance(
             recipe=f"mean of {joined}",

@@ -115,14 +115,20 @@ def export(
     *,
     licence: str = LICENCE,
     default: bool | None = None,
+    flip: bool = False,
     load: Callable[[Path], tuple[Any, Recipe]] | None = None,
 ) -> Path:
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
+    With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
     `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused where the file would
     differ from Keras, and FileMissing where the run or a store is not whole.
     """
     servable, recipe = (load or load_run)(run_dir)
+    if flip:
+        from training.model import with_mirror_image
+
+        servable = with_mirror_image(servable)
     crop = shared_crop(stores, recipe.size)
     faces = Split.load(stores, "val", recipe.size, limit=PARITY_FACES).faces
     model, parity = converted(servable, faces)
@@ -130,6 +136,7 @@ def export(
         name=name,
         version=version,
         family=recipe.head.replace("_", "-"),
+        flip=flip,
         crop=crop,
         provenance=Provenance(
             recipe=recipe.name,

@@ -58,16 +58,16 @@ class AgePmf(keras.layers.Layer):
         return self.head.pmf(logits)
 
 
-def servable(model: AgeModel, *, flip: bool = False) -> keras.Model:
-    """Build the graph that is served: `faces` uint8 [b, size, size, 3] RGB to `age_pmf` float32 [b, 101].
-
-    `flip` averages the distributions of each face and its mirror image, at twice the cost.
-    """
+def servable(model: AgeModel) -> keras.Model:
+    """Build the graph that is served: `faces` uint8 [b, size, size, 3] RGB to `age_pmf` float32 [b, 101]."""
     faces = keras.Input((model.size, model.size, 3), dtype="uint8", name=INPUT_NAME)
-    pixels = ops.cast(faces, "float32")
-    if flip:
-        pixels = ops.concatenate([pixels, pixels[:, :, ::-1, :]], axis=0)
-    pmf = AgePmf(model.head, name="pmf")(model(pixels, training=False))
-    if flip:
-        pmf = ops.mean(ops.reshape(pmf, (2, -1, pmf.shape[-1])), axis=0)
+    pmf = AgePmf(model.head, name="pmf")(model(ops.cast(faces, "float32"), training=False))
     return keras.Model(faces, keras.layers.Identity(name=OUTPUT_NAME, dtype="float32")(pmf))
+
+
+def with_mirror_image(served: keras.Model) -> keras.Model:
+    """Build the graph that answers with the mean distribution of a face and its mirror image, at twice the cost."""
+    faces = keras.Input(served.input.shape[1:], dtype="uint8", name=INPUT_NAME)
+    pmf = served(ops.concatenate([faces, faces[:, :, ::-1, :]], axis=0))
+    mean = ops.mean(ops.reshape(pmf, (2, -1, pmf.shape[-1])), axis=0)
+    return keras.Model(faces, keras.layers.Identity(name=OUTPUT_NAME, dtype="float32")(mean))

@@ -17,7 +17,7 @@ Part = TypeVar("Part", Recipe, Stage, Augmentation)
 def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return the recipe with each `FIELD=VALUE` applied, VALUE in JSON or a bare word.
 
-    FIELD is the recipe's own, `augmentation.X`, `head_options.X`, or `stage.X` for its last stage.
+    FIELD is the recipe's own, `augmentation.X`, `head_options.X`, `stage.X` for its last stage, `stages.X` for all.
     Raises InvalidParameter naming the fields there are.
     """
     for setting in settings:
@@ -32,15 +32,15 @@ def _with(recipe: Recipe, name: str, value: Any) -> Recipe:
     group, dot, inner = name.partition(".")
     if not dot:
         return _replaced(recipe, name, value, "a recipe")
-    if group == "stage":
-        return dataclasses.replace(
-            recipe, stages=(*recipe.stages[:-1], _replaced(recipe.stages[-1], inner, value, "a stage"))
-        )
+    if group in ("stage", "stages"):
+        first = len(recipe.stages) - 1 if group == "stage" else 0
+        changed = (_replaced(stage, inner, value, "a stage") for stage in recipe.stages[first:])
+        return dataclasses.replace(recipe, stages=(*recipe.stages[:first], *changed))
     if group == "head_options":  # the family says which it knows
         return dataclasses.replace(recipe, head_options={**recipe.head_options, inner: value})
     if group == "augmentation":
         return dataclasses.replace(recipe, augmentation=_replaced(recipe.augmentation, inner, value, "an augmentation"))
-    raise InvalidParameter(f"--set {name}: before the dot goes augmentation, stage or head_options")
+    raise InvalidParameter(f"--set {name}: before the dot goes augmentation, stage, stages or head_options")
 
 
 def _replaced(whole: Part, name: str, value: Any, what: str) -> Part:

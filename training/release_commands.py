@@ -61,12 +61,13 @@ def export_command(
     out: Out = MODELS,
     licence: Annotated[str | None, typer.Option(help="terms of the model; default: research use only")] = None,
     default: Default = None,
+    flip: Annotated[bool, typer.Option(help="average over a face and its mirror image, at twice the cost")] = False,
 ) -> None:
     """Export a run's best weights as an ONNX file: equal to Keras, calibrated, locked."""
     from training.export import LICENCE, export
 
     with told():
-        typer.echo(export(run_dir, out, name, version, stores, licence=licence or LICENCE, default=default))
+        typer.echo(export(run_dir, out, name, version, stores, licence=licence or LICENCE, default=default, flip=flip))
 
 
 def calibrate_command(
@@ -157,9 +158,10 @@ def card_command(
     model: Annotated[Path, typer.Argument(help="the evaluated file")],
     evaluation: Annotated[Path, typer.Argument(help="the NAME.json that `evaluate` wrote of it")],
     note: Annotated[str | None, typer.Option(help="a closing line, for instance where more figures are")] = None,
+    ablation: Annotated[Path | None, typer.Option(help="what `ablate` wrote, for what crosses data sets")] = None,
 ) -> None:
     """Sign a model off: measured figures into its manifest, its lock entry anew, its card beside it."""
     from training.card import sign_off
 
     with told():
-        typer.echo(sign_off(model, evaluation, note))
+        typer.echo(sign_off(model, evaluation, note, ablation))

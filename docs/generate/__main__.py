@@ -26,6 +26,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "gates": measured.gates_tables,
     "reliability": measured.reliability_part,
     "coverage": measured.coverage_table,
+    "ablation": measured.ablation_table,
     "cards": measured.cards,
     "reply": measured.reply,
     "short-reply": measured.short_reply,

@@ -127,6 +127,26 @@ def coverage_table() -> str:
     return table(["model", "asked", "true age inside (95 %)", "ages wide, mean"], rows)
 
 
+def ablation_table() -> str:
+    """Return what each change of a recipe is worth on `val`, with the command behind each row."""
+    path = MEASURED / "ablation.json"
+    if not path.exists():
+        return ""
+    found = json.loads(path.read_text())
+    sources = list(found[0]["by_source"])
+    rows = [
+        [
+            row["what"],
+            str(row["steps"]),
+            *(f"{error:.2f}" for error in (row["val_mae"], *(row["by_source"][source] for source in sources))),
+            f"{row['val_mae_mirrored']:.2f}",
+        ]
+        for row in found
+    ]
+    head = ["what differs", "steps", "error on val, years", *sources, "with the mirror image"]
+    return table(head, rows) + "\n" + "".join(f"    {row['command']}\n" for row in found)
+
+
 def cards() -> str:
     """Return the model cards, included when the site is built."""
     names = sorted(path.name for path in (ROOT / "models").glob("*.md") if path.name != "LICENSE.md")

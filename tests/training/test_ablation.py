@@ -17,14 +17,26 @@ from training.synthetic import synthetic_store
 def test_a_row_is_run_once_and_noted_with_its_command(tmp_path: Path) -> None:
     store, out = tmp_path / "store", tmp_path / "table.json"
     synthetic_store(store, 40, size=48)
+    written = []
     for _ in range(2):
         ablate("smoke", [store], None, 0.01, tmp_path / "runs", out, ["seed"])
-        (tmp_path / "runs" / "seed" / "best.weights.h5").unlink(missing_ok=True)  # a second run would write it again
+        written.append((tmp_path / "runs" / "seed" / "best.weights.h5").stat().st_mtime_ns)
     (seed,) = json.loads(out.read_text())
+    assert written[0] == written[1]
     assert seed["name"] == "seed"
     assert seed["val_mae"] > 0
     assert seed["command"] == f"agelens-train train smoke --store {store} --seed 2 --max-minutes 0.01"
-    assert not (tmp_path / "runs" / "seed" / "best.weights.h5").exists()
+
+
+def test_one_store_alone_is_measured_on_the_other_too(tmp_path: Path) -> None:
+    stores, out = [tmp_path / "first", tmp_path / "second"], tmp_path / "table.json"
+    for store in stores:
+        synthetic_store(store, 40, size=48, source=store.name)
+    ablate("smoke", stores, None, 0.01, tmp_path / "runs", out, ["only-second"])
+    (row,) = json.loads(out.read_text())
+    assert f"--store {stores[1]} --max" in row["command"]
+    assert str(stores[0]) not in row["command"]
+    assert list(row["by_source"]) == ["first", "second"]
 
 
 def test_every_rows_settings_fit_the_recipe() -> None:

@@ -56,16 +56,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_grey_store(tmp_path_factory.mktemp("stores") / "grey", count=2000)
 
 
-def bell_network(sigma: float = 2.0) -> keras.Model:
-    """Build the bell model in Keras: uint8 faces to a bell around 100 · brightness."""
+def bell_network(sigma: float = 2.0, columns: int = SIZE) -> keras.Model:
+    """Build the bell model in Keras: uint8 faces to a bell around 100 · brightness of the leftmost columns."""
     faces = keras.Input((SIZE, SIZE, 3), dtype="uint8")
-    age = ops.mean(ops.cast(faces, "float32"), axis=(1, 2, 3)) * (100 / 255)
+    age = ops.mean(ops.cast(faces[:, :, :columns], "float32"), axis=(1, 2, 3)) * (100 / 255)
     offset = ops.expand_dims(age, -1) - np.arange(101, dtype=np.float32)
     return keras.Model(faces, ops.softmax(-ops.square(offset) / (2 * sigma**2), axis=-1))
 
 
 def load_bell(run_dir: Path) -> tuple[Any, Recipe]:
     return bell_network(), tiny_recipe(size=SIZE)
+
+
+def load_left_half(run_dir: Path) -> tuple[Any, Recipe]:
+    return bell_network(columns=SIZE // 2), tiny_recipe(size=SIZE)
 
 
 def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path, tmp_path: Path) -> None:
@@ -81,6 +85,14 @@ def test_calibration_lowers_the_crps_and_leaves_the_error_alone(store: Path, tmp
     metrics = manifest_of(onnx.load(recalibrate(write_bell_model(tmp_path, sigma=2), [store])), "bell").metrics
     assert metrics["calib_loss"] < metrics["calib_loss_before"] - 0.2
     assert metrics["val_mae"] == pytest.approx(6 * np.sqrt(2 / np.pi), rel=0.15)
+
+
+def test_a_file_may_average_a_face_and_its_mirror_image(store: Path, tmp_path: Path) -> None:
+    path = export(tmp_path, tmp_path / "models", "half", "1.0.0", [store], load=load_left_half, flip=True)
+    half_lit = FACES.copy()
+    half_lit[:, :, : SIZE // 2] = 0
+    assert run(onnx.load(path), half_lit) == pytest.approx(run(onnx.load(path), half_lit[:, :, ::-1]), abs=1e-6)
+    assert manifest_of(onnx.load(path), "half").flip
 
 
 def test_a_run_is_loaded_with_the_very_weights_it_saved(tmp_path: Path) -> None:

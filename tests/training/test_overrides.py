@@ -20,6 +20,13 @@ def test_a_field_of_each_part_is_set() -> None:
     assert changed.head_options == {"dropout": 0.1}
 
 
+def test_one_stage_or_all_of_them_are_changed() -> None:
+    rates = [stage.backbone_rate for stage in RECIPE.stages]
+    last, every = (overridden(RECIPE, [f"{name}.backbone_rate=0.5"]) for name in ("stage", "stages"))
+    assert [stage.backbone_rate for stage in last.stages] == [*rates[:-1], 0.5]
+    assert [stage.backbone_rate for stage in every.stages] == [0.5] * len(rates)
+
+
 def test_all_else_stays() -> None:
     assert overridden(overridden(RECIPE, ["seed=7"]), [f"seed={RECIPE.seed}"]) == RECIPE
 
@@ -30,7 +37,7 @@ def test_all_else_stays() -> None:
         ("seed", "takes FIELD=VALUE"),
         ("sead=1", "a recipe has no 'sead' to set; there are .*seed"),
         ("augmentation.gray_share=1", "an augmentation has no 'gray_share' .*grey_share"),
-        ("optimizer.rate=1", "before the dot goes augmentation, stage or head_options"),
+        ("optimizer.rate=1", "before the dot goes augmentation, stage, stages or head_options"),
         ("stages=1", "a recipe has no 'stages'"),
         ("seed=one", "seed is 1 now; 'one' is of another kind"),
     ],

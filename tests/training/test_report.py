@@ -97,6 +97,15 @@ def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> 
     assert "    agelens-train evaluate --dataset utkface=utkface.zip" in text
 
 
+def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
+    row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "by_source": {"utkface": 5.0, "aaf": 7.25}}
+    other = {**row, "name": "clean", "what": "no blur", "command": "agelens-train train clean"}
+    text = card(bell_manifest(), trees["bell"], "0" * 64, ablation=[{**row, "command": "agelens-train train x"}, other])
+    assert "| utkface alone | 40 | 5.00 | 7.25 |" in text
+    assert "    agelens-train train x\n" in text
+    assert "no blur" not in text
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
