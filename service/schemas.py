@@ -178,7 +178,7 @@ class BatchReply(_Reply):
 class ModelReply(_Reply):
     """A loaded model: what its file says of itself, and the file's hash."""
 
-    name: str = Field(examples=["coral-mobilenet"])
+    name: str = Field(examples=["coral-mobilenet-int8"])
     default: bool = Field(description="answers when the caller names no model")
     sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
     version: str = Field(examples=["1.0.0"])
@@ -186,6 +186,7 @@ class ModelReply(_Reply):
     precision: str = Field(examples=["float32"])
     ages: int = Field(examples=[101])
     decode: str = Field(examples=["median"])
+    flip: bool = Field(description="the distribution is the mean over the face and its mirror image")
     crop: dict[str, Any]
     metrics: dict[str, float]
     licence: str

@@ -25,6 +25,10 @@ CALIBRATION_FACES: Final = 512
 LARGEST_LOSS: Final = 0.05
 """Years of `val` MAE that a smaller file may cost."""
 
+FIRST_IN_FLOAT: Final = 1 / 12
+"""Share of the convolutions, those nearest to the pixels, that stay float32. In MobileNet these two are a fortieth of
+the products, and eight bits in them cost 0.12 of the 0.14 years of `val` MAE that eight bits everywhere cost."""
+
 QUANTISED: Final = ("Conv", "Add", "AveragePool", "MaxPool", "Concat", "Pad", "Relu", "Clip")
 """Operators worth eight bits, up to the pooling of features."""
 
@@ -71,11 +75,17 @@ def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx
             reduce_range=reduce_range,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=head_nodes(model),
+            nodes_to_exclude=[*first_nodes(model), *head_nodes(model)],
             calibrate_method=CalibrationMethod.MinMax,
             extra_options=options,
         )
         return onnx.load(target)
+
+
+def first_nodes(model: onnx.ModelProto) -> list[str]:
+    """Return the names of the convolutions that see the picture first."""
+    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    return convolutions[: int(FIRST_IN_FLOAT * len(convolutions))]
 
 
 def head_nodes(model: onnx.ModelProto) -> list[str]:

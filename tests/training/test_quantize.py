@@ -13,7 +13,7 @@ from service.manifest import ModelLock, sha256_of
 from tests.training.bell_model import bell_model, grey_faces, write_bell_model, write_grey_store
 from training.calibrate import decoded
 from training.graph import ExportRefused, manifest_of, run, tail_nodes
-from training.quantize import quantize, refuse_costly, to_float16, to_int8
+from training.quantize import first_nodes, quantize, refuse_costly, to_float16, to_int8
 
 FACES = grey_faces(np.linspace(5, 95, 32))
 
@@ -51,6 +51,14 @@ def test_what_rounding_takes_from_the_weights_is_given_back_on_average() -> None
     kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
     ages, small_ages = (decoded(run(each, FACES), "mean") for each in (model, to_int8(model, FACES)))
     assert small_ages.mean() == pytest.approx(ages.mean(), abs=0.1)
+
+
+def test_the_first_of_many_convolutions_stay_in_float() -> None:
+    names = [f"conv{number}" for number in range(27)]
+    nodes = [onnx.helper.make_node("Conv", ["x", "w"], ["y"], name=name) for name in names]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "many", [], []))
+    assert first_nodes(model) == ["conv0", "conv1"]
+    assert first_nodes(bell_model()) == []
 
 
 def test_int8_leaves_head_and_calibration_in_float() -> None:
