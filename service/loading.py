@@ -15,6 +15,7 @@ from PIL import Image
 from service.detector import MediapipeDetector
 from service.errors import SettingWrong, UnknownModel
 from service.estimator import Estimator
+from service.memory import return_large_buffers
 from service.model_folder import default_models_dir
 from service.pipeline import Pipeline, load_models
 from service.runtime import Loaded, LoadedModel
@@ -26,6 +27,7 @@ _WARM_UP_SIDE: Final = 640
 def load(settings: Settings) -> Loaded:
     """Load what `settings` name; raise SetupError naming the file or setting that is wrong, and the remedy."""
     cv2.setNumThreads(1)  # parallelism comes from requests; OpenCV's own pool would fight with the worker threads
+    return_large_buffers()
     Image.init()  # imports every format's plugin now, not with the first such picture
     folder = settings.models_dir or default_models_dir()
     try:
