@@ -178,7 +178,7 @@ class BatchReply(_Reply):
 class ModelReply(_Reply):
     """A loaded model: what its file says of itself, and the file's hash."""
 
-    name: str = Field(examples=["coral-mobilenet-int8"])
+    name: str = Field(examples=["coral-mobilenet"])
     default: bool = Field(description="answers when the caller names no model")
     sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
     version: str = Field(examples=["1.0.0"])

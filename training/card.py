@@ -104,8 +104,9 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
     ]
     if "robustness" in tree:
         parts.append("## Robustness\n\n" + robustness_table(tree["robustness"]))
-    if ablation:
-        parts.append("## Across data sets\n\n" + across(ablation))
+    alone = [row for row in ablation if row["name"] == "recipe" or row["name"].startswith("only-")]
+    if alone:
+        parts.append("## Across data sets\n\n" + across(alone))
     parts.append(f"## Limits\n\n{LIMITS}")
     parts.append(
         "## Uses\n\nFor research: age distributions of photographs in aggregate, and methods that need an honest "
@@ -187,9 +188,8 @@ def robustness_table(rows: Sequence[Row]) -> str:
     return markdown(["", "n", "MAE, years", "bias", "faces found"], lines)
 
 
-def across(ablation: Sequence[Row]) -> str:
-    """Say what one data set teaches about another: rows of `agelens-train ablate`."""
-    rows = [row for row in ablation if row["name"] == "recipe" or row["name"].startswith("only-")]
+def across(rows: Sequence[Row]) -> str:
+    """Say what one data set teaches about another: those rows of `agelens-train ablate`, at least one."""
     sources = list(rows[0]["by_source"])
     lines = [
         [row["what"], str(row["steps"]), *(f"{row['by_source'][source]:.2f}" for source in sources)] for row in rows

@@ -104,6 +104,7 @@ def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str,
     assert "| utkface alone | 40 | 5.00 | 7.25 |" in text
     assert "    agelens-train train x\n" in text
     assert "no blur" not in text
+    assert "Across data sets" not in card(bell_manifest(), trees["bell"], "0" * 64, ablation=[other])
 
 
 @pytest.mark.parametrize(
