@@ -14,7 +14,7 @@ from service.errors import ContractBroken, FileMissing
 from service.execution_providers import open_session
 from service.imaging import Pyramid
 from service.manifest import LOCK_NAME, ModelLock, verified_path
-from service.onnx_runtime import ort
+from service.onnx_runtime import ort, session_options
 from service.types import BoundingBox, Face, Pixels
 
 FILE: Final = "face-proposals.onnx"
@@ -93,11 +93,7 @@ def _face(cell: NDArray[np.float32], row: int, column: int, across: float, down:
 
 
 def _session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # the arena never shrinks; resident memory must stay flat
-    options.log_severity_level = 3
-    session = open_session(path, options, ("CPUExecutionProvider",))
+    session = open_session(path, session_options(), ("CPUExecutionProvider",))
     found = [(node.name, node.type, node.shape[-1]) for node in (*session.get_inputs(), *session.get_outputs())]
     agreed = [(INPUT, "tensor(uint8)", 3), (OUTPUT, "tensor(float)", len(ANSWERS))]
     if found != agreed:
