@@ -140,7 +140,11 @@ def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
         logging.getLogger(name).setLevel(level.upper())
     logging.getLogger("python_multipart").setLevel("ERROR")  # its warnings quote the body
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,  # what nobody reads is not built
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
