@@ -25,7 +25,7 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     """Build the recipe's network; biases and task weights come from the labels of `faces`, the training set.
 
     `recipe.weights` may also be the folder of an earlier run, whose network (its head too, where the family is the
-    same) is then taken over.
+    same) is then taken over, at whatever size its faces were: features are means over a map.
     """
     head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
@@ -46,10 +46,11 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     return AgeModel(backbone, head)
 
 
-def trained_model(run_dir: Path, momentum: float | None = None) -> tuple[AgeModel, Recipe]:
+def trained_model(run_dir: Path, momentum: float | None = None, size: int | None = None) -> tuple[AgeModel, Recipe]:
     """Build the network of a run with its best weights; raise FileMissing naming what is not there.
 
-    `momentum` is that of its batch norms where it is trained on, the run's own where not given.
+    `momentum` of its batch norms and `size` of its faces in pixels are those it is trained on with, the run's own where
+    not given.
     """
     for file in ("recipe.json", BEST):
         if not (run_dir / file).is_file():
@@ -57,7 +58,7 @@ def trained_model(run_dir: Path, momentum: float | None = None) -> tuple[AgeMode
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
     backbone = build_backbone(
         recipe.backbone,
-        recipe.size,
+        recipe.size if size is None else size,
         preprocessing=preprocessing_of(recipe),
         momentum=recipe.batch_norm_momentum if momentum is None else momentum,
     )
@@ -85,12 +86,9 @@ def some_faces(recipe: Recipe, faces: FaceSet) -> NDArray[np.uint8]:
 
 
 def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
-    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum)
-    if (before.backbone, before.size) != (recipe.backbone, recipe.size):
-        raise ValueError(
-            f"{run_dir} trained {before.backbone} at {before.size} px; "
-            f"this recipe wants {recipe.backbone} at {recipe.size} px"
-        )
+    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum, recipe.size)
+    if before.backbone != recipe.backbone:
+        raise ValueError(f"{run_dir} trained {before.backbone}, this recipe wants {recipe.backbone}")
     model = AgeModel(earlier.backbone, head)
     if before.head == recipe.head:
         model.set_weights(earlier.get_weights())

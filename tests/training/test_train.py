@@ -19,7 +19,7 @@ from training.data import FaceStore
 from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
 from training.launch import launch, relaunch
 from training.scoring import score
-from training.start import trained_model
+from training.start import new_model, trained_model
 from training.train import TrainResult, select, train
 
 
@@ -164,6 +164,16 @@ def test_a_run_starts_from_an_earlier_one(stores: list[FaceStore], tmp_path: Pat
     still = Stage("all", 1, learning_rate=0.0, final_learning_rate=0.0)
     recipe = tiny_recipe(stages=(still,), weights=str(tmp_path / "first"), batch_norm_momentum=1.0)
     assert train(recipe, stores, tmp_path / "second").val_mae == pytest.approx(before.val_mae, abs=0.01)
+
+
+def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), stores, tmp_path)
+    earlier, _ = trained_model(tmp_path)
+    larger = tiny_recipe(weights=str(tmp_path), size=48)
+    model = new_model(larger, select(larger, stores, "train"))
+    assert model.size == 48
+    for mine, theirs in zip(model.weights, earlier.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_student_learns_from_a_trained_teacher(stores: list[FaceStore], tmp_path: Path) -> None:
