@@ -33,6 +33,32 @@ def test_a_large_buffer_goes_back_to_the_system_when_it_is_freed() -> None:
     assert grown_mb("hold") > 6
 
 
+SMALLER_BUFFERS = """
+import resource, threading
+import numpy as np
+from service.memory import return_large_buffers
+
+return_large_buffers()
+
+def work():
+    for count in (5, 20):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(count):
+            buffers = [np.ones(2**20, np.uint8) for _ in range(3)]
+            del buffers
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 20)
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_keeps_the_pages_of_smaller_buffers() -> None:
+    done = subprocess.run([sys.executable, "-c", SMALLER_BUFFERS], check=True, capture_output=True, text=True)
+    assert float(done.stdout) < 50  # 224 where the free end of a heap goes back each time
+
+
 FRESH_PAGES = """
 import resource
 import numpy as np
