@@ -1,11 +1,11 @@
-"""Large buffers after they were freed, in a process of their own."""
+"""Which pages go back to the system and which stay, each in a process of its own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-PROGRAM = """
+LARGE_BUFFERS = """
 import resource, sys
 import numpy as np
 from service.memory import return_large_buffers
@@ -23,14 +23,15 @@ print((resident() - before) / 2**20)
 """
 
 
-def grown_mb(*arguments: str) -> float:
-    program = [sys.executable, "-c", PROGRAM, *arguments]
-    return float(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
+def printed(program: str, *arguments: str) -> list[float]:
+    done = subprocess.run([sys.executable, "-c", program, *arguments], check=True, capture_output=True, text=True)
+    return [float(word) for word in done.stdout.split()]
 
 
 def test_a_large_buffer_goes_back_to_the_system_when_it_is_freed() -> None:
-    assert grown_mb() < 2
-    assert grown_mb("hold") > 6
+    (given_back,), (held,) = printed(LARGE_BUFFERS), printed(LARGE_BUFFERS, "hold")
+    assert given_back < 2
+    assert held > 6
 
 
 SMALLER_BUFFERS = """
@@ -55,8 +56,8 @@ thread.join()
 
 
 def test_a_thread_keeps_the_pages_of_smaller_buffers() -> None:
-    done = subprocess.run([sys.executable, "-c", SMALLER_BUFFERS], check=True, capture_output=True, text=True)
-    assert float(done.stdout) < 50  # 224 where the free end of a heap goes back each time
+    (faults,) = printed(SMALLER_BUFFERS)
+    assert faults < 50  # 224 where the free end of a heap goes back each time
 
 
 FRESH_PAGES = """
@@ -84,8 +85,7 @@ for run in (lambda: estimator.estimate(faces), lambda: proposals.answer(picture)
 
 
 def test_a_network_keeps_the_pages_of_its_buffers_from_one_run_to_the_next() -> None:
-    done = subprocess.run([sys.executable, "-c", FRESH_PAGES], check=True, capture_output=True, text=True)
-    estimate, propose = map(float, done.stdout.split())
+    estimate, propose = printed(FRESH_PAGES)
     # Without the arena they take 2,500 and 1,900 fresh pages each time.
     assert estimate < 400
     assert propose < 200
