@@ -16,7 +16,7 @@ from service.scoring.storage import is_uri, located
 from service.scoring.tables import SUFFIX, Columns, items_in, rows_in
 
 SUFFIXES: Final = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif .mpo".split()  # noqa: SIM905
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif .mpo".split()  # noqa: SIM905 - one line
 )
 """Endings that make a file of a folder a photograph; files that a list or a pattern names need none."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.actions import choose, drop, paste, read
 from tests.browser.conftest import OpenPage
@@ -112,11 +112,11 @@ def test_busy_service_is_waited_for(page: Page, photos: Path) -> None:
 
 
 def test_missing_key_is_asked_for_and_sent(page: Page, photos: Path) -> None:
-    def guard(route: object) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":  # type: ignore[attr-defined]
-            route.continue_()  # type: ignore[attr-defined]
+    def guard(route: Route) -> None:
+        if route.request.headers.get("authorization") == "Bearer secret":
+            route.continue_()
         else:
-            route.fulfill(status=401, body="{}")  # type: ignore[attr-defined]
+            route.fulfill(status=401, body="{}")
 
     page.route("**/models", guard)
     page.reload()
