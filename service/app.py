@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -65,7 +64,7 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
     app.state.runtime = runtime
     for router in (pictures, models, probes, metrics):
         app.include_router(router)
-    for error in (AgelensError, RequestValidationError, HTTPException):
+    for error in (AgelensError, HTTPException):
         app.add_exception_handler(error, _say_problem)
     if settings.docs:
         _document(app, runtime)

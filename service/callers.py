@@ -1,16 +1,18 @@
-"""Who calls, and whether they still wait. Dependencies are coroutines: FastAPI sends others through a thread pool."""
+"""Who calls, what they may, and whether they still wait."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Any
 
-from fastapi import Depends
+from fastapi.routing import APIRoute
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive
 
+from service.query import PredictQuery
 from service.runtime import Runtime
 
 
@@ -25,10 +27,29 @@ async def identified(request: Request) -> str | None:
     return runtime_of(request).keys.identify(request.headers)
 
 
-async def within_rate(request: Request, key: Annotated[str | None, Depends(identified)]) -> str | None:
-    """Return the caller's key; raise RateExceeded where it asked too much already."""
+async def within_rate(request: Request) -> str | None:
+    """Return the caller's key; raise KeyRejected, or RateExceeded where it asked too much already."""
+    key = await identified(request)
     runtime_of(request).rates.check(key)
     return key
+
+
+class PictureRoute(APIRoute):
+    """A route that reads caller and query by itself; FastAPI only writes its description.
+
+    Solving an endpoint's dependencies takes FastAPI a fifth of what a request costs besides its picture.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what is called for each request: who may ask comes before what they ask."""
+        endpoint = self.endpoint
+
+        async def handle(request: Request) -> Response:
+            request.state.key = await within_rate(request)
+            response: Response = await endpoint(request, PredictQuery.read(request.query_params))
+            return response
+
+        return handle
 
 
 @asynccontextmanager

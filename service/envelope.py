@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import NotReady
@@ -35,6 +35,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
+RAW_SECURITY_HEADERS: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 class Envelope:
@@ -107,10 +108,11 @@ def request_id_of(headers: Headers) -> str:
 
 
 def _add_headers(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["x-request-id"] = request_id
-    for name, value in SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
+    """Add what every answer carries; a security header that the answer has already stays as it is."""
+    given = message["headers"]
+    names = {name for name, _ in given}
+    added = [header for header in RAW_SECURITY_HEADERS if header[0] not in names]
+    message["headers"] = [*given, *added, (b"x-request-id", request_id.encode())]
 
 
 def _route(scope: Scope) -> str:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -109,8 +108,6 @@ def problem_of(error: Exception, request_id: str, instance: str | None = None) -
     """Say `error` as a problem; only errors of the domain speak for themselves, others stay inside."""
     if isinstance(error, AgelensError):
         return _of_domain(error, request_id, instance)
-    if isinstance(error, RequestValidationError):
-        return Problem(KINDS[errors.InvalidParameter], _first_complaint(error), request_id, instance)
     if isinstance(error, HTTPException):
         return plain_problem(error.status_code, str(error.detail), request_id, instance, error.headers)
     return Problem(PLAIN[500], _INTERNAL_DETAIL, request_id, instance)
@@ -133,12 +130,6 @@ def _of_domain(error: AgelensError, request_id: str, instance: str | None) -> Pr
     if isinstance(error, errors.KeyRejected):
         headers["WWW-Authenticate"] = "Bearer"
     return Problem(kind, detail, request_id, instance, headers)
-
-
-def _first_complaint(error: RequestValidationError) -> str:
-    first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][1:])
-    return f"{name}: {first['msg']}"
 
 
 def documented(*kinds: type[AgelensError]) -> dict[int | str, dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import InvalidParameter
 from service.pipeline import PredictOptions
@@ -32,6 +33,15 @@ class PredictQuery(BaseModel):
     )
     interval: float = Field(0.9, description="level of the interval", ge=0.5, le=0.99)
     detect: bool = Field(True, description="false: the whole picture is one face already cut out")
+
+    @classmethod
+    def read(cls, parameters: Mapping[str, str]) -> Self:
+        """Read a URL's parameters, those it does not know aside; raise InvalidParameter naming the first wrong one."""
+        try:
+            return cls.model_validate(parameters)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            raise InvalidParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     def options(self, settings: Settings) -> PredictOptions:
         """Fill in what the caller left out; raise InvalidParameter where the settings allow less."""

@@ -13,7 +13,7 @@ from service import errors
 from service.admission import Checkpoint
 from service.batch import Batch, Lines
 from service.body import Shape
-from service.callers import identified, runtime_of, watched, within_rate
+from service.callers import PictureRoute, identified, runtime_of, watched
 from service.errors import NotReady, UnknownResource
 from service.media import choose
 from service.multipart import Upload
@@ -49,10 +49,9 @@ _PICTURE: Final = (
 
 probes = APIRouter(prefix="/health", tags=["operation"])
 models = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(identified)])
-pictures = APIRouter(tags=["pictures"])
+pictures = APIRouter(tags=["pictures"], route_class=PictureRoute)
 
 Asked = Annotated[PredictQuery, Query()]
-Key = Annotated[str | None, Depends(within_rate)]
 
 
 def _bodies(field: dict[str, Any], *raw: str) -> dict[str, Any]:
@@ -73,14 +72,14 @@ _BINARY: Final = {"type": "string", "format": "binary"}
     responses=documented(*_ACCESS, *_BODY, *_PICTURE),
     openapi_extra=_bodies({"file": _BINARY}, "image/jpeg", "image/png", "image/webp"),
 )
-async def predict(request: Request, key: Key, query: Asked) -> Response:
+async def predict(request: Request, query: Asked) -> Response:
     """Estimate the age of each face in one photograph."""
     runtime = runtime_of(request)
     choose(request.headers.get("accept"), [JSON])
     options = _checked(runtime, query, runtime.settings.deadline_s)
     shape = Shape("file", runtime.settings.max_body_bytes)
     async with runtime.intake.receive(request, shape) as uploads:
-        runtime.rates.charge(key, 1)
+        runtime.rates.charge(request.state.key, 1)
         with runtime.engine.admitted(_tasks(runtime, uploads, options), runtime.settings.deadline_s) as (
             tickets,
             give_up,
@@ -99,7 +98,7 @@ async def predict(request: Request, key: Key, query: Asked) -> Response:
     responses={200: {"content": {NDJSON: {}}}, **documented(*_ACCESS, *_BODY, errors.AgelensError)},
     openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
 )
-async def predict_batch(request: Request, key: Key, query: Asked) -> Response:
+async def predict_batch(request: Request, query: Asked) -> Response:
     """Estimate ages in many photographs: one result each, in order; as JSON lines, each when it is ready."""
     runtime = runtime_of(request)
     settings = runtime.settings
@@ -108,7 +107,7 @@ async def predict_batch(request: Request, key: Key, query: Asked) -> Response:
     shape = Shape("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(runtime.intake.receive(request, shape))
-        runtime.rates.charge(key, len(uploads))
+        runtime.rates.charge(request.state.key, len(uploads))
         order = runtime.engine.admitted(_tasks(runtime, uploads, options), settings.batch_deadline_s)
         tickets, give_up = stack.enter_context(order)
         request.state.facts = {"pictures": len(uploads)}

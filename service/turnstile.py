@@ -8,13 +8,12 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.envelope import SECURITY_HEADERS, request_id_of
+from service.envelope import RAW_SECURITY_HEADERS, request_id_of
 from service.errors import AvailabilityError
 from service.problems import problem_of
 from service.runtime import Runtime
 
 _PATHS: Final = frozenset({"/predict", "/predict/batch"})
-_HEADERS: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
 class Turnstile:
@@ -43,7 +42,7 @@ class Turnstile:
         request_id = request_id_of(Headers(scope=scope))
         problem = problem_of(error, request_id, scope["path"])
         response = problem.response()
-        headers = [*response.raw_headers, *_HEADERS, (b"x-request-id", request_id.encode())]
+        headers = [*response.raw_headers, *RAW_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
         await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         await send({"type": "http.response.body", "body": bytes(response.body)})
         metrics = self._runtime.metrics
