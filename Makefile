@@ -123,7 +123,7 @@ $(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | .
 soak: setup-dev
 	.venv/bin/python -m benchmarks.soak $(WHAT)
 
-# Every figure of the docs, measured here, an hour or so on an idle machine: prints tables and writes
+# Every figure of the docs, measured here, an hour and a half on an idle machine: prints tables and writes
 # benchmarks/results/. `make bench WHAT="stages server"` for some; LABELLED=FOLDER (index.csv with file, age, split, and
 # images/) for those that need photographs of known age; QUICK=--quick to see that everything runs.
 .PHONY: bench
