@@ -41,7 +41,7 @@ class PredictQuery(BaseModel):
             return cls.model_validate(parameters)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False)[0]
-            raise InvalidParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            raise InvalidParameter(f"{'.'.join(map(str, first['loc']))} in the query: {first['msg']}") from None
 
     def options(self, settings: Settings) -> PredictOptions:
         """Fill in what the caller left out; raise InvalidParameter where the settings allow less."""
