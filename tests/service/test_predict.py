@@ -88,6 +88,16 @@ def test_interval_level_is_the_one_asked_for(client: httpx.Client) -> None:
     assert post(client, grey(), interval=0.5)["faces"][0]["interval"]["level"] == 0.5
 
 
+@pytest.mark.parametrize(("path", "field"), [("/predict", "file"), ("/predict/batch", "files")])
+def test_a_wrong_parameter_is_named_and_an_unknown_one_is_passed_over(
+    client: httpx.Client, path: str, field: str
+) -> None:
+    wrong = client.post(path, params={"interval": "0.3"}, files={field: grey()})
+    assert (wrong.status_code, wrong.json()["type"]) == (422, "urn:agelens:problem:invalid-parameter")
+    assert wrong.json()["detail"].startswith("interval in the query: ")
+    assert client.post(path, params={"colour": "red"}, files={field: grey()}).status_code == 200
+
+
 def test_more_faces_than_the_settings_allow_cannot_be_asked_for(make_client: MakeClient) -> None:
     client = make_client(max_faces=3)
     reply = client.post("/predict", params={"max_faces": 4}, files={"file": grey()})
