@@ -16,7 +16,7 @@ from rich.console import Console
 from service.errors import AgelensError, InvalidParameter
 from training.checkpoint import CHECKPOINT
 from training.data import FaceSet, FaceStore
-from training.scoring import mae_by_source, score
+from training.scoring import mae_by_source, score, scored
 
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
@@ -31,6 +31,8 @@ class Row:
     arguments: tuple[str, ...] = ()
     only: str | None = None
     """The one store to learn from."""
+    stores: tuple[Path, ...] = ()
+    """The same faces cut otherwise, to learn from and to be measured on instead."""
 
 
 def _set(*settings: str) -> tuple[str, ...]:
@@ -67,10 +69,31 @@ ROWS: Final = (
 """The recipe first; each other row changes one thing of it."""
 
 
-def rows_for(stores: Sequence[FaceStore]) -> tuple[Row, ...]:
-    """Return `ROWS`, and where there are several stores one more for each: what it alone teaches about the others."""
+def rows_for(
+    stores: Sequence[FaceStore], others: Mapping[str, Sequence[Path]] | None = None, teacher: str | None = None
+) -> tuple[Row, ...]:
+    """Return `ROWS`, where there are several stores one more for each alone, and those of other crops and a teacher.
+
+    `others` are stores of the same faces cut otherwise, by what differs. Raises FileMissing where one is no store.
+    """
     alone = (Row(f"only-{store.source}", f"{store.source} alone", only=store.source) for store in stores)
-    return (*ROWS, *(alone if len(stores) > 1 else ()))
+    cut = (
+        Row(what.replace(" ", "-"), what, ("--size", str(FaceStore.open(paths[0]).crop.size)), stores=tuple(paths))
+        for what, paths in (others or {}).items()
+    )
+    taught = Row("taught", "half the label is what a trained network says", ("--teacher", teacher or ""))
+    return (*ROWS, *(alone if len(stores) > 1 else ()), *cut, *((taught,) if teacher else ()))
+
+
+def by_difference(pairs: Sequence[str]) -> dict[str, list[Path]]:
+    """Sort WHAT=STORE by what differs, "160 pixels" to its stores; raise InvalidParameter for anything else."""
+    others: dict[str, list[Path]] = {}
+    for pair in pairs:
+        what, found, path = pair.partition("=")
+        if not (what and found and path):
+            raise InvalidParameter(f"--other takes WHAT=STORE, as '160 pixels=stores/utkface160', got {pair!r}")
+        others.setdefault(what, []).append(Path(path))
+    return others
 
 
 def ablate(
@@ -81,14 +104,18 @@ def ablate(
     folder: Path,
     out: Path,
     names: Sequence[str] = (),
+    *,
+    others: Mapping[str, Sequence[Path]] | None = None,
+    teacher: str | None = None,
 ) -> None:
     """Run the named rows (all) of a recipe, each `minutes` long in a run of its own below `folder`; write `out`, JSON.
 
-    Each is measured on `val` of every store, whichever it learned from. A row that ended is not run again, one that
-    was cut off goes on. Raises InvalidParameter for an unknown name and AgelensError where a run fails.
+    Each is measured on `val` of every store, whichever it learned from; a row of `others` on its own stores. A row
+    that ended is not run again, one that was cut off goes on. Raises InvalidParameter for an unknown name and
+    AgelensError where a run fails.
     """
     opened = {path: FaceStore.open(path) for path in stores}
-    rows = rows_for(list(opened.values()))
+    rows = rows_for(list(opened.values()), others, teacher)
     unknown = set(names) - {row.name for row in rows}
     if unknown:
         raise InvalidParameter(
@@ -101,9 +128,10 @@ def ablate(
         run = folder / row.name
         if not (run / ENDED).exists():
             console.rule(f"{row.name}: {row.what}")
-            learnt = [path for path, store in opened.items() if row.only in (None, store.source)]
+            learnt = row.stores or [path for path, store in opened.items() if row.only in (None, store.source)]
             _run(row, _arguments(row, recipe, learnt, weights, minutes), run)
-        found = {"steps": _steps(run), **_scores(run, list(opened.values()))}
+        seen = [FaceStore.open(path) for path in row.stores] or list(opened.values())
+        found = {"steps": _steps(run), **_scores(run, seen)}
         _note(out, rows, row, {**found, "command": (run / ENDED).read_text().strip()})
 
 
@@ -131,15 +159,14 @@ def _steps(run: Path) -> int:
 
 def _scores(run: Path, stores: Sequence[FaceStore]) -> dict[str, Any]:
     """Return a run's mean error on `val` in years: pooled, by source, and pooled with each face's mirror image."""
-    from training.model import servable, with_mirror_image
+    from training.model import servable
     from training.start import trained_model
 
     model, recipe = trained_model(run)
     faces, served = FaceSet.joined([store.select("val") for store in stores]), servable(model)
-    plain, mirrored = (
-        score(network.predict_on_batch, faces, recipe.size, recipe.batch_size)
-        for network in (served, with_mirror_image(served))
-    )
+    plain = score(served.predict_on_batch, faces, recipe.size, recipe.batch_size)
+    turned = score(lambda seen: served.predict_on_batch(seen[:, :, ::-1]), faces, recipe.size, recipe.batch_size)
+    mirrored = scored((plain.pmf + turned.pmf) / 2, faces)
     by_source = {source: round(error, 3) for source, error in mae_by_source(plain, faces).items()}
     return {"val_mae": round(plain.mae, 3), "by_source": by_source, "val_mae_mirrored": round(mirrored.mae, 3)}
 

@@ -89,12 +89,17 @@ def ablate_command(
     folder: Annotated[Path, typer.Option("--runs", help="where the runs go")] = Path("runs/ablation"),
     out: Annotated[Path, typer.Option(help="the table, as JSON")] = Path("runs/ablation.json"),
     row: Annotated[list[str] | None, typer.Option(help="only this row; repeat for several")] = None,
+    other: Annotated[
+        list[str] | None, typer.Option(help="WHAT=STORE: a row on the same faces cut otherwise; repeat for each store")
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="a trained network: a row that learns from it too")] = None,
 ) -> None:
     """Train a recipe again and again with one thing changed, and note the error on `val` of each."""
-    from training.ablation import ablate
+    from training.ablation import ablate, by_difference
 
     with told():
-        ablate(recipe, store, weights, minutes, folder, out, row or ())
+        others = by_difference(other or ())
+        ablate(recipe, store, weights, minutes, folder, out, row or (), others=others, teacher=teacher)
 
 
 data_commands.register(app)

@@ -39,7 +39,11 @@ def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: Fa
     for start in range(0, len(faces), batch):
         index = np.arange(start, start + batch).clip(max=len(faces) - 1)
         parts.append(predict(faces.faces(index, size))[: len(faces) - start])
-    pmf = np.concatenate(parts)
+    return scored(np.concatenate(parts), faces)
+
+
+def scored(pmf: NDArray[np.float32], faces: FaceSet) -> Scores:
+    """Decode distributions [n, 101] of a whole set and hold the ages against its labels."""
     ages = median_ages(pmf)
     errors = np.maximum(np.maximum(faces.low - ages, ages - faces.high), 0.0)
     return Scores(pmf, ages, errors)

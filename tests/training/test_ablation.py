@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import InvalidParameter
-from training.ablation import ROWS, ablate
+from training.ablation import ROWS, ablate, by_difference, rows_for
 from training.config import recipe_named
 from training.overrides import overridden
 from training.synthetic import synthetic_store
@@ -49,3 +49,25 @@ def test_every_rows_settings_fit_the_recipe() -> None:
 def test_an_unknown_row_names_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match=r"no row is called nosuch; there are recipe, seed"):
         ablate("smoke", [], None, 1, tmp_path, tmp_path / "table.json", ["nosuch"])
+
+
+def test_the_same_faces_cut_otherwise_are_a_row_of_their_own(tmp_path: Path) -> None:
+    synthetic_store(tmp_path / "usual", 40, size=48)
+    synthetic_store(tmp_path / "larger", 40, size=64)
+    out, others = tmp_path / "table.json", by_difference([f"64 pixels={tmp_path / 'larger'}"])
+    ablate("smoke", [tmp_path / "usual"], None, 0.01, tmp_path / "runs", out, ["64-pixels"], others=others)
+    (row,) = json.loads(out.read_text())
+    assert row["what"] == "64 pixels"
+    assert f"--store {tmp_path / 'larger'} --size 64" in row["command"]
+    assert str(tmp_path / "usual") not in row["command"]
+
+
+def test_a_row_learns_from_a_trained_network_where_one_is_named() -> None:
+    assert rows_for([], teacher="runs/first")[-1].arguments == ("--teacher", "runs/first")
+    assert "taught" not in {row.name for row in rows_for([])}
+
+
+@pytest.mark.parametrize("pair", ["160 pixels", "=store", "160 pixels="])
+def test_a_difference_without_its_store_says_what_would_be_right(pair: str) -> None:
+    with pytest.raises(InvalidParameter, match=r"--other takes WHAT=STORE, as '160 pixels=stores/utkface160', got"):
+        by_difference([pair])
