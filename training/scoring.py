@@ -23,7 +23,7 @@ def median_ages(pmf: NDArray[np.floating]) -> Floats:
 class Scores:
     """Predictions for a whole set: pmf [n, 101], decoded ages and absolute errors in years [n]."""
 
-    pmf: NDArray[np.float32]
+    pmf: NDArray[np.floating]
     ages: Floats
     errors: Floats
 
@@ -42,7 +42,7 @@ def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: Fa
     return scored(np.concatenate(parts), faces)
 
 
-def scored(pmf: NDArray[np.float32], faces: FaceSet) -> Scores:
+def scored(pmf: NDArray[np.floating], faces: FaceSet) -> Scores:
     """Decode distributions [n, 101] of a whole set and hold the ages against its labels."""
     ages = median_ages(pmf)
     errors = np.maximum(np.maximum(faces.low - ages, ages - faces.high), 0.0)
