@@ -15,7 +15,7 @@ from keras import ops
 
 from service.errors import InvalidParameter
 from service.types import AGES, THRESHOLDS
-from training.ordered import OrderedBiases
+from training.ordered import PACE, OrderedBiases
 from training.priors import Ages, Floats, empirical_odds, log_prior, task_importance
 
 Tensor = Any
@@ -24,12 +24,15 @@ Tensor = Any
 _NEVER = -1e9
 """A logit that no probability survives, finite so that gradients are."""
 
+_SLOPE = 0.3
+"""What a year adds to a score at the start: errors of some six years are a logistic of 1 / 0.3 years."""
+
 
 class AgeHead(ABC):
     """One family. `low`, `high` are the whole training set's labels; without them the head is only fit for loading."""
 
     name: ClassVar[str]
-    units: ClassVar[int]
+    units: int
 
     def __init__(self, low: Ages | None = None, high: Ages | None = None, *, dropout: float = 0.2) -> None:
         """Keep the dropout on the features; take from the labels what the family starts from."""
@@ -65,7 +68,9 @@ class CoralHead(AgeHead):
     """One score and 100 ordered thresholds, P(age > k) = σ(score + b_k) (Cao, Mirjalili and Raschka 2020).
 
     The thresholds are ordered by construction, not only at the optimum. `mean_weight` adds that much of the absolute
-    error of the mean age Σ σ(logit_k), in years, to the loss; 0 is CORAL as published.
+    error of the mean age Σ σ(logit_k), in years, to the loss; 0 is CORAL as published. With `from_ages` the score is a
+    weighted sum of a softmax over the ages instead of the features: DLDL's loss teaches softmax and features, CORAL's
+    the sum and the thresholds, and logits carry the softmax's, 201 in all.
     """
 
     name = "coral"
@@ -79,12 +84,16 @@ class CoralHead(AgeHead):
         dropout: float = 0.2,
         mean_weight: float = 0.0,
         importance: bool = True,
+        from_ages: bool = False,
     ) -> None:
         """Start at even thresholds of equal weight, then from the labels where given."""
         self.mean_weight = mean_weight
         self.weighted = importance
         self.importance: Floats = np.ones(THRESHOLDS)
         self.initial_biases: Floats = np.linspace(5.0, -5.0, THRESHOLDS)
+        self.by_age = DldlHead(low, high, dropout=dropout) if from_ages else None
+        if self.by_age:
+            self.units = THRESHOLDS + self.by_age.units
         super().__init__(low, high, dropout=dropout)
 
     def adapt(self, low: Ages, high: Ages) -> None:
@@ -94,15 +103,25 @@ class CoralHead(AgeHead):
             self.importance = task_importance(low, high)
 
     def logits(self, features: Tensor) -> Tensor:
-        """One score for all thresholds plus their ordered biases; logits float32 [b, 100]."""
-        score = keras.layers.Dense(1, use_bias=False, dtype="float32", name="head_score")
-        return OrderedBiases(self.initial_biases, dtype="float32", name="head_biases")(score(self._drop(features)))
+        """One score for all thresholds plus their ordered biases, then the ages' where there are some; [b, units]."""
+        biases = OrderedBiases(self.initial_biases, dtype="float32", name="head_biases")
+        if self.by_age is None:
+            score = keras.layers.Dense(1, use_bias=False, dtype="float32", name="head_score")
+            return biases(score(self._drop(features)))
+        ages = self.by_age.logits(features)
+        start = keras.initializers.Constant(_slopes(self.by_age.initial_biases).tolist())
+        score = keras.layers.Dense(1, use_bias=False, kernel_initializer=start, dtype="float32", name="head_score")
+        # CORAL pulls a face's score by its whole error; what it is read from learns from the softmax alone.
+        share = ops.stop_gradient(self.by_age.pmf(ages))
+        return keras.layers.Concatenate(dtype="float32")([biases(score(PACE * share)), ages])
 
     def loss(self, logits: Tensor, low: Tensor, high: Tensor, ramp: Any = 1.0) -> Tensor:
         """−Σ_k λ_k [level_k·logσ(l_k) + (1 − level_k)·(logσ(l_k) − l_k)], [b] (Cao et al. 2020, equation 4).
 
-        Thresholds inside a group carry no weight.
+        Thresholds inside a group carry no weight. DLDL's loss of the ages comes on top where the score is read from
+        them.
         """
+        logits, ages = logits[:, :THRESHOLDS], logits[:, THRESHOLDS:]
         thresholds = ops.arange(THRESHOLDS, dtype="int32")
         older = ops.cast(_column(low, "int32") > thresholds, logits.dtype)
         younger = ops.cast(_column(high, "int32") <= thresholds, logits.dtype)
@@ -110,13 +129,14 @@ class CoralHead(AgeHead):
         loss = ops.sum(ops.convert_to_tensor(self.importance, dtype=logits.dtype) * terms, axis=-1)
         if self.mean_weight:
             loss = loss + ramp * self.mean_weight * _outside(ops.sum(ops.sigmoid(logits), axis=-1), low, high)
-        return loss
+        return loss if self.by_age is None else loss + self.by_age.loss(ages, low, high, ramp)
 
     def pmf(self, logits: Tensor) -> Tensor:
         """p_k = σ(a)·σ(−b)·(1 − e^{b−a}) for neighbouring logits a ≥ b: no difference of nearly equal numbers.
 
         1 − e^{−g} is written as tanh(g/2)·(1 + e^{−g}), since ONNX has no expm1.
         """
+        logits = logits[:, :THRESHOLDS]
         gaps = _gaps(logits)
         rest = ops.tanh(gaps / 2) * (1 + ops.exp(-gaps))
         between = ops.sigmoid(logits[:, :-1]) * ops.sigmoid(-logits[:, 1:]) * rest
@@ -124,6 +144,7 @@ class CoralHead(AgeHead):
 
     def log_pmf(self, logits: Tensor) -> Tensor:
         """Log p_k = logσ(a) + logσ(−b) + log(1 − e^{b−a}) for neighbouring logits a ≥ b, [b, 101]."""
+        logits = logits[:, :THRESHOLDS]
         gaps = ops.maximum(_gaps(logits), 1e-7)
         between = ops.log_sigmoid(logits[:, :-1]) + ops.log_sigmoid(-logits[:, 1:]) + ops.log(-ops.expm1(-gaps))
         return ops.concatenate([ops.log_sigmoid(-logits[:, :1]), between, ops.log_sigmoid(logits[:, -1:])], axis=-1)
@@ -251,6 +272,12 @@ def head_named(name: str, low: Ages | None = None, high: Ages | None = None, **o
     if name not in HEADS:
         raise InvalidParameter(f"no family is called {name!r}; there are {', '.join(sorted(HEADS))}")
     return HEADS[name](low, high, **options)
+
+
+def _slopes(log_prior: Floats) -> Floats:
+    """Weights of the ages in a score, [101, 1]: even steps, and 0 on average over the training set."""
+    prior, ages = np.exp(log_prior), np.arange(AGES)
+    return (_SLOPE / PACE * (ages - prior @ ages / prior.sum()))[:, None]
 
 
 def _ages() -> Tensor:

@@ -15,7 +15,7 @@ from training.config import Recipe
 from training.data import FaceSet, train_batches
 from training.heads import AgeHead, head_named
 from training.model import AgeModel
-from training.weights import is_folded, source_for, unfold_batch_norm
+from training.weights import HEAD_PREFIX, is_folded, source_for, unfold_batch_norm
 
 SOME_FACES = 512
 """Faces that batch norms are un-folded on; they fix a mean to some per cent."""
@@ -24,8 +24,8 @@ SOME_FACES = 512
 def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     """Build the recipe's network; biases and task weights come from the labels of `faces`, the training set.
 
-    `recipe.weights` may also be the folder of an earlier run, whose network (its head too, where the family is the
-    same) is then taken over, at whatever size its faces were: features are means over a map.
+    `recipe.weights` may also be the folder of an earlier run, whose network (of its head what fits) is then taken
+    over, at whatever size its faces were: features are means over a map.
     """
     head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
@@ -90,6 +90,9 @@ def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
     if before.backbone != recipe.backbone:
         raise ValueError(f"{run_dir} trained {before.backbone}, this recipe wants {recipe.backbone}")
     model = AgeModel(earlier.backbone, head)
-    if before.head == recipe.head:
-        model.set_weights(earlier.get_weights())
+    learnt = {layer.name: layer.get_weights() for layer in earlier.layers if layer.name.startswith(HEAD_PREFIX)}
+    for layer in model.layers:
+        values = learnt.get(layer.name, [])
+        if [value.shape for value in values] == [tuple(variable.shape) for variable in layer.weights]:
+            layer.set_weights(values)
     return model

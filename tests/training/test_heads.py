@@ -86,6 +86,41 @@ def test_coral_mean_term_is_the_absolute_error_of_the_mean_age() -> None:
     np.testing.assert_allclose(added, 0.1 * np.abs(sigmoid(logits).sum(1) - EXACT), rtol=1e-3)
 
 
+def test_coral_read_from_ages_adds_the_losses_of_both() -> None:
+    coral, ages = coral_logits(), softmax_logits()
+    both = loss_of(CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1), LOW, HIGH)
+    apart = loss_of(CoralHead(), coral, LOW, HIGH) + loss_of(DldlHead(), ages, LOW, HIGH)
+    np.testing.assert_allclose(both, apart, rtol=1e-5)
+
+
+def test_corals_own_loss_does_not_teach_the_features_it_reads_through_ages() -> None:
+    import tensorflow as tf
+
+    head = CoralHead(TRAINING_AGES, TRAINING_AGES, from_ages=True, dropout=0.0)
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, head.logits(inputs))
+    assert head.by_age is not None
+    features = tf.constant(RNG.normal(size=(4, 8)), dtype=tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features)
+        logits = model(features)
+        whole, by_age = head.loss(logits, LOW, HIGH), head.by_age.loss(logits[:, 100:], LOW, HIGH)
+    np.testing.assert_allclose(tape.gradient(whole, features), tape.gradient(by_age, features), rtol=1e-5)
+    assert np.abs(tape.gradient(whole, model.get_layer("head_score").kernel)).max() > 0
+
+
+def test_a_score_read_from_ages_starts_at_the_odds_and_rises_with_the_age() -> None:
+    head = CoralHead(TRAINING_AGES, TRAINING_AGES, from_ages=True)
+    odds = empirical_odds(TRAINING_AGES, TRAINING_AGES)
+    np.testing.assert_allclose(untrained(head)[:100], odds, atol=1e-3)
+    inputs = keras.Input((101,))
+    model = keras.Model(inputs, head.logits(inputs))
+    model.get_layer("head_ages").set_weights([50 * np.eye(101), np.zeros(101)])
+    means = sigmoid(np.asarray(model(np.eye(101, dtype=np.float32)))[:, :100]).sum(1)
+    assert np.diff(means).min() > 0
+    np.testing.assert_allclose(np.diff(np.asarray(model(np.eye(101, dtype=np.float32)))[:, 0]), 0.3, rtol=1e-3)
+
+
 def mean_variance(logits: Floats, low: NDArray[Any], high: NDArray[Any]) -> tuple[Floats, Floats]:
     """Cross-entropy and weighted penalty, age by age."""
     entropy, penalty = np.zeros(len(low)), np.zeros(len(low))

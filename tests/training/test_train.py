@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,10 +153,13 @@ def test_faces_cut_for_another_size_are_refused(stores: list[FaceStore], tmp_pat
         train(tiny_recipe(size=64), stores, tmp_path)
 
 
-@pytest.mark.parametrize("head", ["mean_variance", "dldl"])
-def test_every_family_trains(stores: list[FaceStore], tmp_path: Path, head: str) -> None:
+@pytest.mark.parametrize(
+    ("head", "options"), [("mean_variance", {}), ("dldl", {}), ("coral", {"from_ages": True, "dropout": 0.0})]
+)
+def test_every_family_trains(stores: list[FaceStore], tmp_path: Path, head: str, options: dict[str, Any]) -> None:
     memory = Memory()
-    train(tiny_recipe(epochs=6, head=head, ramp_epochs=0.0), stores, tmp_path, tracker=memory)
+    recipe = tiny_recipe(epochs=6, head=head, head_options=options, ramp_epochs=0.0)
+    train(recipe, stores, tmp_path, tracker=memory)
     assert np.mean(memory.values["loss"][-8:]) < np.mean(memory.values["loss"][:8])
 
 
@@ -174,6 +178,16 @@ def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path
     assert model.size == 48
     for mine, theirs in zip(model.weights, earlier.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_head_takes_over_what_fits_it_of_another_familys(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1, head="dldl"), stores, tmp_path)
+    earlier, _ = trained_model(tmp_path)
+    coral = tiny_recipe(weights=str(tmp_path), head_options={"dropout": 0.0, "from_ages": True})
+    model = new_model(coral, select(coral, stores, "train"))
+    for mine, theirs in zip(model.weights, earlier.weights, strict=False):
+        np.testing.assert_array_equal(mine, theirs)
+    assert len(model.weights) == len(earlier.weights) + 3
 
 
 def test_a_student_learns_from_a_trained_teacher(stores: list[FaceStore], tmp_path: Path) -> None:
