@@ -39,15 +39,20 @@ def _set(*settings: str) -> tuple[str, ...]:
     return tuple(part for setting in settings for part in ("--set", setting))
 
 
+_NO_DROPOUT: Final = _set("head_options.dropout=0")
+"""For a new head, which starts without the recipe's options."""
+
 ROWS: Final = (
     Row("recipe", "the recipe as it is, all data"),
     Row("seed", "another seed: what chance alone changes", ("--seed", "2")),
     Row("imagenet", "initial weights from ImageNet", ("--weights", "imagenet")),
     Row("random", "no initial weights", _set("weights=null")),
     Row("resnet29", "dlib's network instead of MobileNet", ("--backbone", "resnet29", "--weights", "dlib")),
-    Row("one-head", "CORAL alone teaches the features", _set("auxiliary=null")),
-    Row("mean-variance", "Mean-Variance instead of CORAL", ("--head", "mean_variance", *_set("auxiliary=null"))),
-    Row("soft-labels", "a softmax on soft labels instead of CORAL", ("--head", "dldl", *_set("auxiliary=null"))),
+    Row("published", "CORAL's score read from the features, as published", _set("head_options.from_ages=false")),
+    Row("mean-variance", "Mean-Variance instead of CORAL", ("--head", "mean_variance", *_NO_DROPOUT)),
+    Row("soft-labels", "a softmax on soft labels instead of CORAL", ("--head", "dldl", *_NO_DROPOUT)),
+    Row("dropout", "a fifth of the features left out at random", _set("head_options.dropout=0.2")),
+    Row("clipped", "gradients clipped to a norm of 5", _set("clip_norm=5")),
     Row(
         "framing",
         "every face framed exactly as the service frames it",

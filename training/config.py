@@ -44,9 +44,8 @@ class Recipe:
     `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights` knows or a path,
     `preprocessing` what such a path's network expects of its input where the name does not say it.
     `teacher` names another network (see `training.teacher`), asked once about every clean face: its distribution takes
-    `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. `auxiliary` names
-    a second head that shares the features while they are trained, with `auxiliary_weight` times its loss, and is not
-    kept. `ramp_epochs` is how long a head's secondary losses take to reach full weight.
+    `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. `ramp_epochs` is how long
+    a head's secondary losses take to reach full weight.
     """
 
     name: str
@@ -72,8 +71,6 @@ class Recipe:
     teacher: str | None = None
     teacher_weight: float = 0.5
     imitation_weight: float = 1.0
-    auxiliary: str | None = None
-    auxiliary_weight: float = 1.0
     checkpoint_steps: int = 200
     faces_per_set: int | None = None
 

@@ -60,6 +60,10 @@ class AgeHead(ABC):
     def log_pmf(self, logits: Tensor) -> Tensor:
         """Logarithm of `pmf`, [b, 101], finite where the probability underflows."""
 
+    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
+        """Cross-entropy with a teacher's distribution [b, 101], [b]."""
+        return -ops.sum(pmf * self.log_pmf(logits), axis=-1)
+
     def _drop(self, features: Tensor) -> Tensor:
         return keras.layers.Dropout(self.dropout, name="head_dropout")(features) if self.dropout else features
 
@@ -130,6 +134,11 @@ class CoralHead(AgeHead):
         if self.mean_weight:
             loss = loss + ramp * self.mean_weight * _outside(ops.sum(ops.sigmoid(logits), axis=-1), low, high)
         return loss if self.by_age is None else loss + self.by_age.loss(ages, low, high, ramp)
+
+    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
+        """Cross-entropy with a teacher's distribution, that of the ages too where the score is read from them, [b]."""
+        own = super().taught(logits, pmf)
+        return own if self.by_age is None else own + self.by_age.taught(logits[:, THRESHOLDS:], pmf)
 
     def pmf(self, logits: Tensor) -> Tensor:
         """p_k = σ(a)·σ(−b)·(1 − e^{b−a}) for neighbouring logits a ≥ b: no difference of nearly equal numbers.

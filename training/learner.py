@@ -13,7 +13,6 @@ from training.averaging import WeightAverage, assign, read
 from training.checkpoint import Arrays
 from training.config import Recipe, Stage
 from training.data import Batch
-from training.heads import AgeHead
 from training.model import AgeModel
 from training.objective import packed_labels, packed_loss, trained_graph
 from training.optimizer import build_optimizer
@@ -25,15 +24,12 @@ Pmf = NDArray[np.float32]
 class Learner:
     """Keras's own `train_on_batch` under a packed label, so that every backend runs the same loop."""
 
-    def __init__(
-        self, network: AgeModel, recipe: Recipe, teacher: Teacher | None = None, auxiliary: AgeHead | None = None
-    ) -> None:
-        """Take the network and start its average; a teacher adds its lessons to every label, an auxiliary its loss."""
+    def __init__(self, network: AgeModel, recipe: Recipe, teacher: Teacher | None = None) -> None:
+        """Take the network and start its average; a teacher adds its lessons to every label."""
         self.network = network
         self.recipe = recipe
         self.teacher = teacher
-        self.auxiliary = auxiliary
-        self.trained = trained_graph(network, teacher, auxiliary)
+        self.trained = trained_graph(network, teacher)
         self.average = WeightAverage(self.network.weights, recipe.ema_decay)
 
     def begin(self, stage: Stage, lessons: Targets | None = None) -> None:
@@ -45,9 +41,7 @@ class Learner:
         self.optimizer = build_optimizer(stage, self.recipe.clip_norm, self.network.backbone_variables)
         self.optimizer.build(self.trained.trainable_variables)
         # XLA only where the backend is XLA: it makes TensorFlow's step slower on a CPU.
-        recipe = self.recipe
-        weights = recipe.teacher_weight, recipe.imitation_weight
-        loss = packed_loss(self.network, self.teacher, *weights, self.auxiliary, recipe.auxiliary_weight)
+        loss = packed_loss(self.network, self.teacher, self.recipe.teacher_weight, self.recipe.imitation_weight)
         self.trained.compile(self.optimizer, loss, jit_compile=keras.backend.backend() == "jax")
 
     def step(self, batch: Batch, rate: float, ramp: float) -> float:

@@ -16,7 +16,6 @@ from training.config import Recipe, Stage
 from training.data import FaceSet, FaceStore
 from training.display import Display
 from training.errors import CheckpointCorrupt, NothingToTrain
-from training.heads import head_named
 from training.learner import Learner
 from training.schedule import Progress
 from training.stage import StageRun
@@ -92,8 +91,7 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
 def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
     network = new_model(recipe, faces)
     teacher = teacher_named(recipe.teacher, recipe.size) if recipe.teacher else None
-    auxiliary = head_named(recipe.auxiliary, faces.low, faces.high, dropout=0.0) if recipe.auxiliary else None
-    return Learner(network, recipe, teacher, auxiliary)
+    return Learner(network, recipe, teacher)
 
 
 def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Targets | None:

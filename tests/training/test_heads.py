@@ -93,6 +93,17 @@ def test_coral_read_from_ages_adds_the_losses_of_both() -> None:
     np.testing.assert_allclose(both, apart, rtol=1e-5)
 
 
+def test_a_teacher_teaches_the_ages_that_corals_score_is_read_from() -> None:
+    coral, ages, taught = coral_logits(), softmax_logits(), softmax(softmax_logits())
+
+    def entropy(head: AgeHead, logits: Floats) -> Floats:
+        return np.asarray(head.taught(ops.convert_to_tensor(logits, dtype="float32"), taught), dtype=np.float64)
+
+    both = entropy(CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1))
+    apart = -(taught * np.log(softmax(ages))).sum(1) + entropy(CoralHead(), coral)
+    np.testing.assert_allclose(both, apart, rtol=1e-5)
+
+
 def test_corals_own_loss_does_not_teach_the_features_it_reads_through_ages() -> None:
     import tensorflow as tf
 

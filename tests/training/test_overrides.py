@@ -17,7 +17,7 @@ def test_a_field_of_each_part_is_set() -> None:
     assert (changed.ema_decay, changed.weights, changed.sampling) == (0.0, None, "sqrt_inverse")
     assert changed.augmentation.grey_share == 1.0
     assert changed.stages[-1].learning_rate == 1e-4
-    assert changed.head_options == {"dropout": 0.1}
+    assert changed.head_options == {**RECIPE.head_options, "dropout": 0.1}
 
 
 def test_one_stage_or_all_of_them_are_changed() -> None:
