@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,7 @@ ROWS: Final = (
     Row("soft-labels", "a softmax on soft labels instead of CORAL", ("--head", "dldl", *_NO_DROPOUT)),
     Row("dropout", "a fifth of the features left out at random", _set("head_options.dropout=0.2")),
     Row("clipped", "gradients clipped to a norm of 5", _set("clip_norm=5")),
+    Row("ramp", "the mean's error brought in over two epochs", _set("ramp_epochs=2")),
     Row(
         "framing",
         "every face framed exactly as the service frames it",
@@ -83,7 +85,7 @@ def rows_for(
     """
     alone = (Row(f"only-{store.source}", f"{store.source} alone", only=store.source) for store in stores)
     cut = (
-        Row(what.replace(" ", "-"), what, ("--size", str(FaceStore.open(paths[0]).crop.size)), stores=tuple(paths))
+        Row(re.sub(r"\W+", "-", what), what, ("--size", str(FaceStore.open(paths[0]).crop.size)), stores=tuple(paths))
         for what, paths in (others or {}).items()
     )
     taught = Row("taught", "half the label is what a trained network says", ("--teacher", teacher or ""))

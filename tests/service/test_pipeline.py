@@ -131,7 +131,7 @@ def test_a_checkpoint_stops_between_stages(pipeline: Pipeline, stages: int) -> N
 )  # fmt: skip
 def test_absurd_options_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidParameter):
-        PredictOptions(**wrong)  # type: ignore[arg-type]
+        PredictOptions(**wrong)  # type: ignore[arg-type]  # options of several types, one wrong at a time
 
 
 def test_faces_are_estimated_alike_alone_and_together(models: Path) -> None:
