@@ -23,6 +23,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "accuracy": measured.accuracy_table,
     "ages": measured.ages_table,
     "speed": measured.speed_table,
+    "estimators": measured.estimators_table,
     "gates": measured.gates_tables,
     "reliability": measured.reliability_part,
     "coverage": measured.coverage_table,
