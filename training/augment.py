@@ -71,8 +71,8 @@ NO_AUGMENTATION = Augmentation(
 )
 
 MILD = Augmentation(
-    scale_low=0.95,
-    scale_high=1.08,
+    scale_low=0.97,
+    scale_high=1.05,
     shift=0.03,
     rotation_deg=4.0,
     chip_share=0.08,

@@ -14,7 +14,7 @@ import keras
 
 from service.errors import InvalidParameter
 from training.batch_norm import with_fused_batch_norms
-from training.resnets import resnet29, resnet34
+from training.resnets import mobile_resnet, resnet29, resnet34
 from training.weights import load_source, source_for
 
 Tensor = Any
@@ -76,6 +76,7 @@ def _application(build: Callable[..., keras.Model]) -> Callable[[Tensor], Tensor
 
 BACKBONES: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "mobilenet": _application(keras.applications.MobileNet),
+    "mobile_resnet": mobile_resnet,
     "resnet29": resnet29,
     "resnet34": resnet34,
     "resnet50": _application(keras.applications.ResNet50),

@@ -21,7 +21,8 @@ class Stage:
     Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
     `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
     lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them makes
-    good what strong changes cost (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148).
+    good what strong changes cost (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above 0 lays
+    faces over one another, in shares from Beta(mixing, mixing).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Stage:
     sources: tuple[str, ...] = ()
     patience: int = 0
     augmentation: Augmentation | None = None
+    mixing: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Recipe:
         """Raise InvalidParameter where the recipe cannot be run."""
         if not self.stages or any(stage.epochs < 1 for stage in self.stages):
             raise InvalidParameter(f"recipe {self.name} needs at least one stage, each of at least one epoch")
+        if any(stage.mixing < 0 for stage in self.stages):
+            raise InvalidParameter(f"recipe {self.name}: mixing is a Beta distribution's parameter, at least 0")
         if not 0 <= self.teacher_weight <= 1 or self.imitation_weight < 0:
             raise InvalidParameter(
                 f"recipe {self.name}: teacher_weight must be in 0..1 and imitation_weight at least 0, "

@@ -33,12 +33,18 @@ PREFETCH: Final = 3
 
 
 class Batch(NamedTuple):
-    """Faces uint8 [b, size, size, 3], ages `low` and `high` int64 [b], and each face's place in its set."""
+    """Faces uint8 [b, size, size, 3], ages `low` and `high` int64 [b], and each face's place in its set.
+
+    In a mixed batch face i shows itself by `shares[i]` (0.5..1, float32 [b]) and face `partners[i]` (int64 [b]) by the
+    rest.
+    """
 
     faces: Pixels
     low: Ints
     high: Ints
     places: Ints
+    partners: Ints | None = None
+    shares: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,8 +154,12 @@ def train_batches(
     seed: int,
     epoch: int,
     start: int = 0,
+    mixing: float = 0.0,
 ) -> Iterator[Batch]:
-    """Yield full augmented batches of one epoch from step `start`, made ahead in a thread of their own."""
+    """Yield full augmented batches of one epoch from step `start`, made ahead in a thread of their own.
+
+    With `mixing` above 0 they are `mixed`.
+    """
     sequence = order(faces, sampling, seed, epoch)
     steps = steps_in_epoch(faces, batch_size)
 
@@ -159,9 +169,24 @@ def train_batches(
             augment(faces.wide(int(i)), size, strength, (seed, epoch, step * batch_size + place))
             for place, i in enumerate(index)
         ]
-        return Batch(np.stack(changed), faces.low[index], faces.high[index], index)
+        batch = Batch(np.stack(changed), faces.low[index], faces.high[index], index)
+        return mixed(batch, mixing, (seed, epoch, step)) if mixing else batch
 
     return ahead(make, range(start, steps))
+
+
+def mixed(batch: Batch, mixing: float, seed: tuple[int, ...]) -> Batch:
+    """Blend each face with another of its batch, in shares from Beta(mixing, mixing) (Zhang et al. 2018, section 2).
+
+    Equal seeds give equal batches. Each face keeps the larger share, so that its place still says whose face it is.
+    """
+    rng = np.random.default_rng(seed)
+    shares = rng.beta(mixing, mixing, len(batch.faces)).astype(np.float32)
+    shares = np.maximum(shares, 1 - shares)
+    partners = rng.permutation(len(batch.faces))
+    own = shares[:, None, None, None]
+    blended = np.rint(own * batch.faces + (1 - own) * batch.faces[partners]).astype(np.uint8)
+    return batch._replace(faces=blended, partners=partners, shares=shares)
 
 
 def steps_in_epoch(faces: FaceSet, batch_size: int) -> int:

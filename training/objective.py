@@ -32,9 +32,15 @@ def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
 
 
 def packed_labels(batch: Batch, ramp: float, lessons: Targets | None) -> NDArray[np.float32]:
-    """Return labels float32 [b, 3 + T] of a batch; `lessons` [n, T] are looked up by the faces' places."""
+    """Return labels float32 [b, 3 + T] of a batch; `lessons` [n, T] are looked up by the faces' places.
+
+    A mixed batch has twice as many columns and one more: its faces' labels, their partners', the faces' shares.
+    """
     columns = np.stack([batch.low, batch.high, np.full(len(batch.low), ramp)], axis=1).astype(np.float32)
-    return columns if lessons is None else np.concatenate([columns, lessons[batch.places]], axis=1)
+    labels = columns if lessons is None else np.concatenate([columns, lessons[batch.places]], axis=1)
+    if batch.partners is None or batch.shares is None:
+        return labels
+    return np.concatenate([labels, labels[batch.partners], batch.shares[:, None]], axis=1)
 
 
 def packed_loss(
@@ -42,13 +48,22 @@ def packed_loss(
 ) -> Callable[[Any, Any], Any]:
     """Return the loss [b] of packed labels and outputs.
 
-    (1 - w)·head's loss + w·cross-entropy with the teacher's distribution + v·mean squared error of its features.
+    (1 - w)·head's loss + w·cross-entropy with the teacher's distribution + v·mean squared error of its features; of
+    mixed faces the sum over both labels by their shares.
     """
     head = network.head
     ages = teacher.ages if teacher else 0
     features = teacher.features if teacher else 0
+    width = LABELS + ages + features
 
     def loss(labels: Any, outputs: Any) -> Any:
+        own = of_one(labels[:, :width], outputs)
+        if labels.shape[-1] == width:
+            return own
+        share = labels[:, -1]
+        return share * own + (1 - share) * of_one(labels[:, width:-1], outputs)
+
+    def of_one(labels: Any, outputs: Any) -> Any:
         logits = outputs[:, : head.units]
         total = head.loss(logits, labels[:, 0], labels[:, 1], labels[:, 2])
         if ages:

@@ -1,12 +1,18 @@
-"""Residual networks that keras.applications lacks: ResNet-34, and the half-width one of dlib with 29 convolutions."""
+"""Residual networks that keras.applications lacks: ResNet-34, dlib's 29 convolutions, and one grown from MobileNet."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import keras
 from keras import layers, ops
 
+from training.weights import GROWN_PREFIX
+
 Tensor = Any
+
+GROWN_AFTER: Final = (8, 11, 13)
+"""Blocks of MobileNet that are followed by a residual one: two of 512 channels and the last, of 1024."""
 
 
 def resnet29(faces: Tensor) -> Tensor:
@@ -42,6 +48,32 @@ def _grown(x: Tensor, shape: list[int]) -> Tensor:
     return ops.pad(x, [[0, 0], *([0, more] for more in missing)]) if any(missing) else x
 
 
+def mobile_resnet(faces: Tensor) -> Tensor:
+    """Last feature map of MobileNet with residual bottlenecks that change nothing until they have learnt to.
+
+    What an add is given by its branch is scaled by a batch norm whose gamma starts at 0 (Goyal et al. 2017, section
+    5.1), so the network starts as the MobileNet whose weights it is given (Chen, Goodfellow and Shlens 2016, section
+    2.4, grow networks so): the one way to a residual network that knows as many faces as VGGFace2's MobileNet.
+    """
+    chain = keras.applications.MobileNet(include_top=False, weights=None, input_shape=faces.shape[1:])
+    grown = {f"conv_pw_{block}_relu": block for block in GROWN_AFTER}
+    x = faces
+    for layer in chain.layers[1:]:
+        x = layer(x)
+        if layer.name in grown:
+            x = _bottleneck(x, f"{GROWN_PREFIX}{grown[layer.name]}")
+    return x
+
+
+def _bottleneck(x: Tensor, name: str) -> Tensor:
+    """Narrow to a quarter, 3×3, widen again (He, Zhang, Ren and Sun 2016, section 4.1); x as it is at the start."""
+    width = x.shape[-1]
+    y = layers.ReLU(name=f"{name}_1_relu")(_unit(x, width // 4, 1, 1, f"{name}_1"))
+    y = layers.ReLU(name=f"{name}_2_relu")(_unit(y, width // 4, 3, 1, f"{name}_2"))
+    y = _unit(y, width, 1, 1, f"{name}_3", gamma="zeros")
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+
+
 def resnet34(faces: Tensor) -> Tensor:
     """Last feature map of ResNet-34 (He, Zhang, Ren and Sun 2016, table 1), projection where the width changes."""
     x = layers.ZeroPadding2D(3, name="conv1_pad")(faces)
@@ -63,7 +95,9 @@ def _basic_block(x: Tensor, width: int, stride: int, name: str) -> Tensor:
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 
-def _unit(x: Tensor, width: int, kernel: int, stride: int, name: str, padding: str = "same") -> Tensor:
+def _unit(
+    x: Tensor, width: int, kernel: int, stride: int, name: str, padding: str = "same", gamma: str = "ones"
+) -> Tensor:
     """Convolution and batch normalisation, which makes a bias of the convolution's own superfluous."""
     x = layers.Conv2D(width, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    return layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.BatchNormalization(gamma_initializer=gamma, name=f"{name}_bn")(x)

@@ -88,6 +88,7 @@ class StageRun:
             recipe.seed,
             epoch,
             progress.step,
+            self.stage.mixing,
         )
         for batch in batches:
             done = self._done()

@@ -20,6 +20,9 @@ Arrays = Mapping[str, NDArray[Any]]
 HEAD_PREFIX: Final = "head_"
 """Layers of a head are named so, and left out where a backbone is loaded from a whole model's arrays."""
 
+GROWN_PREFIX: Final = "grown_"
+"""Layers of residual blocks that were added to a network are named so, and left as they are where a file lacks them."""
+
 
 @dataclass(frozen=True, slots=True)
 class WeightSource:
@@ -36,6 +39,8 @@ class WeightSource:
 SOURCES: Final = (
     WeightSource("mobilenet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
     WeightSource("mobilenet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
+    WeightSource("mobile_resnet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
+    WeightSource("mobile_resnet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
     WeightSource("resnet29", "dlib", "dlib_face_resnet29.npz", "dlib", folded=True),
     WeightSource("resnet50", "imagenet", None, "imagenet-mean", bgr=True),
     WeightSource("inception_v3", "imagenet", None, "symmetric"),
@@ -194,8 +199,10 @@ def _values(variable: Any) -> NDArray[Any]:
 
 
 def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
-    wanted = dict(_variables(model))
     offered = {key: array for key, array in arrays.items() if not key.startswith(HEAD_PREFIX)}
+    wanted = {
+        key: variable for key, variable in _variables(model) if key in offered or not key.startswith(GROWN_PREFIX)
+    }
     missing, surplus = sorted(wanted.keys() - offered.keys()), sorted(offered.keys() - wanted.keys())
     if missing or surplus:
         first = f"lacks {missing[0]}" if missing else f"holds {surplus[0]}, which the network has not"

@@ -21,6 +21,7 @@ Floats = NDArray[np.float32]
     ("name", "size", "channels", "parameters"),
     [
         ("mobilenet", 32, 1024, 3_228_864),
+        ("mobile_resnet", 32, 1024, 4_912_320),
         ("resnet29", 128, 256, 5_585_376),
         ("resnet34", 32, 512, 21_301_696),
         ("resnet50", 32, 2048, 23_587_712),
@@ -38,7 +39,21 @@ def test_a_backbone_has_the_published_number_of_parameters(
 
 def test_every_backbone_is_among_the_ones_tested() -> None:
     # `tiny_run` adds a double of two convolutions for other tests.
-    assert set(BACKBONES) - {"two_convolutions"} == {"mobilenet", "resnet29", "resnet34", "resnet50", "inception_v3"}
+    assert set(BACKBONES) - {"two_convolutions"} == {
+        "mobilenet", "mobile_resnet", "resnet29", "resnet34", "resnet50", "inception_v3"
+    }  # fmt: skip
+
+
+def test_a_grown_network_starts_as_the_one_it_was_grown_from_and_learns(tmp_path: Path) -> None:
+    small = build_backbone("mobilenet", 32)
+    save_npz(small, tmp_path / "small.npz")
+    grown = build_backbone("mobile_resnet", 32, tmp_path / "small.npz")
+    faces = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(grown(faces)), np.asarray(small(faces)))
+    grown.compile("sgd", "mse")
+    grown.train_on_batch(faces, np.ones((4, 1024), np.float32))
+    for block in (8, 11, 13):
+        assert np.asarray(grown.get_layer(f"grown_{block}_3_bn").gamma).any()
 
 
 @pytest.mark.parametrize("size", [64, 112, 128, 150])

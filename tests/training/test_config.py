@@ -8,7 +8,7 @@ import pytest
 
 from service.errors import InvalidParameter
 from training.backbones import BACKBONES
-from training.config import Recipe, recipe_named, recipe_names
+from training.config import Recipe, Stage, recipe_named, recipe_names
 from training.heads import HEADS
 
 
@@ -60,7 +60,9 @@ def test_a_recipe_cannot_be_changed_in_place() -> None:
         recipe_named("smoke").seed = 2  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("change", [{"stages": ()}, {"batch_size": 1}])
+@pytest.mark.parametrize(
+    "change", [{"stages": ()}, {"batch_size": 1}, {"stages": (Stage("all", 1, 1e-3, mixing=-0.1),)}]
+)
 def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InvalidParameter, match="recipe smoke"):
         replace(recipe_named("smoke"), **change)  # type: ignore[arg-type]

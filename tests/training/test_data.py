@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import FileMissing
 from training.augment import Augmentation
-from training.data import Batch, FaceSet, FaceStore, ahead, order, steps_in_epoch, train_batches
+from training.data import Batch, FaceSet, FaceStore, ahead, mixed, order, steps_in_epoch, train_batches
 from training.synthetic import synthetic_store
 
 
@@ -74,6 +74,27 @@ def test_a_batch_holds_the_labels_of_its_faces(faces: FaceSet) -> None:
     batch = batches(faces)[2]
     assert (batch.low == faces.low[batch.places]).all()
     assert (batch.high == faces.high[batch.places]).all()
+
+
+def test_a_mixed_face_is_a_blend_with_its_partner(faces: FaceSet) -> None:
+    batch = batches(faces)[0]
+    blended = mixed(batch, 1.0, (1, 2))
+    assert blended.shares is not None
+    assert 0.5 <= blended.shares.min() < 0.8 < blended.shares.max() <= 1
+    shares = blended.shares[:, None, None, None]
+    expected = shares * batch.faces + (1 - shares) * batch.faces[blended.partners]
+    assert np.abs(blended.faces - expected).max() <= 0.5
+    assert (blended.faces != batch.faces).any()
+    assert (blended.places == batch.places).all()
+
+
+def test_a_run_that_starts_inside_a_mixed_epoch_sees_the_same_batches(faces: FaceSet) -> None:
+    whole, rest = (
+        list(train_batches(faces, 32, 8, Augmentation(), "uniform", 1, 0, start, mixing=0.5)) for start in (0, 5)
+    )
+    assert all((one.faces == other.faces).all() for one, other in zip(whole[5:], rest, strict=True))
+    assert whole[5].shares is not None
+    assert (whole[5].shares != whole[6].shares).any()
 
 
 def test_the_next_epoch_changes_the_faces_again(faces: FaceSet) -> None:

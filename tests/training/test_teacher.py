@@ -129,6 +129,23 @@ def test_without_a_teacher_the_loss_is_the_heads(network: AgeModel) -> None:
     assert loss_of(network, None, 0, 0.5, 1.0) == pytest.approx(read([expected])[0], rel=1e-5)
 
 
+def test_a_mixed_faces_loss_is_that_of_both_labels_by_their_shares(network: AgeModel) -> None:
+    told = np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32)
+    partners, shares = np.roll(np.arange(8), 3), np.linspace(0.5, 1, 8, dtype=np.float32)
+    batch = Batch(FACES[:8], AGES[:8], AGES[:8], np.arange(8))
+    teacher = Teacher(corner, 0, 5)
+    outputs = trained_graph(network, teacher)(FACES[:8].astype(np.float32))
+    loss = packed_loss(network, teacher, 0.0, 1.0)
+
+    def of(batch: Batch) -> NDArray[np.float32]:
+        return read([loss(packed_labels(batch, 1.0, told), outputs)])[0]
+
+    turned = batch._replace(low=AGES[partners], high=AGES[partners], places=partners)
+    expected = shares * of(batch) + (1 - shares) * of(turned)
+    assert of(batch._replace(partners=partners, shares=shares)) == pytest.approx(expected, rel=1e-4)
+    assert (of(turned) != of(batch)).all()
+
+
 def test_a_distribution_is_mixed_in_by_its_weight(network: AgeModel) -> None:
     pmf = np.random.default_rng(1).dirichlet(np.ones(101), 8).astype(np.float32)
     logits = network(FACES[:8].astype(np.float32))

@@ -22,8 +22,8 @@ def main(store: str, start: str) -> None:
     devices = len(keras.distribution.list_devices()) if keras.backend.backend() == "jax" else 1
     if devices > 1:
         use_all_devices()
-    stage = Stage("all", 3, 5e-3, warmup_steps=2)
-    recipe = tiny_recipe(stages=(stage,), weights=start, augmentation=Augmentation())
+    stages = (Stage("all", 1, 5e-3, warmup_steps=2), Stage("mixed", 2, 5e-3, warmup_steps=2, mixing=0.5))
+    recipe = tiny_recipe(stages=stages, weights=start, augmentation=Augmentation())
     memory = Memory()
     with TemporaryDirectory() as run:
         train(recipe, [FaceStore.open(Path(store))], Path(run), tracker=memory)
