@@ -107,7 +107,7 @@ def estimators_table() -> str:
         "faces found",
         "milliseconds, one processor",
     ]
-    return table(head, rows) + "\n    python -m benchmarks estimators --labelled utkface\n" if rows else ""
+    return table(head, rows) + "\n    make bench WHAT=estimators LABELLED=utkface\n" if rows else ""
 
 
 def _figure(value: object) -> str:
