@@ -70,7 +70,8 @@ ROWS: Final = (
     ),
     Row("grey", "three faces in ten are grey", _set("augmentation.grey_share=0.3")),
     Row("rare-ages", "rare ages drawn more often", _set("sampling=sqrt_inverse")),
-    Row("mixed", "faces laid over one another", _set("stages.mixing=0.3")),
+    Row("unmixed", "no faces laid over one another", _set("stages.mixing=0")),
+    Row("mixed", "faces laid over one another from the first step", _set("stages.mixing=0.3")),
     Row("no-average", "no average of the weights", _set("ema_decay=0")),
     Row("slow-backbone", "the backbone at a tenth of the head's rate", _set("stages.backbone_rate=0.1")),
 )

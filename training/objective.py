@@ -20,6 +20,7 @@ from training.model import AgeModel
 from training.teacher import Targets, Teacher
 
 LABELS = 3
+RAMP = 2
 
 
 def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
@@ -34,13 +35,16 @@ def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
 def packed_labels(batch: Batch, ramp: float, lessons: Targets | None) -> NDArray[np.float32]:
     """Return labels float32 [b, 3 + T] of a batch; `lessons` [n, T] are looked up by the faces' places.
 
-    A mixed batch has twice as many columns and one more: its faces' labels, their partners', the faces' shares.
+    A mixed batch has twice as many columns and one more: its faces' labels, their partners', the faces' shares. Its
+    ramp falls to 0 where both show alike: a blend of a child and an old face has no mean age to be pulled to.
     """
     columns = np.stack([batch.low, batch.high, np.full(len(batch.low), ramp)], axis=1).astype(np.float32)
     labels = columns if lessons is None else np.concatenate([columns, lessons[batch.places]], axis=1)
     if batch.partners is None or batch.shares is None:
         return labels
-    return np.concatenate([labels, labels[batch.partners], batch.shares[:, None]], axis=1)
+    both = np.stack([labels, labels[batch.partners]])
+    both[:, :, RAMP] *= 2 * batch.shares - 1
+    return np.concatenate([*both, batch.shares[:, None]], axis=1)
 
 
 def packed_loss(
