@@ -86,10 +86,7 @@ def rows_for(
     `others` are stores of the same faces cut otherwise, by what differs. Raises FileMissing where one is no store.
     """
     alone = (Row(f"only-{store.source}", f"{store.source} alone", only=store.source) for store in stores)
-    cut = (
-        Row(re.sub(r"\W+", "-", what), what, ("--size", str(FaceStore.open(paths[0]).crop.size)), stores=tuple(paths))
-        for what, paths in (others or {}).items()
-    )
+    cut = (Row(re.sub(r"\W+", "-", what), what, stores=tuple(paths)) for what, paths in (others or {}).items())
     taught = Row("taught", "half the label is what a trained network says", ("--teacher", teacher or ""))
     return (*ROWS, *(alone if len(stores) > 1 else ()), *cut, *((taught,) if teacher else ()))
 
@@ -116,12 +113,13 @@ def ablate(
     *,
     others: Mapping[str, Sequence[Path]] | None = None,
     teacher: str | None = None,
+    settings: Sequence[str] = (),
 ) -> None:
     """Run the named rows (all) of a recipe, each `minutes` long in a run of its own below `folder`; write `out`, JSON.
 
-    Each is measured on `val` of every store, whichever it learned from; a row of `others` on its own stores. A row
-    that ended is not run again, one that was cut off goes on. Raises InvalidParameter for an unknown name and
-    AgelensError where a run fails.
+    `settings`, FIELD=VALUE, change the recipe for every row; faces are of the stores' size. Each row is measured on
+    `val` of every store, whichever it learned from; a row of `others` on its own stores. A row that ended is not run
+    again, one that was cut off goes on. Raises InvalidParameter for an unknown name and AgelensError where a run fails.
     """
     opened = {path: FaceStore.open(path) for path in stores}
     rows = rows_for(list(opened.values()), others, teacher)
@@ -138,14 +136,17 @@ def ablate(
         if not (run / ENDED).exists():
             console.rule(f"{row.name}: {row.what}")
             learnt = row.stores or [path for path, store in opened.items() if row.only in (None, store.source)]
-            _run(row, _arguments(row, recipe, learnt, weights, minutes), run)
+            _run(row, _arguments(row, recipe, learnt, weights, minutes, settings), run)
         seen = [FaceStore.open(path) for path in row.stores] or list(opened.values())
         found = {"steps": _steps(run), **_scores(run, seen)}
         _note(out, rows, row, {**found, "command": (run / ENDED).read_text().strip()})
 
 
-def _arguments(row: Row, recipe: str, stores: Sequence[Path], weights: str | None, minutes: float) -> list[str]:
+def _arguments(
+    row: Row, recipe: str, stores: Sequence[Path], weights: str | None, minutes: float, settings: Sequence[str]
+) -> list[str]:
     shared = [part for store in stores for part in ("--store", str(store))]
+    shared += ["--size", str(FaceStore.open(stores[0]).crop.size), *_set(*settings)]
     initial = () if weights is None or "--weights" in row.arguments else ("--weights", weights)
     return ["train", recipe, *shared, *initial, *row.arguments, "--max-minutes", f"{minutes:g}"]
 

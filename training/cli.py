@@ -93,13 +93,19 @@ def ablate_command(
         list[str] | None, typer.Option(help="WHAT=STORE: a row on the same faces cut otherwise; repeat for each store")
     ] = None,
     teacher: Annotated[str | None, typer.Option(help="a trained network: a row that learns from it too")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, for every row; repeat")
+    ] = None,
 ) -> None:
     """Train a recipe again and again with one thing changed, and note the error on `val` of each."""
     from training.ablation import ablate, by_difference
 
     with told():
         others = by_difference(other or ())
-        ablate(recipe, store, weights, minutes, folder, out, row or (), others=others, teacher=teacher)
+        ablate(
+            recipe, store, weights, minutes, folder, out, row or (),
+            others=others, teacher=teacher, settings=settings or (),
+        )  # fmt: skip
 
 
 data_commands.register(app)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import keras
 import numpy as np
 from keras import ops
@@ -51,13 +52,14 @@ class Teacher:
 def teacher_named(name: str, size: int) -> Teacher:
     """Open a teacher: an exported .onnx file (distributions), a run's folder (both), or BACKBONE:WEIGHTS (features).
 
-    `size` is the pixels a side of the student's faces. Raises FileMissing or InvalidParameter.
+    `size` is the pixels a side of the student's faces; a trained teacher is shown them at its own. Raises FileMissing
+    or InvalidParameter.
     """
     path = Path(name)
     if path.suffix == ".onnx":
-        return _exported(path, size)
+        return _exported(path)
     if path.is_dir():
-        return _trained(path, size)
+        return _trained(path)
     backbone, _, weights = name.partition(":")
     if not weights:
         raise InvalidParameter(
@@ -102,32 +104,36 @@ def lessons(
     return told
 
 
-def _exported(path: Path, size: int) -> Teacher:
+def _exported(path: Path) -> Teacher:
     if not path.is_file():
         raise FileMissing(f"there is no teacher {path}; name an .onnx file that `agelens-train export` wrote")
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    _same_size(path, session.get_inputs()[0].shape[1], size)
+    own = session.get_inputs()[0].shape[1]
 
     def run(faces: Faces) -> Targets:
-        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(faces)})[0], dtype=np.float32)
+        seen = _resized(faces, own)
+        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: seen})[0], dtype=np.float32)
 
     return Teacher(run, AGES, 0)
 
 
-def _trained(run_dir: Path, size: int) -> Teacher:
+def _trained(run_dir: Path) -> Teacher:
     from training.start import trained_model
 
     model, _ = trained_model(run_dir)
-    _same_size(run_dir, model.size, size)
     pmf = keras.layers.Lambda(model.head.pmf, output_shape=(AGES,))(model.output)
     features = model.get_layer("features").output
     network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
-    return Teacher(_keras_run(network), AGES, features.shape[-1])
+    run = _keras_run(network)
+    return Teacher(lambda faces: run(_resized(faces, model.size)), AGES, features.shape[-1])
 
 
-def _same_size(path: Path, theirs: int, size: int) -> None:
-    if theirs != size:
-        raise InvalidParameter(f"the teacher {path} takes faces of {theirs} px, this recipe's are of {size} px")
+def _resized(faces: Faces, size: int) -> Faces:
+    """Return faces at the size that a teacher takes, uint8 [b, size, size, 3]; at that size already, as they are."""
+    if faces.shape[1] == size:
+        return np.ascontiguousarray(faces)
+    how = cv2.INTER_AREA if faces.shape[1] > size else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(face, (size, size), interpolation=how) for face in faces])
 
 
 def _keras_run(network: Any) -> Callable[[Faces], Targets]:

@@ -19,13 +19,15 @@ def test_a_row_is_run_once_and_noted_with_its_command(tmp_path: Path) -> None:
     synthetic_store(store, 40, size=48)
     written = []
     for _ in range(2):
-        ablate("smoke", [store], None, 0.01, tmp_path / "runs", out, ["seed"])
+        ablate("smoke", [store], None, 0.01, tmp_path / "runs", out, ["seed"], settings=["ema_decay=0.5"])
         written.append((tmp_path / "runs" / "seed" / "best.weights.h5").stat().st_mtime_ns)
     (seed,) = json.loads(out.read_text())
     assert written[0] == written[1]
     assert seed["name"] == "seed"
     assert seed["val_mae"] > 0
-    assert seed["command"] == f"agelens-train train smoke --store {store} --seed 2 --max-minutes 0.01"
+    assert seed["command"] == (
+        f"agelens-train train smoke --store {store} --size 48 --set ema_decay=0.5 --seed 2 --max-minutes 0.01"
+    )
 
 
 def test_one_store_alone_is_measured_on_the_other_too(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_one_store_alone_is_measured_on_the_other_too(tmp_path: Path) -> None:
         synthetic_store(store, 40, size=48, source=store.name)
     ablate("smoke", stores, None, 0.01, tmp_path / "runs", out, ["only-second"])
     (row,) = json.loads(out.read_text())
-    assert f"--store {stores[1]} --max" in row["command"]
+    assert f"--store {stores[1]} --size" in row["command"]
     assert str(stores[0]) not in row["command"]
     assert list(row["by_source"]) == ["first", "second"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import keras
 import numpy as np
 import pytest
@@ -180,7 +181,9 @@ def test_a_teacher_that_is_not_there_is_named(name: str, error: type[Exception],
         teacher_named(name, SIZE)
 
 
-def test_a_teacher_of_another_size_is_refused(tmp_path: Path) -> None:
-    path = write_bell_model(tmp_path, size=SIZE)
-    with pytest.raises(InvalidParameter, match=f"{SIZE} px, this recipe's are of 64 px"):
-        teacher_named(str(path), 64)
+@pytest.mark.parametrize(("size", "how"), [(SIZE // 2, cv2.INTER_LINEAR), (2 * SIZE, cv2.INTER_AREA)])
+def test_a_teacher_of_another_size_sees_the_faces_at_its_own(tmp_path: Path, size: int, how: int) -> None:
+    path = str(write_bell_model(tmp_path, size=SIZE))
+    faces = np.random.default_rng(2).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    own = np.stack([cv2.resize(face, (SIZE, SIZE), interpolation=how) for face in faces])
+    assert (teacher_named(path, size).run(faces) == teacher_named(path, SIZE).run(own)).all()
