@@ -57,11 +57,13 @@ class Findings:
         self.details |= other.details
 
     def write(self, folder: Path = RESULTS) -> None:
-        """Bring `latest.json` and `details.json` up to date; figures that were not measured now stay."""
+        """Bring `latest.json` and `details.json` up to date; what was not measured now stays, with its own machine."""
         folder.mkdir(exist_ok=True)
         figures = {**_read(folder / "latest.json"), **self.figures}
         ordered = {name: figures[name] for name in BARS if name in figures}
-        details = {**_read(folder / "details.json"), **self.details, "machine": machine()}
+        before = _read(folder / "details.json")
+        machines = {**before.get("machines", {}), **dict.fromkeys([*self.figures, *self.details], machine())}
+        details = {**before, **self.details, "machines": machines}
         for name, content in (("latest.json", ordered), ("details.json", details)):
             (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
