@@ -7,11 +7,13 @@ import json
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from service.errors import InvalidParameter
 from training.augment import Augmentation
 from training.data import Sampling
+
+TeacherSees = Literal["clean", "batches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,10 @@ class Recipe:
 
     `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights` knows or a path,
     `preprocessing` what such a path's network expects of its input where the name does not say it.
-    `teacher` names another network (see `training.teacher`), asked once about every clean face: its distribution takes
-    `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. `ramp_epochs` is how long
-    a head's secondary losses take to reach full weight.
+    `teacher` names another network (see `training.teacher`): its distribution takes `teacher_weight` of the loss
+    (0..1), its features are imitated with `imitation_weight`. It is asked once about every clean face, or with
+    `teacher_sees` "batches" in each step about the very faces that the student is shown, changed and blended.
+    `ramp_epochs` is how long a head's secondary losses take to reach full weight.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Recipe:
     clip_norm: float = 5.0
     mixed_precision: bool = False
     teacher: str | None = None
+    teacher_sees: TeacherSees = "clean"
     teacher_weight: float = 0.5
     imitation_weight: float = 1.0
     checkpoint_steps: int = 200
@@ -87,6 +91,10 @@ class Recipe:
                 f"recipe {self.name}: teacher_weight must be in 0..1 and imitation_weight at least 0, "
                 f"got {self.teacher_weight} and {self.imitation_weight}"
             )
+        for name, kinds in (("sampling", Sampling), ("teacher_sees", TeacherSees)):
+            if getattr(self, name) not in get_args(kinds):
+                known = " or ".join(get_args(kinds))
+                raise InvalidParameter(f"recipe {self.name}: {name} is {known}, got {getattr(self, name)!r}")
         if self.batch_size < 2:
             raise InvalidParameter(f"recipe {self.name}: batch_size must be at least 2, got {self.batch_size}")
 

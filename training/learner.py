@@ -33,7 +33,10 @@ class Learner:
         self.average = WeightAverage(self.network.weights, recipe.ema_decay)
 
     def begin(self, stage: Stage, lessons: Targets | None = None) -> None:
-        """Set what is trainable and make the stage's optimiser; `lessons` are the teacher's on the stage's faces."""
+        """Set what is trainable and make the stage's optimiser.
+
+        `lessons` are the teacher's on the stage's clean faces; without them it is asked about every batch.
+        """
         self.lessons = lessons
         # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
         for layer in self.network.backbone.layers:
@@ -47,9 +50,16 @@ class Learner:
     def step(self, batch: Batch, rate: float, ramp: float) -> float:
         """Take one step at a learning rate; return the loss of the batch."""
         self.optimizer.learning_rate.assign(rate)
-        loss = self.trained.train_on_batch(batch.faces, packed_labels(batch, ramp, self.lessons))
+        loss = self.trained.train_on_batch(batch.faces, self._labels(batch, ramp))
         self.average.update()
         return float(np.asarray(loss).ravel()[0])
+
+    def _labels(self, batch: Batch, ramp: float) -> NDArray[np.float32]:
+        if self.teacher is None:
+            return packed_labels(batch, ramp, None)
+        if self.lessons is None:
+            return packed_labels(batch, ramp, self.teacher.run(batch.faces), of_blends=True)
+        return packed_labels(batch, ramp, self.lessons[batch.places])
 
     def predict(self, faces: NDArray[np.uint8]) -> Pmf:
         """Return the distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""

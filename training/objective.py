@@ -32,17 +32,20 @@ def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
     return keras.Model(network.input, keras.layers.Concatenate(dtype="float32")([network.output, guess]))
 
 
-def packed_labels(batch: Batch, ramp: float, lessons: Targets | None) -> NDArray[np.float32]:
-    """Return labels float32 [b, 3 + T] of a batch; `lessons` [n, T] are looked up by the faces' places.
+def packed_labels(batch: Batch, ramp: float, lessons: Targets | None, of_blends: bool = False) -> NDArray[np.float32]:
+    """Return labels float32 [b, 3 + T] of a batch; `lessons` [b, T] are what a teacher says of its faces.
 
     A mixed batch has twice as many columns and one more: its faces' labels, their partners', the faces' shares. Its
-    ramp falls to 0 where both show alike: a blend of a child and an old face has no mean age to be pulled to.
+    ramp falls to 0 where both show alike: a blend of a child and an old face has no mean age to be pulled to. Lessons
+    are of the faces before they were mixed, or `of_blends`, which then hold for both halves.
     """
     columns = np.stack([batch.low, batch.high, np.full(len(batch.low), ramp)], axis=1).astype(np.float32)
-    labels = columns if lessons is None else np.concatenate([columns, lessons[batch.places]], axis=1)
+    labels = columns if lessons is None else np.concatenate([columns, lessons], axis=1)
     if batch.partners is None or batch.shares is None:
         return labels
     both = np.stack([labels, labels[batch.partners]])
+    if of_blends:
+        both[1, :, LABELS:] = labels[:, LABELS:]
     both[:, :, RAMP] *= 2 * batch.shares - 1
     return np.concatenate([*both, batch.shares[:, None]], axis=1)
 

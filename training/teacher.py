@@ -3,7 +3,8 @@
 Distributions teach what labels cannot, how sure to be (Hinton et al. 2015, section 2); features teach a network that
 lacks face-recognition pretraining what another learnt from millions of faces (FitNets, Romero et al. 2015, section 2).
 The teacher sees the clean face and its mirror image, the student an augmented one: it learns to see through the change,
-and a training step does not pay for a second network.
+and a training step does not pay for a second network. Or both see the same changed and blended face, which nobody has
+learnt by heart (Beyer et al. 2022, "a good teacher is patient and consistent", section 3).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from service.cpu import available_cpus
 from service.errors import FileMissing, InvalidParameter
 from service.manifest import INPUT_NAME, OUTPUT_NAME
-from service.onnx_runtime import ort
+from service.onnx_runtime import ort, session_options
 from service.types import AGES
 from training.backbones import build_backbone
 from training.checkpoint import replace
@@ -107,7 +109,7 @@ def lessons(
 def _exported(path: Path) -> Teacher:
     if not path.is_file():
         raise FileMissing(f"there is no teacher {path}; name an .onnx file that `agelens-train export` wrote")
-    session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(path.read_bytes(), session_options(available_cpus()), ["CPUExecutionProvider"])
     own = session.get_inputs()[0].shape[1]
 
     def run(faces: Faces) -> Targets:

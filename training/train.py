@@ -91,12 +91,17 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
 def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
     network = new_model(recipe, faces)
     teacher = teacher_named(recipe.teacher, recipe.size) if recipe.teacher else None
+    if teacher and teacher.features and recipe.teacher_sees == "batches":
+        raise InvalidParameter(
+            f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "
+            "name an .onnx file that `agelens-train export` wrote, or leave teacher_sees at clean"
+        )
     return Learner(network, recipe, teacher)
 
 
 def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Targets | None:
-    """Ask the teacher about a stage's faces, or read what it said for a stage on the same ones."""
-    if learner.teacher is None:
+    """Ask the teacher about a stage's clean faces, or read what it said for a stage on the same ones."""
+    if learner.teacher is None or learner.recipe.teacher_sees == "batches":
         return None
     alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
     return lessons(learner.teacher, faces, learner.recipe.size, run_dir / f"lessons.{alike}.npy", display.taught)

@@ -61,7 +61,14 @@ def test_a_recipe_cannot_be_changed_in_place() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"stages": ()}, {"batch_size": 1}, {"stages": (Stage("all", 1, 1e-3, mixing=-0.1),)}]
+    "change",
+    [
+        {"stages": ()},
+        {"batch_size": 1},
+        {"stages": (Stage("all", 1, 1e-3, mixing=-0.1),)},
+        {"teacher_sees": "batch"},
+        {"sampling": "rare"},
+    ],
 )
 def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(InvalidParameter, match="recipe smoke"):

@@ -15,8 +15,9 @@ from tests.training.bell_model import grey_faces, write_bell_model
 from tests.training.tiny_run import SIZE, tiny_recipe
 from training.averaging import read
 from training.backbones import build_backbone
-from training.data import Batch, FaceSet, FaceStore
+from training.data import Batch, FaceSet, FaceStore, mixed
 from training.heads import head_named
+from training.learner import Learner
 from training.model import AgeModel
 from training.objective import RAMP, packed_labels, packed_loss, trained_graph
 from training.teacher import Faces, Targets, Teacher, lessons, teacher_named
@@ -44,8 +45,7 @@ def network() -> AgeModel:
 
 def loss_of(network: AgeModel, told: Targets | None, ages: int, weight: float, imitation: float) -> NDArray[np.float32]:
     teacher = None if told is None else Teacher(corner, ages, told.shape[1] - ages)
-    places = np.arange(8)
-    labels = packed_labels(Batch(FACES[:8], AGES[:8], AGES[:8], places), 1.0, told)
+    labels = packed_labels(Batch(FACES[:8], AGES[:8], AGES[:8], np.arange(8)), 1.0, told)
     graph = trained_graph(network, teacher)
     loss = packed_loss(network, teacher, weight, imitation)(labels, graph(FACES[:8].astype(np.float32)))
     return np.asarray(keras.ops.convert_to_numpy(loss))
@@ -117,11 +117,64 @@ def test_a_new_run_does_not_take_the_lessons_of_the_one_before(store_path: Path,
     assert np.load(tmp_path / "lessons.0.npy").shape == (70, 101)
 
 
-def test_a_face_is_given_the_lesson_of_its_own_place() -> None:
+def lessons_given(
+    network: AgeModel, teacher: Teacher, told: Targets | None, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> NDArray[np.float32]:
+    """Take one step on a batch and return what it was labelled with beyond age and ramp."""
+    recipe = tiny_recipe(teacher="-")
+    learner = Learner(network, recipe, teacher)
+    learner.begin(recipe.stages[0], told)
+    given: list[NDArray[np.float32]] = []
+
+    def note(_: Faces, labels: NDArray[np.float32]) -> float:
+        given.append(labels)
+        return 0.0
+
+    monkeypatch.setattr(learner.trained, "train_on_batch", note)
+    learner.step(batch, 1e-3, 0.5)
+    return given[0][:, 3:]
+
+
+def test_a_face_is_given_the_lesson_of_its_own_place(network: AgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     told = np.arange(40, dtype=np.float32)[:, None]
-    places = np.array([7, 3, 7])
-    labels = packed_labels(Batch(FACES[:3], AGES[:3], AGES[:3], places), 0.5, told)
-    assert labels.tolist() == [[0, 0, 0.5, 7], [1, 1, 0.5, 3], [2, 2, 0.5, 7]]
+    batch = Batch(FACES[:3], AGES[:3], AGES[:3], np.array([7, 3, 7]))
+    given = lessons_given(network, Teacher(corner, 0, 1), told, batch, monkeypatch)
+    assert given.tolist() == [[7], [3], [7]]
+
+
+def test_without_lessons_a_teacher_is_asked_about_the_batch(network: AgeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch(FACES[5:8], AGES[:3], AGES[:3], np.arange(3))
+    given = lessons_given(network, Teacher(corner, 2, 0), None, batch, monkeypatch)
+    assert given == pytest.approx(corner(FACES[5:8]))
+
+
+def test_what_a_teacher_says_of_a_blend_holds_for_both_faces(
+    network: AgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = mixed(Batch(FACES[:8], AGES[:8], AGES[:8], np.arange(8)), 0.3, (1,))
+    given = lessons_given(network, Teacher(corner, 2, 0), None, batch, monkeypatch)
+    of_blends = corner(batch.faces)
+    assert given[:, :2] == pytest.approx(of_blends)
+    assert given[:, -3:-1] == pytest.approx(of_blends)
+    assert not np.allclose(of_blends, corner(FACES[:8]))
+
+
+def test_a_teacher_of_batches_leaves_no_lessons_behind(store_path: Path, tmp_path: Path) -> None:
+    teacher = write_bell_model(tmp_path, size=SIZE)
+    train(
+        tiny_recipe(epochs=1, teacher=str(teacher), teacher_sees="batches"),
+        [FaceStore.open(store_path)],
+        tmp_path / "run",
+    )
+    assert not list((tmp_path / "run").glob("lessons.*"))
+
+
+def test_features_cannot_be_taught_by_batches(store_path: Path, tmp_path: Path) -> None:
+    stores = [FaceStore.open(store_path)]
+    train(tiny_recipe(epochs=1), stores, tmp_path / "first")
+    recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="batches")
+    with pytest.raises(InvalidParameter, match="only distributions can be taught batch by batch"):
+        train(recipe, stores, tmp_path / "second")
 
 
 def test_without_a_teacher_the_loss_is_the_heads(network: AgeModel) -> None:
@@ -143,14 +196,14 @@ def test_a_mixed_faces_loss_is_that_of_both_labels_by_their_shares(network: AgeM
         return read([loss(labels, outputs)])[0]
 
     def alone(batch: Batch) -> NDArray[np.float32]:
-        labels = packed_labels(batch, 1.0, told)
+        labels = packed_labels(batch, 1.0, told[batch.places])
         labels[:, RAMP] = 0.8 * (2 * shares - 1)
         return of(labels)
 
     turned = batch._replace(low=AGES[partners], high=AGES[partners], places=partners)
     expected = shares * alone(batch) + (1 - shares) * alone(turned)
-    mixed = packed_labels(batch._replace(partners=partners, shares=shares), 0.8, told)
-    assert of(mixed) == pytest.approx(expected, rel=1e-4)
+    blended = packed_labels(batch._replace(partners=partners, shares=shares), 0.8, told)
+    assert of(blended) == pytest.approx(expected, rel=1e-4)
     assert (alone(turned) != alone(batch)).all()
 
 
@@ -158,8 +211,8 @@ def test_a_distribution_is_mixed_in_by_its_weight(network: AgeModel) -> None:
     pmf = np.random.default_rng(1).dirichlet(np.ones(101), 8).astype(np.float32)
     logits = network(FACES[:8].astype(np.float32))
     cross_entropy = -(pmf * read([network.head.log_pmf(logits)])[0]).sum(axis=1)
-    mixed = 0.75 * loss_of(network, None, 0, 0.0, 0.0) + 0.25 * cross_entropy
-    assert loss_of(network, pmf, 101, 0.25, 0.0) == pytest.approx(mixed, rel=1e-4)
+    expected = 0.75 * loss_of(network, None, 0, 0.0, 0.0) + 0.25 * cross_entropy
+    assert loss_of(network, pmf, 101, 0.25, 0.0) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_teachers_features_add_their_squared_error(network: AgeModel) -> None:
