@@ -15,7 +15,7 @@ from keras import ops
 
 from service.errors import InvalidParameter
 from service.types import AGES, THRESHOLDS
-from training.ordered import PACE, OrderedBiases
+from training.ordered import OrderedBiases
 from training.priors import Ages, Floats, empirical_odds, log_prior, task_importance
 
 Tensor = Any
@@ -26,6 +26,10 @@ _NEVER = -1e9
 
 _SLOPE = 0.3
 """What a year adds to a score at the start: errors of some six years are a logistic of 1 / 0.3 years."""
+
+
+_MIDDLE = 50.0
+"""The age in years that a score read from ages is 0 at."""
 
 
 class AgeHead(ABC):
@@ -72,9 +76,9 @@ class CoralHead(AgeHead):
     """One score and 100 ordered thresholds, P(age > k) = σ(score + b_k) (Cao, Mirjalili and Raschka 2020).
 
     The thresholds are ordered by construction, not only at the optimum. `mean_weight` adds that much of the absolute
-    error of the mean age Σ σ(logit_k), in years, to the loss; 0 is CORAL as published. With `from_ages` the score is a
-    weighted sum of a softmax over the ages instead of the features: DLDL's loss teaches softmax and features, CORAL's
-    the sum and the thresholds, and logits carry the softmax's, 201 in all.
+    error of the mean age Σ σ(logit_k), in years, to the loss; 0 is CORAL as published. With `from_ages` the score is
+    read from the mean of a softmax over the ages instead of the features: DLDL's loss teaches softmax and features,
+    CORAL's the score's slope and the thresholds, and logits carry the softmax's, 201 in all.
     """
 
     name = "coral"
@@ -108,16 +112,21 @@ class CoralHead(AgeHead):
 
     def logits(self, features: Tensor) -> Tensor:
         """One score for all thresholds plus their ordered biases, then the ages' where there are some; [b, units]."""
-        biases = OrderedBiases(self.initial_biases, dtype="float32", name="head_biases")
         if self.by_age is None:
+            biases = OrderedBiases(self.initial_biases, dtype="float32", name="head_biases")
             score = keras.layers.Dense(1, use_bias=False, dtype="float32", name="head_score")
             return biases(score(self._drop(features)))
         ages = self.by_age.logits(features)
-        start = keras.initializers.Constant(_slopes(self.by_age.initial_biases).tolist())
+        start = keras.initializers.Constant(_SLOPE)
         score = keras.layers.Dense(1, use_bias=False, kernel_initializer=start, dtype="float32", name="head_score")
-        # CORAL pulls a face's score by its whole error; what it is read from learns from the softmax alone.
-        share = ops.stop_gradient(self.by_age.pmf(ages))
-        return keras.layers.Concatenate(dtype="float32")([biases(score(PACE * share)), ages])
+        # CORAL pulls a face's score by its whole error; what it is read from learns from the softmax alone. It is the
+        # mean and no other sum: weights of their own for every age are learnt from faces whose ages are known by heart.
+        mean = ops.expand_dims(_mean(ops.stop_gradient(self.by_age.pmf(ages))), -1)
+        # The softmax starts at the prior, so its mean does, and the thresholds there at their odds.
+        prior = np.exp(self.by_age.initial_biases)
+        start_score = _SLOPE * (prior @ np.arange(AGES) / prior.sum() - _MIDDLE)
+        biases = OrderedBiases(self.initial_biases - start_score, dtype="float32", name="head_biases")
+        return keras.layers.Concatenate(dtype="float32")([biases(score(mean - _MIDDLE)), ages])
 
     def loss(self, logits: Tensor, low: Tensor, high: Tensor, ramp: Any = 1.0) -> Tensor:
         """−Σ_k λ_k [level_k·logσ(l_k) + (1 − level_k)·(logσ(l_k) − l_k)], [b] (Cao et al. 2020, equation 4).
@@ -232,7 +241,7 @@ class MeanVarianceHead(SoftmaxHead):
         wide group does not collapse to a point.
         """
         pmf = self.pmf(logits)
-        mean = ops.sum(pmf * _ages(), axis=-1)
+        mean = _mean(pmf)
         exact = ops.expand_dims(ops.equal(low, high), -1)
         counted = ops.logical_or(exact, ops.logical_not(_within(low, high)))
         spread = ops.square(_ages() - ops.expand_dims(mean, -1)) * ops.cast(counted, pmf.dtype)
@@ -267,7 +276,7 @@ class DldlHead(SoftmaxHead):
         label = self.soft_label(low)
         negative_entropy = ops.sum(label * ops.log(ops.maximum(label, 1e-30)), axis=-1)
         entropy = ops.where(ops.equal(low, high), negative_entropy, 0.0)
-        error = _outside(ops.sum(self.pmf(logits) * _ages(), axis=-1), low, high)
+        error = _outside(_mean(self.pmf(logits)), low, high)
         smooth = ops.where(error < 1, ops.square(error) / 2, error - 0.5)
         return self.cross_entropy(logits, low, high) + entropy + ramp * self.mean_weight * smooth
 
@@ -283,14 +292,13 @@ def head_named(name: str, low: Ages | None = None, high: Ages | None = None, **o
     return HEADS[name](low, high, **options)
 
 
-def _slopes(log_prior: Floats) -> Floats:
-    """Weights of the ages in a score, [101, 1]: even steps, and 0 on average over the training set."""
-    prior, ages = np.exp(log_prior), np.arange(AGES)
-    return (_SLOPE / PACE * (ages - prior @ ages / prior.sum()))[:, None]
-
-
 def _ages() -> Tensor:
     return ops.arange(AGES, dtype="float32")
+
+
+def _mean(pmf: Tensor) -> Tensor:
+    """Mean age of distributions [..., 101], in years."""
+    return ops.sum(pmf * _ages(), axis=-1)
 
 
 def _column(labels: Tensor, dtype: str = "float32") -> Tensor:

@@ -132,6 +132,28 @@ def test_a_score_read_from_ages_starts_at_the_odds_and_rises_with_the_age() -> N
     np.testing.assert_allclose(np.diff(np.asarray(model(np.eye(101, dtype=np.float32)))[:, 0]), 0.3, rtol=1e-3)
 
 
+def test_a_score_read_from_ages_is_that_of_their_mean_whatever_was_learnt() -> None:
+    head = CoralHead(TRAINING_AGES, TRAINING_AGES, from_ages=True, dropout=0.0)
+    inputs = keras.Input((101,))
+    model = keras.Model(inputs, head.logits(inputs))
+    model.get_layer("head_ages").set_weights([np.eye(101), np.zeros(101)])
+    model.get_layer("head_score").set_weights([np.array([[0.7]])])
+    surely, perhaps = np.full((2, 101), -50.0)
+    surely[30], perhaps[[20, 40]] = 0, 0
+    logits = np.asarray(model(np.stack([surely, perhaps]).astype(np.float32)))[:, :100]
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"from_ages": True}])
+def test_coral_answers_alike_when_it_is_loaded_without_the_labels_it_started_from(options: dict[str, Any]) -> None:
+    inputs = keras.Input((8,))
+    heads = [CoralHead(TRAINING_AGES, TRAINING_AGES, dropout=0.0, **options), CoralHead(dropout=0.0, **options)]
+    trained, loaded = (keras.Model(inputs, head.logits(inputs)) for head in heads)
+    loaded.set_weights(trained.get_weights())
+    features = RNG.normal(size=(4, 8)).astype(np.float32)
+    np.testing.assert_allclose(loaded(features), trained(features), rtol=1e-5)
+
+
 def mean_variance(logits: Floats, low: NDArray[Any], high: NDArray[Any]) -> tuple[Floats, Floats]:
     """Cross-entropy and weighted penalty, age by age."""
     entropy, penalty = np.zeros(len(low)), np.zeros(len(low))
