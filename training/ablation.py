@@ -87,8 +87,14 @@ def rows_for(
     """
     alone = (Row(f"only-{store.source}", f"{store.source} alone", only=store.source) for store in stores)
     cut = (Row(re.sub(r"\W+", "-", what), what, stores=tuple(paths)) for what, paths in (others or {}).items())
-    taught = Row("taught", "half the label is what a trained network says", ("--teacher", teacher or ""))
-    return (*ROWS, *(alone if len(stores) > 1 else ()), *cut, *((taught,) if teacher else ()))
+    taught = tuple(
+        Row(name, what, ("--teacher", teacher or "", *_set("teacher_weight=0.5", f"teacher_sees={sees}")))
+        for name, what, sees in (
+            ("taught", "half the label is what a trained network says of the face", "clean"),
+            ("taught-batches", "half the label is what it says of the face as it is shown", "batches"),
+        )
+    )
+    return (*ROWS, *(alone if len(stores) > 1 else ()), *cut, *(taught if teacher else ()))
 
 
 def by_difference(pairs: Sequence[str]) -> dict[str, list[Path]]:

@@ -38,9 +38,9 @@ def prepare_command(
     index: Index = None,
     option: Option = None,
     duplicates: Duplicates = "group",
-    size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 128,
+    size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 160,
     margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.04,
-    bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 24,
+    bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 30,
     workers: Annotated[int | None, typer.Option(help="processes; default: the cores")] = None,
 ) -> None:
     """Find and cut every face once, as the service does, into a store; goes on where it was interrupted."""

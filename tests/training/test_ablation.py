@@ -65,8 +65,10 @@ def test_the_same_faces_cut_otherwise_are_a_row_of_their_own(tmp_path: Path) -> 
 
 
 def test_a_row_learns_from_a_trained_network_where_one_is_named() -> None:
-    assert rows_for([], teacher="runs/first")[-1].arguments == ("--teacher", "runs/first")
-    assert "taught" not in {row.name for row in rows_for([])}
+    clean, shown = rows_for([], teacher="runs/first")[-2:]
+    assert clean.arguments[:2] == shown.arguments[:2] == ("--teacher", "runs/first")
+    assert (clean.arguments[-1], shown.arguments[-1]) == ("teacher_sees=clean", "teacher_sees=batches")
+    assert not {"taught", "taught-batches"} & {row.name for row in rows_for([])}
 
 
 @pytest.mark.parametrize("pair", ["160 pixels", "=store", "160 pixels="])
