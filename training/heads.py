@@ -297,8 +297,8 @@ def _ages() -> Tensor:
 
 
 def _mean(pmf: Tensor) -> Tensor:
-    """Mean age of distributions [..., 101], in years."""
-    return ops.sum(pmf * _ages(), axis=-1)
+    """Mean age of distributions [..., 101], in years; exportable, since its constant is no tensor."""
+    return ops.sum(ops.multiply(pmf, np.arange(AGES, dtype=np.float32)), axis=-1)
 
 
 def _column(labels: Tensor, dtype: str = "float32") -> Tensor:

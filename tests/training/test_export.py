@@ -44,7 +44,7 @@ from training.graph import (
 )
 from training.heads import head_named
 from training.lock import fingerprint, lock_model
-from training.model import AgeModel
+from training.model import AgeModel, servable
 from training.release import recalibrate
 
 FACES = grey_faces(np.linspace(5, 95, 19))
@@ -118,6 +118,25 @@ def test_a_converted_network_answers_as_keras_does_at_any_batch_size() -> None:
     network = bell_network()
     expected = network.predict(FACES, verbose=0)
     assert check_parity(expected, run(convert(network, SIZE), FACES)).probability < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [("coral", {}), ("coral", {"from_ages": True}), ("mean_variance", {}), ("dldl", {})],
+)
+def test_every_family_is_converted_to_what_it_answers(family: str, options: dict[str, Any]) -> None:
+    keras.utils.set_random_seed(1)
+    head = head_named(family, dropout=0.0, **options)
+    network = AgeModel(build_backbone("two_convolutions", SIZE), head)
+    for layer in network.layers:
+        # Dense layers so steep that faces differ.
+        if layer.name in ("head_ages", "head_score") and layer.input.shape[-1] == 16:
+            kernel, *bias = layer.get_weights()
+            layer.set_weights([50 * np.random.default_rng(1).standard_normal(kernel.shape), *bias])
+    served = servable(network)
+    expected = served.predict(FACES, verbose=0)
+    assert np.abs(expected - expected[0]).max() > 0.01
+    assert np.abs(expected - run(convert(served, SIZE), FACES)).max() < 1e-4
 
 
 def test_constant_answers_prove_nothing_and_are_refused() -> None:
