@@ -73,7 +73,8 @@ return_large_buffers()
 folder = default_models_dir()
 entry = ModelLock.read(folder).of_kind("model")[0]
 estimator, proposals = Estimator(verified_path(folder, entry), entry.sha256), FaceProposals(folder)
-faces, picture = np.zeros((4, 128, 128, 3), np.uint8), np.zeros((384, 512, 3), np.uint8)
+size = estimator.manifest.crop.size
+faces, picture = np.zeros((4, size, size, 3), np.uint8), np.zeros((384, 512, 3), np.uint8)
 for run in (lambda: estimator.estimate(faces), lambda: proposals.answer(picture)):
     for _ in range(5):
         run()
