@@ -54,7 +54,7 @@ class AgeHead(ABC):
 
     @abstractmethod
     def loss(self, logits: Tensor, low: Tensor, high: Tensor, ramp: Any = 1.0) -> Tensor:
-        """Loss of each sample, [b]; `ramp` in 0..1 scales everything but the likelihood."""
+        """Loss of each sample, [b]; `ramp` in 0..1 scales everything but the likelihood that teaches the features."""
 
     @abstractmethod
     def pmf(self, logits: Tensor) -> Tensor:
@@ -64,8 +64,8 @@ class AgeHead(ABC):
     def log_pmf(self, logits: Tensor) -> Tensor:
         """Logarithm of `pmf`, [b, 101], finite where the probability underflows."""
 
-    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
-        """Cross-entropy with a teacher's distribution [b, 101], [b]."""
+    def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:  # noqa: ARG002 - CORAL's has a use for it
+        """Cross-entropy with a teacher's distribution [b, 101], [b]; `ramp` as in `loss`."""
         return -ops.sum(pmf * self.log_pmf(logits), axis=-1)
 
     def _drop(self, features: Tensor) -> Tensor:
@@ -132,7 +132,8 @@ class CoralHead(AgeHead):
         """−Σ_k λ_k [level_k·logσ(l_k) + (1 − level_k)·(logσ(l_k) − l_k)], [b] (Cao et al. 2020, equation 4).
 
         Thresholds inside a group carry no weight. DLDL's loss of the ages comes on top where the score is read from
-        them.
+        them; then `ramp` scales all of CORAL's, so that no blend of two faces tells slope and thresholds that a mean of
+        40 years may as well be 20 or 60.
         """
         logits, ages = logits[:, :THRESHOLDS], logits[:, THRESHOLDS:]
         thresholds = ops.arange(THRESHOLDS, dtype="int32")
@@ -142,12 +143,12 @@ class CoralHead(AgeHead):
         loss = ops.sum(ops.convert_to_tensor(self.importance, dtype=logits.dtype) * terms, axis=-1)
         if self.mean_weight:
             loss = loss + ramp * self.mean_weight * _outside(ops.sum(ops.sigmoid(logits), axis=-1), low, high)
-        return loss if self.by_age is None else loss + self.by_age.loss(ages, low, high, ramp)
+        return loss if self.by_age is None else ramp * loss + self.by_age.loss(ages, low, high, ramp)
 
-    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
+    def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:
         """Cross-entropy with a teacher's distribution, that of the ages too where the score is read from them, [b]."""
         own = super().taught(logits, pmf)
-        return own if self.by_age is None else own + self.by_age.taught(logits[:, THRESHOLDS:], pmf)
+        return own if self.by_age is None else ramp * own + self.by_age.taught(logits[:, THRESHOLDS:], pmf)
 
     def pmf(self, logits: Tensor) -> Tensor:
         """p_k = σ(a)·σ(−b)·(1 − e^{b−a}) for neighbouring logits a ≥ b: no difference of nearly equal numbers.

@@ -48,27 +48,36 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the `calib` split teaches one file; `temperature` is the median one, the losses are CRPS in years."""
+    """A fitted correction and what it did to the faces it was fitted on, of which `pmf` [n, 101] is the answer now.
+
+    `temperature` is the median one, the losses are CRPS in years.
+    """
 
     correction: Correction
+    pmf: NDArray[np.float32]
     temperature: float
-    intervals: tuple[IntervalTable, ...]
     loss_before: float
     loss_after: float
 
 
-def calibrate(model: onnx.ModelProto, calib: Split, decode: str) -> Calibration:
-    """Fit the correction of this very graph, leave it in the graph, and read the conformal table off its output."""
+def calibrate(model: onnx.ModelProto, calib: Split) -> Calibration:
+    """Fit the correction of this very graph on `calib` and leave it in the graph."""
     set_correction(model, Correction())
     plain = run(model, calib.faces)
     correction = fit_correction(plain, calib.low, calib.high)
     set_correction(model, correction)
     pmf = run(model, calib.faces)
-    exact = calib.low == calib.high
-    table = conformal_table(pmf[exact], calib.low[exact], decoded(pmf[exact], decode))
     before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, pmf))
     temperature = float(np.median(correction.temperatures(plain @ np.arange(AGES))))
-    return Calibration(correction, temperature, table, before, after)
+    return Calibration(correction, pmf, temperature, before, after)
+
+
+def intervals(answered: Sequence[tuple[NDArray[np.float32], Split]], decode: str) -> tuple[IntervalTable, ...]:
+    """Read the conformal table off corrected pmfs [n, 101] of several splits that training did not see."""
+    pmf = np.concatenate([pmf for pmf, _ in answered])
+    low, high = (np.concatenate([getattr(split, end) for _, split in answered]) for end in ("low", "high"))
+    exact = low == high
+    return conformal_table(pmf[exact], low[exact], decoded(pmf[exact], decode))
 
 
 def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode: str) -> float:
@@ -80,16 +89,15 @@ def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode:
 def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -> Manifest:
     """Calibrate the graph on `calib`, choose its decode on `val` and embed the manifest, which is returned.
 
-    The choice of decode is made with the fitted correction, and the table belongs to the decode chosen.
+    The conformal table is read off both splits, for the decode chosen. Training took from `val` no more than which
+    epoch to keep, and in a band of 200 faces chance alone moves the coverage by 2.1 points, in one of 400 by 1.5.
     """
     size = manifest.crop.size
     calib, val = Split.load(stores, "calib", size), Split.load(stores, "val", size)
-    fitted = calibrate(model, calib, "median")
+    fitted = calibrate(model, calib)
     pmf = run(model, val.faces)
     errors = {decode: mean_error(pmf, val.low, val.high, decode) for decode in ("median", "mean")}
     decode = "mean" if errors["mean"] < errors["median"] - DECODE_GAIN else "median"
-    if decode == "mean":
-        fitted = calibrate(model, calib, decode)
     metrics = {
         "val_mae": errors[decode],
         "val_mae_median": errors["median"],
@@ -102,7 +110,8 @@ def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -
         rows = np.array([name == source for name in val.sources])
         metrics[f"val_mae_{source}"] = mean_error(pmf[rows], val.low[rows], val.high[rows], decode)
     rounded = {name: round(value, 4) for name, value in metrics.items()}
-    update = {"decode": decode, "intervals": fitted.intervals, "metrics": {**manifest.metrics, **rounded}}
+    table = intervals([(fitted.pmf, calib), (pmf, val)], decode)
+    update = {"decode": decode, "intervals": table, "metrics": {**manifest.metrics, **rounded}}
     finished = Manifest.model_validate(manifest.model_copy(update=update).model_dump())
     embed(model, finished)
     return finished

@@ -25,6 +25,7 @@ from tests.training.bell_model import (
 )
 from tests.training.tiny_run import tiny_recipe
 from training.backbones import build_backbone
+from training.calibrate import conformal_table, decoded
 from training.checkpoint import BEST
 from training.config import Recipe
 from training.correction import KNOTS, Correction
@@ -45,7 +46,7 @@ from training.graph import (
 from training.heads import head_named
 from training.lock import fingerprint, lock_model
 from training.model import AgeModel, servable
-from training.release import recalibrate
+from training.release import Split, recalibrate
 
 FACES = grey_faces(np.linspace(5, 95, 19))
 
@@ -79,6 +80,15 @@ def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path,
     assert (path.name, manifest.name, manifest.version, manifest.crop.size) == ("bell.onnx", "bell", "1.2.3", SIZE)
     assert manifest.metrics["temperature"] == pytest.approx(9, rel=0.3)
     assert len(manifest.intervals) > 1
+
+
+def test_intervals_are_read_off_all_faces_that_training_held_back(store: Path, tmp_path: Path) -> None:
+    path = recalibrate(write_bell_model(tmp_path, sigma=2), [store])
+    held_back = [Split.load([store], split, SIZE) for split in ("calib", "val")]
+    pmf = run(onnx.load(path), np.concatenate([split.faces for split in held_back]))
+    ages = np.concatenate([split.low for split in held_back])
+    found = manifest_of(onnx.load(path), "bell").intervals
+    assert found == conformal_table(pmf, ages, decoded(pmf, "median"))
 
 
 def test_calibration_lowers_the_crps_and_leaves_the_error_alone(store: Path, tmp_path: Path) -> None:

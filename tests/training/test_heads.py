@@ -42,6 +42,11 @@ def loss_of(head: AgeHead, logits: Floats, low: NDArray[Any], high: NDArray[Any]
     return np.asarray(ops.convert_to_numpy(loss), dtype=np.float64)
 
 
+def entropy(head: AgeHead, logits: Floats, taught: Floats, ramp: float = 1.0) -> Floats:
+    found = head.taught(ops.convert_to_tensor(logits, dtype="float32"), taught, ramp)
+    return np.asarray(ops.convert_to_numpy(found), dtype=np.float64)
+
+
 def pmf_of(head: AgeHead, logits: Floats) -> Floats:
     pmf = head.pmf(ops.convert_to_tensor(logits, dtype="float32"))
     return np.asarray(ops.convert_to_numpy(pmf), dtype=np.float64)
@@ -93,14 +98,18 @@ def test_coral_read_from_ages_adds_the_losses_of_both() -> None:
     np.testing.assert_allclose(both, apart, rtol=1e-5)
 
 
+def test_an_even_blend_teaches_the_ages_but_not_the_score_that_is_read_from_them() -> None:
+    coral, ages, taught = coral_logits(), softmax_logits(), softmax(softmax_logits())
+    head, both = CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1)
+    ages_alone = loss_of(DldlHead(), ages, LOW, HIGH, 0)
+    np.testing.assert_allclose(loss_of(head, both, LOW, HIGH, 0), ages_alone, rtol=1e-5)
+    np.testing.assert_allclose(entropy(head, both, taught, 0), entropy(DldlHead(), ages, taught), rtol=1e-5)
+
+
 def test_a_teacher_teaches_the_ages_that_corals_score_is_read_from() -> None:
     coral, ages, taught = coral_logits(), softmax_logits(), softmax(softmax_logits())
-
-    def entropy(head: AgeHead, logits: Floats) -> Floats:
-        return np.asarray(head.taught(ops.convert_to_tensor(logits, dtype="float32"), taught), dtype=np.float64)
-
-    both = entropy(CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1))
-    apart = -(taught * np.log(softmax(ages))).sum(1) + entropy(CoralHead(), coral)
+    both = entropy(CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1), taught)
+    apart = -(taught * np.log(softmax(ages))).sum(1) + entropy(CoralHead(), coral, taught)
     np.testing.assert_allclose(both, apart, rtol=1e-5)
 
 
