@@ -104,6 +104,8 @@ def test_an_even_blend_teaches_the_ages_but_not_the_score_that_is_read_from_them
     ages_alone = loss_of(DldlHead(), ages, LOW, HIGH, 0)
     np.testing.assert_allclose(loss_of(head, both, LOW, HIGH, 0), ages_alone, rtol=1e-5)
     np.testing.assert_allclose(entropy(head, both, taught, 0), entropy(DldlHead(), ages, taught), rtol=1e-5)
+    tenth = entropy(head, both, taught, 0.8) - entropy(DldlHead(), ages, taught)
+    np.testing.assert_allclose(tenth, 0.8**8 * entropy(CoralHead(), coral, taught), rtol=1e-4)
 
 
 def test_a_teacher_teaches_the_ages_that_corals_score_is_read_from() -> None:
