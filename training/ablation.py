@@ -92,6 +92,7 @@ def rows_for(
         for name, what, sees in (
             ("taught", "half the label is what a trained network says of the face", "clean"),
             ("taught-batches", "half the label is what it says of the face as it is shown", "batches"),
+            ("taught-framed", "half the label is what it says of the face before light and detail change", "framed"),
         )
     )
     return (*ROWS, *(alone if len(stores) > 1 else ()), *cut, *(taught if teacher else ()))

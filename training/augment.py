@@ -91,6 +91,24 @@ MILD = Augmentation(
 )
 """Faces nearly as the service sees them: for a recipe's last stage."""
 
+WORN = Augmentation(
+    scale_low=0.94,
+    scale_high=1.1,
+    shift=0.04,
+    rotation_deg=6.0,
+    chip_share=0.12,
+    grey_share=0.25,
+    tint_share=0.15,
+    blur_share=0.2,
+    blur_sigma=4.5,
+    low_resolution_share=0.2,
+    jpeg_share=0.2,
+    jpeg_quality=12,
+    noise_share=0.15,
+    noise_sigma=14.0,
+)
+"""Old prints, small faces and poor copies of them: for a student whose teacher sees the faces as they were."""
+
 
 def centre(wide: Pixels, size: int) -> Pixels:
     """Return the exact centre window, uint8 [..., size, size, 3], of wide crops [..., S, S, 3]."""
@@ -103,11 +121,16 @@ def augment(wide: Pixels, size: int, strength: Augmentation, seed: tuple[int, ..
 
     Equal seeds give equal faces.
     """
+    return framed_and_changed(wide, size, strength, seed)[1]
+
+
+def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tuple[int, ...]) -> tuple[Pixels, Pixels]:
+    """Return a face as it is framed, with its light and detail as they were, and as `augment` changes it."""
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
     framed = _framed(wide, size, strength, rng)
     face = _toned(_degraded(framed, strength, rng), strength, rng)
     face[_beyond(framed)] = 0
-    return _compressed(_erased(face, strength, rng), strength, rng)
+    return framed, _compressed(_erased(face, strength, rng), strength, rng)
 
 
 def _beyond(face: Pixels) -> NDArray[np.bool_]:
@@ -190,7 +213,7 @@ def _colour_matrix(strength: Augmentation, rng: Generator) -> Colour:
 
 
 def _toned(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
-    """Change colour and tone, then add the sensor's noise."""
+    """Change colour and tone, then add a film's or a sensor's noise."""
     toned = np.asarray(cv2.transform(face, _colour_matrix(strength, rng)), dtype=np.uint8)
     if strength.gamma:
         power = np.exp(rng.uniform(-strength.gamma, strength.gamma))
@@ -202,7 +225,9 @@ def _toned(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
 
 
 def _noisy(face: Pixels, sigma: float, rng: Generator) -> Pixels:
-    grain = rng.standard_normal(face.shape, dtype=np.float32) * np.float32(sigma)
+    # A film's grain has no colour, a sensor's noise has.
+    shape = (*face.shape[:2], 1) if _happens(0.5, rng) else face.shape
+    grain = rng.standard_normal(shape, dtype=np.float32) * np.float32(sigma)
     return np.clip(face + grain, 0, 255).astype(np.uint8)
 
 

@@ -37,7 +37,9 @@ def train_command(
     recipe: Annotated[str, typer.Argument(help="a recipe's name, or a run's folder with --resume")],
     store: Annotated[list[Path] | None, typer.Option(help="a folder that `prepare` wrote; repeat for several")] = None,
     run_dir: Annotated[Path | None, typer.Option("--run", help="where the run goes; default runs/RECIPE")] = None,
-    weights: Annotated[str | None, typer.Option(help="initial weights: a name or an .npz file")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="initial weights: a name, an .npz file, an exported .onnx, a run's folder")
+    ] = None,
     backbone: Annotated[str | None, typer.Option(help="another backbone than the recipe's")] = None,
     head: Annotated[str | None, typer.Option(help="another family than the recipe's")] = None,
     teacher: Annotated[

@@ -13,7 +13,7 @@ from service.errors import InvalidParameter
 from training.augment import Augmentation
 from training.data import Sampling
 
-TeacherSees = Literal["clean", "batches"]
+TeacherSees = Literal["clean", "batches", "framed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,10 @@ class Recipe:
     `preprocessing` what such a path's network expects of its input where the name does not say it.
     `teacher` names another network (see `training.teacher`): its distribution takes `teacher_weight` of the loss
     (0..1), its features are imitated with `imitation_weight`. It is asked once about every clean face, or with
-    `teacher_sees` "batches" in each step about the very faces that the student is shown, changed and blended.
+    `teacher_sees` "batches" in each step about the very faces that the student is shown, changed and blended, or with
+    "framed" about those before light and detail were changed: the student learns to answer as if it saw them.
+    `start_share` is how much of the weights that the run began with is kept in those that it ends with (Wortsman et al.
+    2022, "Robust fine-tuning of zero-shot models", section 3); it wants a trained network to start from.
     `ramp_epochs` is how long a head's secondary losses take to reach full weight.
     """
 
@@ -77,6 +80,7 @@ class Recipe:
     teacher_sees: TeacherSees = "clean"
     teacher_weight: float = 0.5
     imitation_weight: float = 1.0
+    start_share: float = 0.0
     checkpoint_steps: int = 200
     faces_per_set: int | None = None
 
@@ -90,6 +94,11 @@ class Recipe:
             raise InvalidParameter(
                 f"recipe {self.name}: teacher_weight must be in 0..1 and imitation_weight at least 0, "
                 f"got {self.teacher_weight} and {self.imitation_weight}"
+            )
+        if not 0 <= self.start_share < 1 or (self.start_share and self.weights is None):
+            raise InvalidParameter(
+                f"recipe {self.name}: start_share is a share of the initial weights, at least 0 and below 1, "
+                f"got {self.start_share} of {self.weights or 'none'}"
             )
         for name, kinds in (("sampling", Sampling), ("teacher_sees", TeacherSees)):
             if getattr(self, name) not in get_args(kinds):

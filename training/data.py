@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from service.errors import FileMissing
 from service.manifest import CropSpec
 from service.types import AGES, Pixels
-from training.augment import Augmentation, augment, centre
+from training.augment import Augmentation, centre, framed_and_changed
 
 Ints = NDArray[np.int64]
 Sampling = Literal["uniform", "sqrt_inverse"]
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     """Faces uint8 [b, size, size, 3], ages `low` and `high` int64 [b], and each face's place in its set.
 
     In a mixed batch face i shows itself by `shares[i]` (0.5..1, float32 [b]) and face `partners[i]` (int64 [b]) by the
-    rest.
+    rest. `framed`, uint8 [b, size, size, 3], are the same faces, cut and mixed alike, light and detail as they were.
     """
 
     faces: Pixels
@@ -45,6 +45,7 @@ class Batch(NamedTuple):
     places: Ints
     partners: Ints | None = None
     shares: NDArray[np.float32] | None = None
+    framed: Pixels | None = None
 
 
 @dataclass(frozen=True)
@@ -155,21 +156,23 @@ def train_batches(
     epoch: int,
     start: int = 0,
     mixing: float = 0.0,
+    framed: bool = False,
 ) -> Iterator[Batch]:
     """Yield full augmented batches of one epoch from step `start`, made ahead in a thread of their own.
 
-    With `mixing` above 0 they are `mixed`.
+    With `mixing` above 0 they are `mixed`; with `framed` they hold the faces as they were framed too.
     """
     sequence = order(faces, sampling, seed, epoch)
     steps = steps_in_epoch(faces, batch_size)
 
     def make(step: int) -> Batch:
         index = np.take(sequence, np.arange(step * batch_size, (step + 1) * batch_size), mode="wrap")
-        changed = [
-            augment(faces.wide(int(i)), size, strength, (seed, epoch, step * batch_size + place))
+        pairs = [
+            framed_and_changed(faces.wide(int(i)), size, strength, (seed, epoch, step * batch_size + place))
             for place, i in enumerate(index)
         ]
-        batch = Batch(np.stack(changed), faces.low[index], faces.high[index], index)
+        before, changed = (np.stack(each) for each in zip(*pairs, strict=True))
+        batch = Batch(changed, faces.low[index], faces.high[index], index, framed=before if framed else None)
         return mixed(batch, mixing, (seed, epoch, step)) if mixing else batch
 
     return ahead(make, range(start, steps))
@@ -185,8 +188,12 @@ def mixed(batch: Batch, mixing: float, seed: tuple[int, ...]) -> Batch:
     shares = np.maximum(shares, 1 - shares)
     partners = rng.permutation(len(batch.faces))
     own = shares[:, None, None, None]
-    blended = np.rint(own * batch.faces + (1 - own) * batch.faces[partners]).astype(np.uint8)
-    return batch._replace(faces=blended, partners=partners, shares=shares)
+
+    def blended(faces: Pixels) -> Pixels:
+        return np.rint(own * faces + (1 - own) * faces[partners]).astype(np.uint8)
+
+    framed = None if batch.framed is None else blended(batch.framed)
+    return batch._replace(faces=blended(batch.faces), partners=partners, shares=shares, framed=framed)
 
 
 def steps_in_epoch(faces: FaceSet, batch_size: int) -> int:

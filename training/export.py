@@ -16,6 +16,7 @@ from service.manifest import INPUT_NAME, CropSpec, Manifest, Provenance
 from training.calibrate import decoded
 from training.config import Recipe
 from training.data import FaceStore
+from training.exported import SUFFIX, ExportedFile
 from training.graph import (
     OPSET,
     ExportRefused,
@@ -153,10 +154,13 @@ def export(
 
 
 def initial_weights(recipe: Recipe) -> str:
-    """Name what a recipe began with; of an earlier run, what that began with and its recipe."""
+    """Name what a recipe began with; of an earlier run or file, what that began with and its own name."""
     if recipe.weights is None:
         return "none"
     path = Path(recipe.weights)
+    if path.suffix == SUFFIX:
+        earlier = ExportedFile.open(path).manifest
+        return f"{earlier.provenance.initial_weights}, then {earlier.name} {earlier.version}"
     if not path.is_dir():
         return path.stem
     before = Recipe.from_json((path / "recipe.json").read_text())

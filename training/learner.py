@@ -58,7 +58,8 @@ class Learner:
         if self.teacher is None:
             return packed_labels(batch, ramp, None)
         if self.lessons is None:
-            return packed_labels(batch, ramp, self.teacher.run(batch.faces), of_blends=True)
+            seen = batch.faces if batch.framed is None else batch.framed
+            return packed_labels(batch, ramp, self.teacher.run(seen), of_blends=True)
         return packed_labels(batch, ramp, self.lessons[batch.places])
 
     def predict(self, faces: NDArray[np.uint8]) -> Pmf:

@@ -16,6 +16,9 @@ PACE = 10.0
 From the prior's odds they have to spread by several units; at a backbone's rate 2,700 steps had not moved them.
 """
 
+LEAST_GAP = 1e-6
+"""Between two thresholds that are read from a file: none may be equal."""
+
 
 @keras.saving.register_keras_serializable("agelens")
 class OrderedBiases(keras.layers.Layer):
@@ -31,7 +34,7 @@ class OrderedBiases(keras.layers.Layer):
         gaps = -np.diff(self.initial)
         if not gaps.size or gaps.min() <= 0:
             raise ValueError("initial biases must decrease strictly, at least two of them")
-        self._start = gaps + np.log(-np.expm1(-gaps))  # the inverse of softplus, stable for large gaps
+        self._start = _inverse_softplus(gaps)
 
     def build(self, shape: Any) -> None:  # noqa: ARG002 - Keras passes the shape by position
         """Create b_0 and the gaps d; both names hold `bias`, so that weight decay can leave them out."""
@@ -39,6 +42,14 @@ class OrderedBiases(keras.layers.Layer):
         first, gaps = self.initial[0] / PACE, (self._start / PACE).tolist()
         self.first = self.add_weight(shape=(1,), initializer=constant(first), name="bias_first")
         self.gaps = self.add_weight(shape=(len(gaps),), initializer=constant(gaps), name="bias_gaps")
+
+    def take(self, biases: NDArray[np.floating]) -> None:
+        """Make strictly decreasing biases [K] the ones that it adds."""
+        values = biases.astype(np.float64)
+        # Two thresholds may have come out equal in float32.
+        gaps = np.maximum(-np.diff(values), LEAST_GAP)
+        self.first.assign(values[:1] / PACE)
+        self.gaps.assign(_inverse_softplus(gaps) / PACE)
 
     def biases(self) -> Any:
         """Return the biases as they stand, [K]."""
@@ -53,3 +64,8 @@ class OrderedBiases(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Everything needed to build the layer again."""
         return {**super().get_config(), "initial": self.initial}
+
+
+def _inverse_softplus(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve softplus(x) = value, stable for large values."""
+    return values + np.log(-np.expm1(-values))

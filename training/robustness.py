@@ -18,6 +18,9 @@ Change = Callable[[Image.Image, BoundingBox], Image.Image]
 
 GREY: Final = (127, 127, 127)
 
+YELLOWED: Final = (12, 2, -14)
+"""What an old print's paper adds to red, green and blue."""
+
 
 def grey(picture: Image.Image, box: BoundingBox) -> Image.Image:  # noqa: ARG001 - all changes take a face
     """Take the colour away."""
@@ -43,6 +46,18 @@ def jpeg(picture: Image.Image, box: BoundingBox) -> Image.Image:  # noqa: ARG001
     return Image.open(io.BytesIO(stream.getvalue())).convert("RGB")
 
 
+def old_print(picture: Image.Image, box: BoundingBox) -> Image.Image:
+    """Make it a faded print of before colour: grey, a little unsharp, grainy, blacks lifted, yellowed."""
+    soft = ImageOps.grayscale(picture).filter(ImageFilter.GaussianBlur(0.01 * box.width))
+    light = np.asarray(soft, dtype=np.float32)
+    # The grain is as large on the face as it would be on a print: it does not follow the picture's pixels.
+    rows, columns = (max(1, round(160 * side / box.width)) for side in (picture.height, picture.width))
+    coarse = np.random.default_rng(0).normal(0, 8, (rows, columns)).astype(np.float32)
+    grain = np.asarray(Image.fromarray(coarse).resize(picture.size, Image.Resampling.BILINEAR))
+    faded = 60 + 0.6 * (light + grain)
+    return Image.fromarray((faded[..., None] + np.array(YELLOWED)).clip(0, 255).astype(np.uint8))
+
+
 def rotation(picture: Image.Image, box: BoundingBox) -> Image.Image:
     """Turn by 20° around the face, corners filled with grey."""
     center = (box.x + box.width / 2, box.y + box.height / 2)
@@ -62,6 +77,7 @@ CHANGES: Final[dict[str, Change]] = {
     "blur": blur,
     "small face": small_face,
     "JPEG quality 15": jpeg,
+    "old print": old_print,
     "rotation by 20°": rotation,
     "lower third covered": occlusion,
 }

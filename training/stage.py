@@ -89,6 +89,7 @@ class StageRun:
             epoch,
             progress.step,
             self.stage.mixing,
+            recipe.teacher is not None and recipe.teacher_sees == "framed",
         )
         for batch in batches:
             done = self._done()

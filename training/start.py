@@ -13,6 +13,7 @@ from training.backbones import build_backbone
 from training.checkpoint import BEST
 from training.config import Recipe
 from training.data import FaceSet, train_batches
+from training.exported import SUFFIX, ExportedFile
 from training.heads import AgeHead, head_named
 from training.model import AgeModel
 from training.weights import HEAD_PREFIX, is_folded, source_for, unfold_batch_norm
@@ -24,10 +25,11 @@ SOME_FACES = 512
 def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     """Build the recipe's network; biases and task weights come from the labels of `faces`, the training set.
 
-    `recipe.weights` may also be the folder of an earlier run, whose network (of its head what fits) is then taken
-    over, at whatever size its faces were: features are means over a map.
+    `recipe.weights` may also be the folder of an earlier run or an exported file, whose network (of its head what fits)
+    is then taken over, at whatever size its faces were: features are means over a map.
     """
     head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
+    exported = _exported(recipe)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
         return _continued(Path(recipe.weights), recipe, head)
     keras.config.set_dtype_policy("mixed_bfloat16" if recipe.mixed_precision else "float32")
@@ -35,15 +37,20 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
         backbone = build_backbone(
             recipe.backbone,
             recipe.size,
-            recipe.weights,
-            preprocessing=recipe.preprocessing,
+            None if exported else recipe.weights,
+            preprocessing=preprocessing_of(recipe) if exported else recipe.preprocessing,
             momentum=recipe.batch_norm_momentum,
         )
     finally:
         keras.config.set_dtype_policy("float32")
+    if exported:
+        exported.load_backbone(backbone)
     if recipe.weights is not None and is_folded(backbone):
         unfold_batch_norm(backbone, some_faces(recipe, faces))
-    return AgeModel(backbone, head)
+    model = AgeModel(backbone, head)
+    if exported:
+        exported.load_head(model)
+    return model
 
 
 def trained_model(run_dir: Path, momentum: float | None = None, size: int | None = None) -> tuple[AgeModel, Recipe]:
@@ -68,9 +75,12 @@ def trained_model(run_dir: Path, momentum: float | None = None, size: int | None
 
 
 def preprocessing_of(recipe: Recipe) -> str | None:
-    """Return what the recipe's network expects of its input: its own word, its weights', or an earlier run's."""
+    """Return what the recipe's network expects of its input: its own word, its weights', a file's or a run's."""
     if recipe.preprocessing or recipe.weights is None:
         return recipe.preprocessing
+    exported = _exported(recipe)
+    if exported:
+        return exported.preprocessing
     if Path(recipe.weights).is_dir():
         return preprocessing_of(Recipe.from_json((Path(recipe.weights) / "recipe.json").read_text()))
     return source_for(recipe.backbone, recipe.weights).preprocessing
@@ -83,6 +93,11 @@ def some_faces(recipe: Recipe, faces: FaceSet) -> NDArray[np.uint8]:
     )
     count = -(-SOME_FACES // recipe.batch_size)
     return np.concatenate([batch.faces for _, batch in zip(range(count), batches, strict=False)])
+
+
+def _exported(recipe: Recipe) -> ExportedFile | None:
+    named = recipe.weights is not None and Path(recipe.weights).suffix == SUFFIX
+    return ExportedFile.open(Path(str(recipe.weights))) if named else None
 
 
 def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:

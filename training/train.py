@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import cv2
 import keras
 
 from service.errors import InvalidParameter
-from training.checkpoint import BEST, Checkpoint
+from training.averaging import assign, read
+from training.checkpoint import BEST, Arrays, Checkpoint, replace
 from training.config import Recipe, Stage
 from training.data import FaceSet, FaceStore
 from training.display import Display
 from training.errors import CheckpointCorrupt, NothingToTrain
 from training.learner import Learner
 from training.schedule import Progress
+from training.scoring import score
 from training.stage import StageRun
 from training.start import new_model
 from training.teacher import Targets, lessons, teacher_named
 from training.tracking import Tracker
+
+UNBLENDED: Final = "unblended.weights.h5"
+"""The best weights of a run whose recipe keeps a share of its start, before it was taken in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +64,10 @@ def train(
     run_dir.mkdir(parents=True, exist_ok=True)
     recipe.save(run_dir)
     if not resume:
-        for old in run_dir.glob("lessons.*.npy"):
+        for old in (*run_dir.glob("lessons.*.npy"), *run_dir.glob(UNBLENDED)):
             old.unlink()
     learner = _learner(recipe, select(recipe, stores, "train"))
+    start = read(learner.network.weights)
     progress = saved.progress if saved else Progress()
     tracker = tracker or Tracker()
     tracker.begin(recipe, progress.total_steps)
@@ -75,7 +83,21 @@ def train(
             finished = run.run()
             learner.load_weights(run_dir / BEST)
             progress = finished.next_stage()
-    return TrainResult(finished.best_mae, finished.best_epoch, finished.total_steps, run_dir)
+    mae = _blended(learner, start, val_faces, run_dir) if recipe.start_share else finished.best_mae
+    return TrainResult(mae, finished.best_epoch, finished.total_steps, run_dir)
+
+
+def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> float:
+    """Take the recipe's share of the first weights into the best ones, and keep both; return the val_mae."""
+    recipe = learner.recipe
+    if not (run_dir / UNBLENDED).exists():
+        shutil.copyfile(run_dir / BEST, run_dir / UNBLENDED)
+    learner.load_weights(run_dir / UNBLENDED)
+    ends = read(learner.network.weights)
+    share = recipe.start_share
+    assign(learner.network.weights, [share * one + (1 - share) * other for one, other in zip(start, ends, strict=True)])
+    replace(run_dir / BEST, learner.save_weights)
+    return score(learner.predict, val_faces, recipe.size, recipe.batch_size).mae
 
 
 def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tuple[str, ...] = ()) -> FaceSet:
@@ -91,7 +113,7 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
 def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
     network = new_model(recipe, faces)
     teacher = teacher_named(recipe.teacher, recipe.size) if recipe.teacher else None
-    if teacher and teacher.features and recipe.teacher_sees == "batches":
+    if teacher and teacher.features and recipe.teacher_sees != "clean":
         raise InvalidParameter(
             f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "
             "name an .onnx file that `agelens-train export` wrote, or leave teacher_sees at clean"
@@ -101,7 +123,7 @@ def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
 
 def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Targets | None:
     """Ask the teacher about a stage's clean faces, or read what it said for a stage on the same ones."""
-    if learner.teacher is None or learner.recipe.teacher_sees == "batches":
+    if learner.teacher is None or learner.recipe.teacher_sees != "clean":
         return None
     alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
     return lessons(learner.teacher, faces, learner.recipe.size, run_dir / f"lessons.{alike}.npy", display.taught)
@@ -119,7 +141,8 @@ def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:
 
 def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:
     saved = Checkpoint.load(run_dir)
-    if saved.recipe != recipe.to_json():
+    # Compared as recipes: a field that came later has its default in an older run.
+    if Recipe.from_json(saved.recipe) != recipe:
         raise CheckpointCorrupt(f"the checkpoint in {run_dir} is of another recipe; train into another folder")
     return saved
 

@@ -65,9 +65,9 @@ def test_the_same_faces_cut_otherwise_are_a_row_of_their_own(tmp_path: Path) -> 
 
 
 def test_a_row_learns_from_a_trained_network_where_one_is_named() -> None:
-    clean, shown = rows_for([], teacher="runs/first")[-2:]
-    assert clean.arguments[:2] == shown.arguments[:2] == ("--teacher", "runs/first")
-    assert (clean.arguments[-1], shown.arguments[-1]) == ("teacher_sees=clean", "teacher_sees=batches")
+    taught = rows_for([], teacher="runs/first")[-3:]
+    assert {row.arguments[:2] for row in taught} == {("--teacher", "runs/first")}
+    assert [row.arguments[-1] for row in taught] == [f"teacher_sees={sees}" for sees in ("clean", "batches", "framed")]
     assert not {"taught", "taught-batches"} & {row.name for row in rows_for([])}
 
 

@@ -91,6 +91,14 @@ def test_each_strength_alone_changes_the_face(wide: Pixels, strength: dict[str, 
     assert (changed != centre(wide, SIZE)).any()
 
 
+def test_some_noise_has_colour_and_some_has_none(wide: Pixels) -> None:
+    grey = np.full_like(wide, 128)
+    strength = replace(NO_AUGMENTATION, noise_share=1.0, noise_sigma=20.0)
+    noisy = [augment(grey, SIZE, strength, (i,)) for i in range(20)]
+    without_colour = [(face[..., 0] == face[..., 2]).all() for face in noisy if face.std() > 1]
+    assert 0 < sum(without_colour) < len(without_colour)
+
+
 def test_a_low_resolution_face_has_lost_its_detail(wide: Pixels) -> None:
     coarse = augment(wide, SIZE, replace(NO_AUGMENTATION, low_resolution_share=1.0, low_resolution_px=8), (3,))
     assert np.abs(np.diff(coarse.astype(int), axis=1)).mean() < np.abs(np.diff(wide.astype(int), axis=1)).mean() / 2

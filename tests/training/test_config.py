@@ -68,6 +68,8 @@ def test_a_recipe_cannot_be_changed_in_place() -> None:
         {"stages": (Stage("all", 1, 1e-3, mixing=-0.1),)},
         {"teacher_sees": "batch"},
         {"sampling": "rare"},
+        {"start_share": 0.5},
+        {"start_share": 1.0, "weights": "imagenet"},
     ],
 )
 def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.errors import FileMissing
-from training.augment import Augmentation
+from training.augment import NO_AUGMENTATION, Augmentation
 from training.data import Batch, FaceSet, FaceStore, ahead, mixed, order, steps_in_epoch, train_batches
 from training.synthetic import synthetic_store
 
@@ -86,6 +87,19 @@ def test_a_mixed_face_is_a_blend_with_its_partner(faces: FaceSet) -> None:
     assert np.abs(blended.faces - expected).max() <= 0.5
     assert (blended.faces != batch.faces).any()
     assert (blended.places == batch.places).all()
+
+
+def test_a_framed_face_is_cut_and_mixed_alike_with_its_light_as_it_was(faces: FaceSet) -> None:
+    turned = replace(NO_AUGMENTATION, flip_share=0.5, shift=0.1)
+    brighter = replace(turned, gamma=0.5)
+    (plain, *_), (worn, *_) = (
+        list(train_batches(faces, 32, 8, strength, "uniform", 1, 0, mixing=0.5, framed=True))
+        for strength in (turned, brighter)
+    )
+    assert worn.framed is not None
+    assert (worn.framed == plain.faces).all()
+    assert (worn.framed != worn.faces).any()
+    assert batches(faces)[0].framed is None
 
 
 def test_a_run_that_starts_inside_a_mixed_epoch_sees_the_same_batches(faces: FaceSet) -> None:

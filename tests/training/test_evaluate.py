@@ -22,7 +22,7 @@ from training.datasets import Listing, read
 from training.evaluate import RememberingDetector, evaluate, photographs, training_median
 from training.gather import gather
 from training.measure import command, listings, measure, named_paths
-from training.robustness import CHANGES, robustness
+from training.robustness import CHANGES, old_print, robustness
 
 SIDE = 120
 
@@ -145,6 +145,14 @@ def test_each_change_changes_a_coloured_picture() -> None:
     for change in CHANGES.values():
         after = np.asarray(change(picture, box))
         assert after.shape != pixels.shape or not np.array_equal(after, pixels)
+
+
+def test_an_old_print_is_yellowed_grey_of_little_contrast() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    after = np.asarray(old_print(Image.fromarray(pixels), BoundingBox(30, 30, 60, 60))).astype(int)
+    assert ((after[..., 0] - after[..., 2] >= 25) & (after[..., 0] - after[..., 2] <= 27)).all()
+    assert after.min() > 40
+    assert 5 < after.std() < 0.6 * pixels.std()
 
 
 def test_datasets_are_named_with_either_dash() -> None:

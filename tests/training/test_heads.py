@@ -290,6 +290,15 @@ def test_biases_stay_ordered_whatever_is_learnt() -> None:
     assert np.diff(ops.convert_to_numpy(layer.biases())).max() <= 0
 
 
+def test_biases_may_be_taken_from_a_file() -> None:
+    layer = OrderedBiases(np.linspace(2, -2, 100))
+    layer(np.zeros((1, 1), dtype=np.float32))
+    wanted = np.sort(RNG.normal(0, 5, 100).astype(np.float32))[::-1]
+    wanted[3] = wanted[4]
+    layer.take(wanted)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.biases()), wanted, atol=1e-4)
+
+
 def test_biases_move_faster_than_other_weights() -> None:
     layer = OrderedBiases([1.0, -1.0])
     layer(np.zeros((1, 1), dtype=np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
 from tests.training.bell_model import grey_faces, write_bell_model
-from tests.training.tiny_run import SIZE, tiny_recipe
+from tests.training.tiny_run import SIZE, Memory, tiny_recipe
+from training.augment import NO_AUGMENTATION
 from training.averaging import read
 from training.backbones import build_backbone
 from training.data import Batch, FaceSet, FaceStore, mixed
@@ -146,6 +148,27 @@ def test_without_lessons_a_teacher_is_asked_about_the_batch(network: AgeModel, m
     batch = Batch(FACES[5:8], AGES[:3], AGES[:3], np.arange(3))
     given = lessons_given(network, Teacher(corner, 2, 0), None, batch, monkeypatch)
     assert given == pytest.approx(corner(FACES[5:8]))
+
+
+def test_a_teacher_of_framed_faces_does_not_see_how_they_were_worn(
+    network: AgeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = Batch(FACES[5:8], AGES[:3], AGES[:3], np.arange(3), framed=FACES[:3])
+    given = lessons_given(network, Teacher(corner, 2, 0), None, batch, monkeypatch)
+    assert given == pytest.approx(corner(FACES[:3]))
+
+
+def test_a_run_asks_about_faces_as_its_recipe_says(store_path: Path, tmp_path: Path) -> None:
+    teacher, losses = write_bell_model(tmp_path, size=SIZE), {}
+    for sees in ("batches", "framed"):
+        memory = Memory()
+        recipe = tiny_recipe(
+            epochs=1, teacher=str(teacher), teacher_sees=sees, teacher_weight=1.0,
+            augmentation=replace(NO_AUGMENTATION, brightness=0.3),
+        )  # fmt: skip
+        train(recipe, [FaceStore.open(store_path)], tmp_path / sees, tracker=memory)
+        losses[sees] = memory.values["loss"]
+    assert losses["framed"][0] != pytest.approx(losses["batches"][0], rel=1e-3)
 
 
 def test_what_a_teacher_says_of_a_blend_holds_for_both_faces(

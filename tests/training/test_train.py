@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -21,7 +22,7 @@ from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
 from training.launch import launch, relaunch
 from training.scoring import score
 from training.start import new_model, trained_model
-from training.train import TrainResult, select, train
+from training.train import UNBLENDED, TrainResult, select, train
 
 
 @pytest.fixture
@@ -168,6 +169,31 @@ def test_a_run_starts_from_an_earlier_one(stores: list[FaceStore], tmp_path: Pat
     still = Stage("all", 1, learning_rate=0.0, final_learning_rate=0.0)
     recipe = tiny_recipe(stages=(still,), weights=str(tmp_path / "first"), batch_norm_momentum=1.0)
     assert train(recipe, stores, tmp_path / "second").val_mae == pytest.approx(before.val_mae, abs=0.01)
+
+
+def test_a_run_may_keep_a_share_of_what_it_began_with(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=2), stores, tmp_path / "first")
+    recipe = tiny_recipe(weights=str(tmp_path / "first"), start_share=0.25)
+    result = train(recipe, stores, tmp_path / "second")
+    first, second = (trained_model(tmp_path / run)[0] for run in ("first", "second"))
+    blended = read(second.weights)
+    keras.Model(second.inputs, second.outputs).load_weights(tmp_path / "second" / UNBLENDED)
+    for start, end, kept in zip(read(first.weights), read(second.weights), blended, strict=True):
+        np.testing.assert_allclose(kept, 0.25 * start + 0.75 * end, rtol=1e-5, atol=1e-6)
+    assert any((start != end).any() for start, end in zip(read(first.weights), read(second.weights), strict=True))
+    again = train(recipe, stores, tmp_path / "second", resume=True)
+    assert again.val_mae == pytest.approx(result.val_mae, abs=1e-4)
+    for kept, now in zip(blended, read(trained_model(tmp_path / "second")[0].weights), strict=True):
+        np.testing.assert_allclose(now, kept, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_of_before_a_field_came_goes_on(stores: list[FaceStore], tmp_path: Path) -> None:
+    finished = train(tiny_recipe(epochs=1), stores, tmp_path)
+    saved = Checkpoint.load(tmp_path)
+    older = json.loads(saved.recipe)
+    del older["start_share"]
+    replace(saved, recipe=json.dumps(older)).save(tmp_path)
+    assert train(tiny_recipe(epochs=1), stores, tmp_path, resume=True) == finished
 
 
 def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path) -> None:
