@@ -29,7 +29,7 @@ RECIPE = replace(
     name="coral_mobilenet_third",
     command="agelens-train train coral_mobilenet_third --store stores/utkface --store stores/aaf",
     cost="about 200 minutes on one core of a 2021 server without VNNI (13 faces a second, 7 epochs)",
-    expected="with --max-minutes 111, so 2 and 1.7 epochs (13 faces a second): val MAE 4.82 and 4.80 years after the epochs "
+    expected="with --max-minutes 111, so 2 and 1.7 epochs: val MAE 4.82 and 4.80 years after the epochs "
     "of the first stage, 4.71 and 4.70 after those of the second, where it began at 4.54; with three quarters of the "
     "start kept no worse than that on faces as they are, and half a year better on old prints. Nobody has run all 7 "
     "epochs yet, and no shipped file is of this recipe",
