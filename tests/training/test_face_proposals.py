@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -92,6 +93,8 @@ def test_composed_scenes_are_kept_for_another_run(scenes: Scenes, tmp_path: Path
 
 
 def test_the_file_answers_as_the_network_and_says_where_it_comes_from(tmp_path: Path) -> None:
+    # Some random networks answer much the same everywhere, which is refused: not one that the tests before decide.
+    keras.utils.set_random_seed(0)
     proposer, sample = build_proposer(), np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
     last = proposer.get_layer("heat")
     last.set_weights([values * scale for values, scale in zip(last.get_weights(), (300_000, 0), strict=True)])
