@@ -13,7 +13,7 @@ from typing import Any, Final
 import keras
 
 from service.errors import InvalidParameter
-from training.batch_norm import with_fused_batch_norms
+from training.fast_layers import with_fast_layers
 from training.resnets import mobile_resnet, resnet29, resnet34
 from training.weights import load_source, source_for
 
@@ -53,7 +53,7 @@ def build_backbone(
     faces = keras.Input((size, size, 3), name="faces")
     last_map = BACKBONES[name](_preprocessed(faces, kind))
     features = keras.layers.GlobalAveragePooling2D(name="features")(last_map)
-    model = with_fused_batch_norms(keras.Model(faces, features, name=name), momentum)
+    model = with_fast_layers(keras.Model(faces, features, name=name), momentum)
     if source:
         load_source(model, source)
     return model

@@ -74,7 +74,7 @@ def build_proposer() -> Any:
     import keras
     from keras import layers
 
-    from training.batch_norm import FusedBatchNormalization
+    from training.fast_layers import FusedBatchNormalization
 
     def block(x: Any, units: int, strides: int = 1) -> Any:
         x = layers.SeparableConv2D(units, 3, strides, "same", use_bias=False)(x)

@@ -35,7 +35,7 @@ RECIPE = replace(
     "epochs yet, and no shipped file is of this recipe",
     weights="models/coral-mobilenet.onnx",
     stages=(
-        replace(_START, epochs=3, learning_rate=6e-4, final_learning_rate=3e-4, mixing=0.3, augmentation=WORN),
+        replace(_START, epochs=2, learning_rate=6e-4, final_learning_rate=3e-4, mixing=0.3, augmentation=WORN),
         replace(_REFINE, epochs=4, learning_rate=4e-4, augmentation=LIGHTLY_WORN),
     ),
     start_share=0.75,

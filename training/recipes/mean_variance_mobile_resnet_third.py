@@ -18,7 +18,7 @@ RECIPE = replace(
     stages=CORAL.stages,
     start_share=0.5,
     seed=12,
-    teacher=CORAL.teacher,
+    teacher="models/coral-mobilenet-int8.onnx",
     teacher_sees=CORAL.teacher_sees,
     teacher_weight=CORAL.teacher_weight,
 )
