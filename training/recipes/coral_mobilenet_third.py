@@ -28,11 +28,11 @@ RECIPE = replace(
     FIRST,
     name="coral_mobilenet_third",
     command="agelens-train train coral_mobilenet_third --store stores/utkface --store stores/aaf",
-    cost="about 200 minutes on one core of a 2021 server without VNNI (13 faces a second, 7 epochs)",
-    expected="with --max-minutes 111, so 2 and 1.7 epochs: val MAE 4.82 and 4.80 years after the epochs "
-    "of the first stage, 4.71 and 4.70 after those of the second, where it began at 4.54; with three quarters of the "
-    "start kept 0.08 years worse on UTKFace as it is and half a year better on old prints. Nobody has run all 7 "
-    "epochs yet, and no shipped file is of this recipe",
+    cost="about 210 minutes on one core of a 2021 server without VNNI (10 faces a second, 6 epochs)",
+    expected="in 2 and 2.2 epochs: val MAE 4.82 and 4.80 years after the epochs of the first stage, 4.70, 4.69 and "
+    "4.69 in the second, 4.58 with three quarters of the start kept, where it began at 4.54: with the mirror image "
+    "0.07 years worse on UTKFace as it is and 0.57 better on old prints (docs/adr/0013). No shipped "
+    "file is of this recipe",
     weights="models/coral-mobilenet.onnx",
     stages=(
         replace(_START, epochs=2, learning_rate=6e-4, final_learning_rate=3e-4, mixing=0.3, augmentation=WORN),

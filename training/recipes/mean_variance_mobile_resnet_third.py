@@ -9,11 +9,10 @@ RECIPE = replace(
     FIRST,
     name="mean_variance_mobile_resnet_third",
     command="agelens-train train mean_variance_mobile_resnet_third --store stores/utkface --store stores/aaf",
-    cost="about 200 minutes on one core of a 2021 server without VNNI (13 faces a second, 7 epochs)",
-    expected="with --max-minutes 105, so 2 and 1.1 epochs: val MAE 4.78 and 4.68 years after the epochs "
-    "of the first stage, 4.67 after the second, where it began at 4.61; with half of the start kept and the mirror "
-    "image 4.61, where it began at 4.60, and less on worn faces (docs/adr/0013). Nobody "
-    "has run all 7 epochs yet, and no shipped file is of this recipe",
+    cost="about 210 minutes on one core of a 2021 server without VNNI (10 faces a second, 6 epochs)",
+    expected="in 2 and 1.5 epochs, the first two taught by ensemble-int8: val MAE 4.78 and 4.68 years after the epochs "
+    "of the first stage, 4.69 and 4.67 in the second, 4.61 with half of the start kept, where it began at 4.61, and "
+    "less on worn faces (docs/adr/0013). No shipped file is of this recipe",
     weights="models/mean-variance-resnet.onnx",
     stages=CORAL.stages,
     start_share=0.5,
