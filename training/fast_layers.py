@@ -51,7 +51,8 @@ class Conv2D(keras.layers.Conv2D):
             return super().call(inputs)  # exported as the convolution that it is
         batch, height, width, channels = ops.shape(inputs)
         pixels = ops.reshape(inputs, (-1, channels))
-        return ops.reshape(ops.matmul(pixels, self.kernel[0, 0]), (batch, height, width, self.filters))
+        maps = ops.reshape(ops.matmul(pixels, self.kernel[0, 0]), (batch, height, width, self.filters))
+        return self.activation(maps)
 
 
 def with_fast_layers(model: keras.Model, momentum: float) -> keras.Model:

@@ -56,7 +56,7 @@ def test_backbones_are_built_with_it_and_its_momentum() -> None:
 
 
 def test_a_pointwise_convolution_answers_alike_in_training_and_after() -> None:
-    layer, plain = Conv2D(7, 1, use_bias=False), keras.layers.Conv2D(7, 1, use_bias=False)
+    layer, plain = (kind(7, 1, use_bias=False, activation="relu") for kind in (Conv2D, keras.layers.Conv2D))
     maps = RNG.normal(size=(2, 5, 6, 3)).astype(np.float32)
     trained, served = layer(maps, training=True), layer(maps, training=False)
     plain.build(maps.shape)

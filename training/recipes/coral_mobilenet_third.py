@@ -31,8 +31,8 @@ RECIPE = replace(
     cost="about 210 minutes on one core of a 2021 server without VNNI (10 faces a second, 6 epochs)",
     expected="in 2 and 2.2 epochs: val MAE 4.82 and 4.80 years after the epochs of the first stage, 4.70, 4.69 and "
     "4.69 in the second, 4.58 with three quarters of the start kept, where it began at 4.54: with the mirror image "
-    "0.07 years worse on UTKFace as it is and 0.57 better on old prints (docs/adr/0013). No shipped "
-    "file is of this recipe",
+    "0.07 years worse on UTKFace as it is and 0.57 better on old prints (docs/adr/0013). Nobody "
+    "has run all 6 epochs, and no shipped file is of this recipe",
     weights="models/coral-mobilenet.onnx",
     stages=(
         replace(_START, epochs=2, learning_rate=6e-4, final_learning_rate=3e-4, mixing=0.3, augmentation=WORN),
