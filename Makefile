@@ -25,8 +25,8 @@ TRAINING := .venv-training/.training
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
-	@.venv/bin/python -m service.native_libraries
-	@.venv/bin/python -m service.detector_files
+	@.venv/bin/python -m service.inference.native_libraries
+	@.venv/bin/python -m service.inference.detector_download
 
 setup-dev: setup $(DEV)
 
@@ -36,7 +36,7 @@ serve: setup
 	.venv/bin/agelens serve --host $(HOST) --port $(PORT)
 
 test: setup-dev setup-training
-	.venv/bin/python -m pytest tests/unit tests/service tests/docs
+	.venv/bin/python -m pytest tests/service tests/packaging tests/docs
 	@# Where no bytecode is written, each of a dozen processes compiles TensorFlow anew.
 	env -u PYTHONDONTWRITEBYTECODE .venv-training/bin/python -m pytest tests/training tests/contract
 
@@ -58,7 +58,7 @@ check: setup-dev setup-training
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	.venv/bin/mypy service docs/generate tests/unit tests/service tests/docs tests/browser tests/image tests/cluster
+	.venv/bin/mypy service docs/generate tests/service tests/packaging tests/docs tests/browser tests/image tests/cluster
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.

@@ -17,10 +17,10 @@ from benchmarks.labelled import Labelled, validation_photos
 from benchmarks.pictures import PHONE, jpeg, paste, scene
 from benchmarks.precision import models_folder
 from benchmarks.scale import Scale
-from service.detector import MediapipeDetector
-from service.estimator import Estimator
-from service.manifest import ModelLock
-from service.pipeline import Pipeline, PredictOptions, load_models
+from service.inference.detector import MediapipeDetector
+from service.inference.estimator import Estimator
+from service.inference.lockfile import ModelLock
+from service.inference.pipeline import Pipeline, PredictOptions, load_models
 
 SMALLEST, LARGEST = 40, 800
 FACE_SHARE = 0.62

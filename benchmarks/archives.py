@@ -55,7 +55,7 @@ def _per_second(folder: Path, one: Path, out: Path, count: int, options: Sequenc
 
 
 def _seconds(folder: Path, out: Path, options: Sequence[str], pin: bool) -> float:
-    command = [sys.executable, "-m", "service.cli", "score", str(folder), "--output", str(out), *options]
+    command = [sys.executable, "-m", "service.cli.main", "score", str(folder), "--output", str(out), *options]
     began = time.perf_counter()
     subprocess.run(taskset(cores()[0], command) if pin else command, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
     return time.perf_counter() - began

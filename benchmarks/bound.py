@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import Spread
-from service.loading import load
-from service.multipart import PictureForm
-from service.pipeline import PredictOptions
-from service.schemas import PredictReply
+from service.api.schemas import PredictReply
+from service.api.uploads import MultipartImages
+from service.inference.pipeline import PredictOptions
+from service.runtime.loading import load
 from service.settings import load_settings
 
 STAGES: Final = ("receive", "decode", "detect", "crop", "estimate", "serialise")
@@ -38,7 +38,7 @@ def main() -> None:
     rounds: dict[str, list[float]] = defaultdict(list)
     for number in range(count + 3):
         began = time.perf_counter()
-        parser = PictureForm(_BOUNDARY, "file", 1)
+        parser = MultipartImages(_BOUNDARY, "file", 1)
         for start in range(0, len(body), _BODY_CHUNK):
             parser.feed(body[start : start + _BODY_CHUNK])
         (upload,) = parser.finish()

@@ -14,9 +14,9 @@ from benchmarks.figures import Findings, Spread
 from benchmarks.pictures import large_photo
 from benchmarks.pinned import ask, cores
 from benchmarks.scale import Scale
-from service.loading import load
-from service.pipeline import PredictOptions
-from service.schemas import PredictReply
+from service.api.schemas import PredictReply
+from service.inference.pipeline import PredictOptions
+from service.runtime.loading import load
 from service.settings import load_settings
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from service.types import Pixels
+from service.inference.faces import Pixels
 
 _HEAD: Final = (slice(0, 200), slice(120, 320))
 PHONE: Final = (4000, 3000)

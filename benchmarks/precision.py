@@ -16,10 +16,9 @@ from rich.table import Table
 from benchmarks.figures import Findings, Spread
 from benchmarks.pinned import ask, cores
 from benchmarks.scale import Scale
-from service.errors import ContractBroken
-from service.estimator import Estimator
-from service.manifest import ModelLock, verified_path
-from service.model_folder import default_models_dir
+from service.errors import InvalidModelFile
+from service.inference.estimator import Estimator
+from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.settings import load_settings
 
 PROVIDERS: Final = ("CPUExecutionProvider", "OpenVINOExecutionProvider")
@@ -62,7 +61,7 @@ def main() -> None:
         for provider in PROVIDERS:
             try:
                 sessions[entry.file, provider] = Estimator(verified_path(folder, entry), entry.sha256, 1, (provider,))
-            except ContractBroken:
+            except InvalidModelFile:
                 continue  # this provider is not installed
     rounds: dict[tuple[str, str], list[float]] = {key: [] for key in sessions}
     rng = np.random.default_rng(0)

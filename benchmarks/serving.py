@@ -54,7 +54,7 @@ def free_port() -> int:
 
 def our_command(port: int) -> list[str]:
     """`agelens serve` for one processor."""
-    return [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--threads", "1"]
+    return [sys.executable, "-m", "service.cli.main", "serve", "--port", str(port), "--threads", "1"]
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.soak.pictures import portrait
-from service.loading import load
-from service.runtime import Predictor
+from service.runtime.loading import load
+from service.runtime.state import Predictor
 from service.settings import Settings
 
 

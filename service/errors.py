@@ -21,12 +21,12 @@ AgelensError
 │   ├── QueueFull               the bounded queue has no place left
 │   ├── DeadlineExceeded        the request's time is over
 │   ├── NotReady                models are not loaded or the service drains
-│   └── CallerGone              the caller hung up
+│   └── ClientDisconnected              the caller hung up
 └── SetupError              the installation is wrong; the service refuses to start
-    ├── SettingWrong            a setting has a value that cannot be used
+    ├── InvalidSetting            a setting has a value that cannot be used
     ├── FileMissing             a file that models.lock.json names is not there
-    ├── FileAltered             a file does not have the locked size or sha256
-    └── ContractBroken          an ONNX file does not keep the contract of `manifest.py`
+    ├── ChecksumMismatch             a file does not have the locked size or sha256
+    └── InvalidModelFile          an ONNX file does not keep the contract of `manifest.py`
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class NotReady(AvailabilityError):
     """Models are not loaded yet, or the service drains."""
 
 
-class CallerGone(AvailabilityError):
+class ClientDisconnected(AvailabilityError):
     """The caller hung up before the answer was ready."""
 
 
@@ -134,7 +134,7 @@ class SetupError(AgelensError):
     """The installation is wrong; the message names the file or setting and the remedy."""
 
 
-class SettingWrong(SetupError):
+class InvalidSetting(SetupError):
     """A setting has a value that cannot be used."""
 
 
@@ -142,9 +142,9 @@ class FileMissing(SetupError):
     """A file that models.lock.json names is not there."""
 
 
-class FileAltered(SetupError):
+class ChecksumMismatch(SetupError):
     """A file does not have the size or sha256 of models.lock.json."""
 
 
-class ContractBroken(SetupError):
+class InvalidModelFile(SetupError):
     """An ONNX file does not keep the contract between training and service."""

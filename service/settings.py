@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.cpu import available_cpus
-from service.errors import SettingWrong
+from service.errors import InvalidSetting
 
 PREFIX: Final = "AGELENS_"
 _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
@@ -90,20 +90,20 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment; `overrides` win. Raise SettingWrong naming variable and remedy."""
+    """Read the settings from the environment; `overrides` win. Raise InvalidSetting naming variable and remedy."""
     given = {name: value for name, value in overrides.items() if value is not None}
     _refuse_unknown()
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingWrong(_explain(error)) from None
+        raise InvalidSetting(_explain(error)) from None
 
 
 def _refuse_unknown() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable not in known and not variable.startswith(_FOREIGN):
-            raise SettingWrong(f"{variable} is no setting; `agelens settings` lists them all")
+            raise InvalidSetting(f"{variable} is no setting; `agelens settings` lists them all")
 
 
 def _explain(error: ValidationError) -> str:

@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image
 from skimage.data import astronaut
 
-from service.manifest import LockEntry, ModelLock
-from service.model_folder import default_models_dir
+from service.inference.lockfile import LockEntry, ModelLock, default_models_dir
 from tests.tiny_model import write_models_folder
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from service.types import Pixels
+from service.inference.faces import Pixels
 
 HEAD = (slice(0, 200), slice(120, 320))
 """Where the astronaut's head lies: 200 x 200 pixels, of which the face is half."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-SERVE = (sys.executable, "-m", "service.cli", "serve")
+SERVE = (sys.executable, "-m", "service.cli.main", "serve")
 
 
 class ServerProcess:

@@ -8,17 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from service.manifest import (
-    INPUT_NAME,
-    METADATA_KEY,
-    OUTPUT_NAME,
-    CropSpec,
-    LockEntry,
-    Manifest,
-    ModelLock,
-    Provenance,
-    sha256_of,
-)
+from service.inference.lockfile import LockEntry, ModelLock, sha256_of
+from service.inference.manifest import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, CropSpec, Manifest, Provenance
 
 SIZE = 32
 

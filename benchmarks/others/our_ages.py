@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from service.loading import load
-from service.pipeline import PredictOptions
+from service.inference.pipeline import PredictOptions
+from service.runtime.loading import load
 from service.settings import load_settings
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import bentoml
 
 from benchmarks.peers.same_pipeline import answer, open_pipeline
-from service.schemas import PredictReply
+from service.api.schemas import PredictReply
 
 
 @bentoml.service(workers=1, traffic={"timeout": 300}, logging={"access": {"enabled": False}})

@@ -15,7 +15,7 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, File
 
 from benchmarks.peers.same_pipeline import answer, open_pipeline
-from service.schemas import PredictReply
+from service.api.schemas import PredictReply
 
 
 @asynccontextmanager

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service.loading import load
-from service.pipeline import PredictOptions
-from service.runtime import Predictor
-from service.schemas import PredictReply
+from service.api.schemas import PredictReply
+from service.inference.pipeline import PredictOptions
+from service.runtime.loading import load
+from service.runtime.state import Predictor
 from service.settings import load_settings
 
 

@@ -69,7 +69,7 @@ def serving(*, prefix: tuple[str, ...] = (), **settings: object) -> Iterator[Ser
     """Run `agelens serve` until the block is left; settings become AGELENS_ variables."""
     server_cores, own_cores = split_cores()
     environment = {**os.environ, **{f"AGELENS_{name.upper()}": str(value) for name, value in settings.items()}}
-    command = [*prefix, sys.executable, "-m", "service.cli", "serve", "--port", "0"]
+    command = [*prefix, sys.executable, "-m", "service.cli.main", "serve", "--port", "0"]
     with tempfile.TemporaryFile() as log:
         os.sched_setaffinity(0, server_cores)  # a child starts with its parent's cores
         process = subprocess.Popen(command, env=environment, stdout=log)

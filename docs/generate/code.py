@@ -9,14 +9,14 @@ from typing import Any, Final
 from typer.main import get_command
 
 from docs.generate.blocks import table
-from service import cautions
-from service.cli import STATUSES, app
-from service.loading import load
-from service.problems import KINDS, PLAIN
-from service.query import PredictQuery
-from service.runtime import Runtime
+from service.api.problems import KINDS, PLAIN
+from service.api.query import PredictQuery
+from service.cli.main import STATUSES, app
+from service.inference import face_warnings
+from service.runtime.loading import load
+from service.runtime.state import ServiceState
 from service.settings import PREFIX, Settings
-from training.config import recipe_named, recipe_names
+from training.recipes.recipe import recipe_named, recipe_names
 
 _MIB: Final = 2**20
 
@@ -88,9 +88,9 @@ def statuses_table() -> str:
 
 def metrics_table() -> str:
     """Return every metric that /metrics shows of the service itself."""
-    runtime = Runtime(Settings(threads=1), load)
+    state = ServiceState(Settings(threads=1), load)
     rows = []
-    for family in runtime.metrics.registry.collect():
+    for family in state.metrics.registry.collect():
         if family.name.startswith(("agelens", "http")):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             rows.append([f"`{name}`", family.type, family.documentation])
@@ -100,12 +100,12 @@ def metrics_table() -> str:
 def warnings_table() -> str:
     """Return what each warning of a face says."""
     rows = [
-        ["small_face", f"the box is less than {cautions.SMALL_FACE_PX:g} pixels wide or high"],
-        ["low_confidence", f"the detector's confidence is below {cautions.LOW_CONFIDENCE:g}"],
+        ["small_face", f"the box is less than {face_warnings.SMALL_FACE_PX:g} pixels wide or high"],
+        ["low_confidence", f"the detector's confidence is below {face_warnings.LOW_CONFIDENCE:g}"],
         ["near_border", "the box reaches past the picture's border"],
         ["turned_away", "the nose lies near one ear: the face is seen from the side"],
-        ["wide_interval", f"the interval spans more than {cautions.WIDE_INTERVAL_YEARS} years"],
-        ["edge_of_range", f"the median is below {cautions.YOUNGEST:g} or above {cautions.OLDEST:g} years"],
+        ["wide_interval", f"the interval spans more than {face_warnings.WIDE_INTERVAL_YEARS} years"],
+        ["edge_of_range", f"the median is below {face_warnings.YOUNGEST:g} or above {face_warnings.OLDEST:g} years"],
     ]
     return table(["warning", "when"], [[f"`{name}`", when] for name, when in rows])
 

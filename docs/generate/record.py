@@ -10,11 +10,11 @@ from PIL import Image
 from skimage.data import astronaut
 
 from docs.generate.measured import REPLY
-from service.detector import MediapipeDetector
-from service.envelope import new_request_id
-from service.model_folder import default_models_dir
-from service.pipeline import Pipeline, PredictOptions, load_models
-from service.schemas import PredictReply
+from service.api.middleware import new_request_id
+from service.api.schemas import PredictReply
+from service.inference.detector import MediapipeDetector
+from service.inference.lockfile import default_models_dir
+from service.inference.pipeline import Pipeline, PredictOptions, load_models
 
 THRESHOLDS = (18, 25)
 

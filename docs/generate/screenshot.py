@@ -11,8 +11,8 @@ from playwright.sync_api import FilePayload, sync_playwright
 from skimage.data import astronaut
 
 from docs.generate.measured import IMAGES
-from service.loading import load
-from service.model_folder import default_models_dir
+from service.inference.lockfile import default_models_dir
+from service.runtime.loading import load
 from tests.service.running import LiveServer
 
 WIDTH, HEIGHT, COLOURS = 1180, 900, 200

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from service.errors import InvalidParameter, SettingWrong
+from service.errors import InvalidParameter, InvalidSetting
 from service.scoring.job import Chunk, Format, Item
 from service.scoring.parts import finished_parts, ids_in, part_name, sweep
 
@@ -56,17 +56,17 @@ class SeenIds:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it for this process alone; raise SettingWrong where another one has it."""
+    """Make the folder and hold it for this process alone; raise InvalidSetting where another one has it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("wb")
     except OSError as error:
-        raise SettingWrong(f"--output {folder} cannot be written: {error.strerror}") from error
+        raise InvalidSetting(f"--output {folder} cannot be written: {error.strerror}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SettingWrong(f"another `agelens score` writes to {folder}; wait for it or choose another") from error
+            raise InvalidSetting(f"another `agelens score` writes to {folder}; wait or choose another") from error
         sweep(folder)
         yield
 

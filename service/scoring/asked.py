@@ -11,12 +11,12 @@ from typing import Final, TypeVar, get_args
 from rich.console import Console
 
 from service.errors import InvalidParameter
-from service.native_noise import without_native_noise
-from service.pipeline import PredictOptions
+from service.inference.pipeline import PredictOptions
+from service.runtime.native import without_native_noise
 from service.scoring.command import Engine, ScoreCommand
 from service.scoring.job import Format
 from service.scoring.local import score_locally
-from service.scoring.ray_data import score_on_ray
+from service.scoring.ray import score_on_ray
 from service.scoring.tables import Columns
 from service.settings import load_settings
 

@@ -10,17 +10,17 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from service.errors import ContractBroken, InvalidParameter
-from service.model_folder import default_models_dir
-from service.pipeline import PredictOptions, load_models
+from service.errors import InvalidModelFile, InvalidParameter
+from service.inference.lockfile import default_models_dir
+from service.inference.pipeline import PredictOptions, load_models
 from service.scoring.archive import agree, chunks, finished, locked
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
 from service.scoring.progress import Totals, add_up
-from service.scoring.report import write_report
-from service.scoring.scorer import open_pipeline
+from service.scoring.report.page import write_report
 from service.scoring.tables import Columns
+from service.scoring.worker import open_pipeline
 from service.settings import load_settings
 
 Engine = Callable[[Job, Iterator[Chunk], int, OpenPipeline], Iterator[Tally]]
@@ -73,7 +73,7 @@ class ScoreCommand:
         tallies = self.engine(job, chunks(inputs, seen, size, job.format), workers, self.pipeline)
         totals = add_up(tallies, total, before, console)
         if len(finished(job.output, job.format)) != len(seen):
-            raise ContractBroken(f"photographs are missing in {job.output}; run the same command again")
+            raise InvalidModelFile(f"photographs are missing in {job.output}; run the same command again")
         console.print(_summary(totals, before, time.monotonic() - began), highlight=False)
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypedDict
 
-from service.pipeline import Pipeline, PredictOptions
+from service.inference.pipeline import Pipeline, PredictOptions
 
 Format = Literal["parquet", "csv", "jsonl"]
 

@@ -19,7 +19,7 @@ from service.errors import SetupError
 from service.scoring.job import Chunk, Job, OpenPipeline, Tally
 from service.scoring.parts import part_name, write_part
 from service.scoring.rows import failure
-from service.scoring.scorer import Scorer, open_pipeline
+from service.scoring.worker import Scorer, open_pipeline
 
 Kind = Literal["processes", "threads"]
 _AHEAD: Final = 2

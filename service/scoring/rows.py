@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from service.pipeline import PhotoPrediction
-from service.types import LANDMARK_NAMES, AgePrediction
+from service.inference.faces import LANDMARK_NAMES, AgePrediction
+from service.inference.pipeline import PhotoPrediction
 
 OK: Final = "ok"
 NO_FACE: Final = "no_face"

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from service.manifest import ModelLock
-from service.model_folder import default_models_dir
+from service.inference.lockfile import ModelLock, default_models_dir
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.server_process import run_server
 

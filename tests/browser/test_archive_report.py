@@ -18,7 +18,7 @@ from tests.server_process import ROOT
 @pytest.fixture(scope="module")
 def report(models: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     output = tmp_path_factory.mktemp("archive")
-    command = [sys.executable, "-m", "service.cli", "score", str(photos), "--output", str(output), "--report"]
+    command = [sys.executable, "-m", "service.cli.main", "score", str(photos), "--output", str(output), "--report"]
     environment = {**os.environ, "AGELENS_MODELS_DIR": str(models)}
     subprocess.run([*command, "--engine", "threads", "--workers", "1"], check=True, cwd=ROOT, env=environment)
     return (output / "report.html").as_uri()

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from service.scoring.command import ScoreCommand
 from service.scoring.job import Chunk, Job, OpenPipeline, Tally
-from service.scoring.ray_data import score_on_ray
-from tests.service.scoring_doubles import ROOT, THREADS, middle_face, scored
+from service.scoring.ray import score_on_ray
+from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
 
 CHUNK = 4
 

@@ -11,9 +11,9 @@ import pytest
 
 from service.errors import InvalidParameter
 from service.scoring.job import Job
-from service.scoring.ray_data import score_on_ray
+from service.scoring.ray import score_on_ray
 from tests.service.doubles import grey
-from tests.service.scoring_doubles import ROOT
+from tests.service.scoring.doubles import ROOT
 from tests.tiny_model import write_models_folder
 
 PHOTOGRAPHS = 40

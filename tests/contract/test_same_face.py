@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.detector import MediapipeDetector
-from service.estimator import Estimator
-from service.manifest import ModelLock, verified_path
-from service.model_folder import default_models_dir
-from service.pipeline import Pipeline
-from service.types import Floats, Pixels
+from service.inference.detector import MediapipeDetector
+from service.inference.distribution import Floats
+from service.inference.estimator import Estimator
+from service.inference.faces import Pixels
+from service.inference.lockfile import ModelLock, default_models_dir, verified_path
+from service.inference.pipeline import Pipeline
 from tests.pictures import astronaut, jpeg
-from training.augment import centre
-from training.data import FaceStore
+from training.data.augment import centre
+from training.data.prepare import prepare
+from training.data.store import FaceStore
 from training.datasets import read
-from training.prepare import prepare
 
 MODELS = default_models_dir()
 SHIPPED = [entry for entry in ModelLock.read(MODELS).of_kind("model") if entry.default]

@@ -11,12 +11,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service.manifest import ModelLock
-from service.model_folder import default_models_dir
+from service.inference.lockfile import ModelLock, default_models_dir
 from tests.complete_folder import detector_entries
 from tests.pictures import astronaut, jpeg
 from tests.server_process import ServerProcess, run_server
-from training.cli import app
+from training.cli.main import app
 
 FAMILIES = {
     "coral": ["--backbone", "mobilenet", "--head", "coral"],

@@ -10,7 +10,7 @@ from service.errors import AgelensError
 from tests.docs.reading import ROOT
 
 KINDS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, AgelensError)} - {
-    "CallerGone"
+    "ClientDisconnected"
 }
 
 

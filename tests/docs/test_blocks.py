@@ -17,9 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.manifest import ModelLock
-from service.model_folder import default_models_dir
-from service.native_libraries import DEBIAN_PACKAGES
+from service.inference.lockfile import ModelLock, default_models_dir
+from service.inference.native_libraries import DEBIAN_PACKAGES
 from service.settings import Settings
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.docs.reading import ROOT, Block, blocks

@@ -13,10 +13,10 @@ from docs.generate.__main__ import stale
 from docs.generate.blocks import fill, table
 from docs.generate.gates import gate, share
 from docs.generate.measured import REPLY, evaluations, reply, short_reply
-from service.problems import KINDS, PLAIN
+from service.api.problems import KINDS, PLAIN
 from tests.docs.messages import messages
 from tests.docs.reading import ROOT
-from training.lock import fingerprint
+from training.export.lock import fingerprint
 
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
 

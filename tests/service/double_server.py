@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from service.server import serve
+from service.api.server import serve
 from tests.service.doubles import load_double
 
 

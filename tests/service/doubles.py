@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.imaging import Pyramid
-from service.pipeline import Pipeline, load_models
-from service.runtime import Load, Loaded, LoadedModel
+from service.inference.faces import BoundingBox, Face
+from service.inference.imaging import Pyramid
+from service.inference.pipeline import Pipeline, load_models
+from service.runtime.state import Load, Loaded, LoadedModel
 from service.settings import Settings
-from service.types import BoundingBox, Face
 
 
 class Gate:

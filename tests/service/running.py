@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import httpx
 
-from service.runtime import Load, Runtime
-from service.server import DrainingServer, make_server
+from service.api.server import DrainingServer, make_server
+from service.runtime.state import Load, ServiceState
 from service.settings import Settings
 from tests.server_process import ServerProcess, run_server
 
@@ -34,9 +34,9 @@ class LiveServer:
         self._thread = threading.Thread(target=self._run)
 
     @property
-    def runtime(self) -> Runtime:
-        runtime: Runtime = self.server.config.app.state.runtime  # type: ignore[union-attr]  # the app is ours
-        return runtime
+    def state(self) -> ServiceState:
+        state: ServiceState = self.server.config.app.state.service  # type: ignore[union-attr]  # the app is ours
+        return state
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -63,7 +63,7 @@ class LiveServer:
     def _run(self) -> None:
         async def serve() -> None:
             serving = asyncio.create_task(self.server.serve(sockets=[self._listener]))
-            await self.runtime.settled.wait()
+            await self.state.settled.wait()
             self._settled.set()
             await serving
 

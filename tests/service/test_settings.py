@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from service.cli.settings import print_settings
 from service.cpu import available_cpus
-from service.errors import SettingWrong
+from service.errors import InvalidSetting
 from service.settings import Settings, load_settings
-from service.settings_list import print_settings
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_wrong_setting_is_named_with_what_would_be_right(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
 ) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(SettingWrong, match=said):
+    with pytest.raises(InvalidSetting, match=said):
         load_settings()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.synthetic import synthetic_store
+from training.data.synthetic import synthetic_store
 
 
 @pytest.fixture(scope="session")

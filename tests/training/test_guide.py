@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from service.model_folder import default_models_dir
-from service.types import Pixels
+from service.inference.faces import Pixels
+from service.inference.lockfile import default_models_dir
 from tests.docs.reading import Block, blocks
 from tests.pictures import jpeg, pasted
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from service.types import Pixels
-from training.augment import NO_AUGMENTATION
-from training.backbones import BACKBONES
-from training.config import Recipe, Stage
-from training.tracking import Tracker
+from service.inference.faces import Pixels
+from training.data.augment import NO_AUGMENTATION
+from training.fit.trackers import Tracker
+from training.model.backbones import BACKBONES
+from training.recipes.recipe import Recipe, Stage
 
 SIZE = 32
 

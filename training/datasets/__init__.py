@@ -9,8 +9,9 @@ from typing import Final
 from pydantic import ValidationError, validate_call
 
 from training.datasets import adience, all_age_faces, appa_real, fgnet, imdb_wiki, own, utkface
+from training.datasets.errors import DatasetError
 from training.datasets.index import apply_index
-from training.datasets.sample import SPLITS, DatasetError, Listing, Sample
+from training.datasets.sample import SPLITS, Listing, Sample
 
 __all__ = ["READERS", "SPLITS", "DatasetError", "Listing", "Sample", "read"]
 

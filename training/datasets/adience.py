@@ -11,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
-from training.datasets.age_labels import parse_ages
-from training.datasets.sample import DatasetError, Listing, Sample
+from training.datasets.errors import DatasetError
+from training.datasets.sample import Listing, Sample
 from training.datasets.source import Source, open_source, pictures
-from training.datasets.tables import Row, parse_sex, read_table
+from training.datasets.tables import Row, parse_ages, parse_sex, read_table
 
 GROUPS: Final = ((0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
 """The eight age groups in years, both ends included."""

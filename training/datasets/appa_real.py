@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal
 
-from training.datasets.sample import OLDEST, DatasetError, Listing, Sample
+from training.datasets.errors import DatasetError
+from training.datasets.sample import OLDEST, Listing, Sample
 from training.datasets.source import Source, open_source
 from training.datasets.tables import Row, parse_sex, read_table
 

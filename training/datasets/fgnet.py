@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from training.datasets.sample import OLDEST, DatasetError, Listing, Sample
+from training.datasets.errors import DatasetError
+from training.datasets.sample import OLDEST, Listing, Sample
 from training.datasets.source import open_source, pictures
 
 _NAME: Final = re.compile(r"(?P<subject>\d{3})a(?P<age>\d{2,3})[a-z]?\.jpe?g", re.IGNORECASE)

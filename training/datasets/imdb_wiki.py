@@ -7,19 +7,24 @@ Each file holds one struct of row vectors: `dob` (MATLAB's serial date number), 
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from training.datasets.mat_struct import read_struct
-from training.datasets.sample import OLDEST, DatasetError, Listing, Sample
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
+
+from training.datasets.errors import DatasetError
+from training.datasets.sample import OLDEST, Listing, Sample
 from training.datasets.source import Source, open_source
 
 PARTS: Final = ("imdb", "wiki")
-
 # MATLAB counts days from the year 0, Python from the year 1; the year 0 counts as a leap year.
 _DAYS_OF_YEAR_ZERO: Final = 366
 _FIELDS: Final = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
@@ -127,3 +132,27 @@ def _mat_file(source: Source, part: str, listing: Listing) -> str | None:
     for name in files[1:]:
         listing.note(name, f"another {part}.mat, not read")
     return files[0] if files else None
+
+
+def read_struct(data: bytes, name: str, fields: Iterable[str]) -> dict[str, list[str] | list[float]]:
+    """Fields of the single struct `name`, all of one length; an empty cell is an empty text.
+
+    Raises DatasetError where the file is no MATLAB file up to version 7.2, the struct or a field is not there,
+    or their lengths differ.
+    """
+    stream: Any = io.BytesIO(data)  # scipy's stubs know paths alone; its documentation allows files.
+    try:
+        struct = loadmat(stream, variable_names=[name])[name][0, 0]
+        columns = {field: _column(struct[field]) for field in fields}
+    except (MatReadError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, OSError) as error:
+        raise DatasetError(f"{name}.mat is not the published struct {name!r}: {error}") from error
+    lengths = {field: len(column) for field, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise DatasetError(f"the fields of {name}.mat have different lengths: {lengths}")
+    return columns
+
+
+def _column(values: NDArray[np.generic]) -> list[str] | list[float]:
+    if values.dtype != object:
+        return [float(value) for value in values.ravel().astype(np.float64)]
+    return [str(np.asarray(cell).item()) if np.asarray(cell).size == 1 else "" for cell in values.ravel()]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from training.datasets.sample import OLDEST, DatasetError, Listing, Sample
+from training.datasets.errors import DatasetError
+from training.datasets.sample import OLDEST, Listing, Sample
 from training.datasets.source import Source
 from training.datasets.tables import Row, read_table
 

@@ -19,8 +19,8 @@ from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.progress import Progress, track
 
-from training.datasets.components import joined
 from training.datasets.sample import Listing, Sample
+from training.datasets.splits import joined
 
 Hashes = NDArray[np.uint64]
 """Perceptual hashes, uint64 [pictures, 4]: 256 bits each."""

@@ -21,10 +21,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from training.datasets.age_labels import parse_ages
-from training.datasets.sample import SPLITS, DatasetError, Listing, Sample
+from training.datasets.errors import DatasetError
+from training.datasets.sample import SPLITS, Listing, Sample
 from training.datasets.source import Folder, open_source, pictures
-from training.datasets.tables import Row, parse_sex, read_table
+from training.datasets.tables import Row, parse_ages, parse_sex, read_table
 
 _NO_AGE: Final = "no age within 0..100"
 

@@ -19,10 +19,6 @@ EXAMPLES: Final = 5
 """How many names are kept for each reason of rejection."""
 
 
-class DatasetError(Exception):
-    """The dataset as a whole cannot be read; the message says what would be right."""
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled picture: age in whole years within `low`..`high`, both included; exact where they are equal.

@@ -24,7 +24,7 @@ from typing import IO, Final, Protocol
 from rich.console import Console
 from rich.progress import Progress
 
-from training.datasets.sample import DatasetError
+from training.datasets.errors import DatasetError
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz")
 PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

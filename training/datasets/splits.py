@@ -8,8 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from training.datasets.components import joined
-from training.datasets.sample import SPLITS, DatasetError, Sample
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from training.datasets.errors import DatasetError
+from training.datasets.sample import SPLITS, Sample
 
 SHARES: Final[Mapping[str, float]] = {"train": 0.76, "val": 0.08, "calib": 0.07, "test": 0.09}
 """What part of the people and groups each split gets where nothing else is said."""
@@ -87,3 +91,17 @@ def _drawn(position: float, shares: Mapping[str, float]) -> str:
         if position < edge:
             return name
     return names[-1]
+
+
+def joined(keys: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Positions of `keys` by component, in order of their first; a position without keys stands alone."""
+    numbers: dict[str, int] = {}
+    edges = [(i, len(keys) + numbers.setdefault(key, len(numbers))) for i, own in enumerate(keys) for key in own]
+    rows, columns = np.array(edges, dtype=np.int64).reshape(-1, 2).T
+    size = len(keys) + len(numbers)
+    graph = coo_array((np.ones(len(edges), dtype=np.int8), (rows, columns)), shape=(size, size))
+    labels = connected_components(graph, directed=False)[1]
+    members: dict[int, list[int]] = defaultdict(list)
+    for i in range(len(keys)):
+        members[int(labels[i])].append(i)
+    return list(members.values())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
-from training.datasets.sample import DatasetError
+from training.datasets.errors import DatasetError
+from training.datasets.sample import OLDEST
 
 Row = dict[str, str]
-
 _SEXES: Final = {"m": "male", "male": "male", "man": "male", "f": "female", "female": "female", "woman": "female"}
 
 
@@ -33,3 +34,26 @@ def read_table(data: bytes, name: str, needed: Iterable[str], delimiter: str = "
 def parse_sex(text: str) -> str | None:
     """`male`, `female`, or None for anything else."""
     return _SEXES.get(text.strip().lower())
+
+
+_NUMBER: Final = r"([0-9]{1,3})(?:\.[0-9]+)?"
+_EXACT: Final = re.compile(_NUMBER)
+_RANGE: Final = re.compile(rf"[(\[]?\s*{_NUMBER}\s*[,_-]\s*{_NUMBER}\s*[)\]]?")
+_OPEN: Final = re.compile(rf"{_NUMBER}\s*\+")
+
+
+def parse_ages(text: str) -> tuple[int, int] | None:
+    """Lowest and highest age in whole years, both included; None where the text says no age within 0..100.
+
+    A fraction of a year is cut off, as people count their age. An open end reaches to 100.
+    """
+    text = text.strip()
+    if match := _EXACT.fullmatch(text):
+        low = high = int(match[1])
+    elif match := _RANGE.fullmatch(text):
+        low, high = int(match[1]), int(match[2])
+    elif match := _OPEN.fullmatch(text):
+        low, high = int(match[1]), OLDEST
+    else:
+        return None
+    return (low, high) if low <= high <= OLDEST else None

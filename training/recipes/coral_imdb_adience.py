@@ -6,8 +6,8 @@ importance over all thresholds of the whole training set, and thresholds that st
 
 from dataclasses import replace
 
-from training.augment import NO_AUGMENTATION
-from training.config import Recipe, Stage
+from training.data.augment import NO_AUGMENTATION
+from training.recipes.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     name="coral_imdb_adience",

@@ -1,7 +1,7 @@
 """CORAL MobileNet from face-recognition weights on UTKFace and All-Age-Faces."""
 
-from training.augment import MILD, Augmentation
-from training.config import Recipe, Stage
+from training.data.augment import MILD, Augmentation
+from training.recipes.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     name="coral_mobilenet",

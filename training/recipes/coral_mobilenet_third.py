@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from training.augment import WORN
+from training.data.augment import WORN
 from training.recipes.coral_mobilenet import RECIPE as FIRST
 
 _START, _REFINE = FIRST.stages

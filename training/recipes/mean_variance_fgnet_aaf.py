@@ -10,8 +10,8 @@ agelens-train train mean_variance_fgnet_aaf --run runs/resnet50 --backbone resne
 
 from dataclasses import replace
 
-from training.augment import NO_AUGMENTATION
-from training.config import Recipe, Stage
+from training.data.augment import NO_AUGMENTATION
+from training.recipes.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     name="mean_variance_fgnet_aaf",

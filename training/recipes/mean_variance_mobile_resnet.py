@@ -1,7 +1,7 @@
 """Mean-Variance ResNet grown from VGGFace2's MobileNet, on UTKFace and All-Age-Faces."""
 
-from training.augment import MILD, Augmentation
-from training.config import Recipe, Stage
+from training.data.augment import MILD, Augmentation
+from training.recipes.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     name="mean_variance_mobile_resnet",

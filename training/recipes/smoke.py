@@ -1,7 +1,7 @@
 """Everything a real run does, in under a minute on drawn faces: proof that an installation trains."""
 
-from training.augment import NO_AUGMENTATION
-from training.config import Recipe, Stage
+from training.data.augment import NO_AUGMENTATION
+from training.recipes.recipe import Recipe, Stage
 
 RECIPE = Recipe(
     name="smoke",

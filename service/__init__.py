@@ -1,0 +1,1 @@
+"""The service: photographs in, ages out."""

@@ -1,0 +1,124 @@
+"""Puts an app together from settings; nothing lives at module level."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from service.api.cross_origin import CrossOrigin
+from service.api.middleware import AdmissionMiddleware, RequestContextMiddleware
+from service.api.openapi import describe
+from service.api.problems import problem_of
+from service.api.routes import metrics, models, pictures, probes
+from service.api.static_files import docs_routes, web_routes
+from service.errors import AgelensError
+from service.runtime.loading import load
+from service.runtime.state import Load, ServiceState
+from service.settings import Settings, load_settings
+
+_THREADS_END_S: Final = 5.0
+log: Final = structlog.stdlib.get_logger("agelens.http")
+
+_DESCRIPTION: Final = (
+    "A photograph in, ages out: for each face a distribution over the ages 0 to 100, with the probability of being "
+    "older than each, a variance and an interval. Errors are problem documents (RFC 9457)."
+)
+
+
+def create_app(settings: Settings | None = None, *, load_models: Load = load) -> FastAPI:
+    """Make an app; its models are loaded when it starts, and until then `/health/ready` says 503.
+
+    Args:
+        settings: read from the environment where there are none.
+        load_models: how models are found; another one stands in for tests.
+
+    Raises:
+        InvalidSetting: a setting cannot be used.
+    """
+    settings = settings or load_settings()
+    state = ServiceState(settings, load_models)
+    app = FastAPI(
+        title="agelens",
+        version=version("agelens"),
+        summary="Age estimation with a distribution for each face",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(state),
+        middleware=_middleware(state),
+    )
+    app.state.service = state
+    for router in (pictures, models, probes, metrics):
+        app.include_router(router)
+    for error in (AgelensError, HTTPException):
+        app.add_exception_handler(error, _say_problem)
+    if settings.docs:
+        _document(app, state)
+    app.router.routes.extend(web_routes())
+    return app
+
+
+def _lifespan(state: ServiceState) -> Callable[[FastAPI], Any]:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        starting = asyncio.create_task(state.start())
+        yield
+        starting.cancel()
+        state.drain()
+        await asyncio.to_thread(state.pool.stop, 0.0 if state.pool.running else _THREADS_END_S)
+        await asyncio.to_thread(state.tracer.close)
+
+    return lifespan
+
+
+def _middleware(state: ServiceState) -> list[Middleware]:
+    layers = [
+        Middleware(AdmissionMiddleware, state=state),
+        Middleware(RequestContextMiddleware, metrics=state.metrics, tracer=state.tracer),
+    ]
+    if origins := state.settings.cors_origins:
+        layers.insert(
+            0,
+            Middleware(
+                CrossOrigin,
+                allow_origins=list(origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
+                expose_headers=["retry-after", "x-request-id"],
+            ),
+        )
+    return layers
+
+
+async def _say_problem(request: Request, error: Exception) -> Response:
+    problem = problem_of(error, request.state.request_id, request.url.path)
+    request.app.state.service.metrics.rejected.labels(problem.kind.slug).inc()
+    request.state.facts = {"problem": problem.kind.slug}
+    if problem.kind.status == 500:
+        log.critical("request_failed", exc_info=error)
+    return problem.response()
+
+
+def _document(app: FastAPI, state: ServiceState) -> None:
+    @cache
+    def document(*models: str) -> dict[str, Any]:
+        return describe(app, state.settings, keys_required=state.keys.required, models=models)
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(document(*sorted(state.loaded.models if state.loaded else ())))
+
+    app.add_route("/openapi.json", openapi, include_in_schema=False)
+    app.router.routes.extend(docs_routes())

@@ -1,0 +1,159 @@
+"""What goes around every request: its id, its log line, its metrics, security headers, and the last resort."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.problems import problem_of
+from service.errors import AvailabilityError, NotReady
+from service.runtime.metrics import Metrics
+from service.runtime.state import ServiceState
+from service.runtime.tracing import Tracer
+
+log: Final = structlog.stdlib.get_logger("agelens.http")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_QUIET: Final = ("/health/", "/metrics")
+SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+RAW_SECURITY_HEADERS: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+
+class RequestContextMiddleware:
+    """ASGI middleware that knows nothing of pictures."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
+        """Wrap `app`."""
+        self._app = app
+        self._metrics = metrics
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        request_id = request_id_of(headers)
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = time.monotonic()
+        status = 499  # what is logged when the caller hung up before anything was said
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(message, request_id)
+            await send(message)
+
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            self._metrics.in_flight.track_inprogress(),
+            self._tracer.request(scope["method"], headers) as span,
+        ):
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except (Exception, asyncio.CancelledError) as error:
+                reason = _last_words(error)
+                if status == 499:
+                    await problem_of(reason, request_id, scope["path"]).response()(scope, receive, send_with_headers)
+            route = _route(scope)
+            span.end(route, status)
+            self._account(scope, route, status, time.monotonic() - began)
+
+    def _account(self, scope: Scope, route: str, status: int, seconds: float) -> None:
+        self._metrics.saw_request(scope["method"], route, status, seconds)
+        write = log.debug if route.startswith(_QUIET) else log.info
+        facts = scope["state"].get("facts", {})
+        write("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1), **facts)
+
+
+def _last_words(error: BaseException) -> Exception:
+    """Turn what nobody caught into what the caller is told; only a forced end of the process cancels requests."""
+    if isinstance(error, asyncio.CancelledError):
+        return NotReady("the service ended before the answer was ready")
+    log.error("request_failed", exc_info=error)
+    return Exception()
+
+
+def new_request_id() -> str:
+    """Make a ULID: 48 bits of milliseconds, 80 random bits, 26 digits of Crockford's base 32."""
+    value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
+
+
+def request_id_of(headers: Headers) -> str:
+    """Return the caller's own id where it is harmless, else a new one."""
+    given = headers.get("x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
+
+
+def _add_headers(message: Message, request_id: str) -> None:
+    """Add what every answer carries; a security header that the answer has already stays as it is."""
+    given = message["headers"]
+    names = {name for name, _ in given}
+    added = [header for header in RAW_SECURITY_HEADERS if header[0] not in names]
+    message["headers"] = [*given, *added, (b"x-request-id", request_id.encode())]
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's template, never a path of the caller's making: so labels stay few and logs say nothing."""
+    if "endpoint" in scope and not scope.get("path_params"):
+        return str(scope["path"])  # a route without parameters, matched as it is written
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+_PATHS: Final = frozenset({"/predict", "/predict/batch"})
+
+
+class AdmissionMiddleware:
+    """ASGI middleware around everything: at ten times the service's capacity nine requests of ten end here.
+
+    They are counted but not logged one by one: a flood of requests must not become a flood of log lines.
+    """
+
+    def __init__(self, app: ASGIApp, state: ServiceState) -> None:
+        """Guard `app`."""
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request or let it in."""
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _PATHS:
+            try:
+                self._state.pool.probe()
+            except AvailabilityError as error:
+                await self._refuse(error, scope, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _refuse(self, error: AvailabilityError, scope: Scope, send: Send) -> None:
+        began = time.monotonic()
+        request_id = request_id_of(Headers(scope=scope))
+        problem = problem_of(error, request_id, scope["path"])
+        response = problem.response()
+        headers = [*response.raw_headers, *RAW_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": bytes(response.body)})
+        metrics = self._state.metrics
+        metrics.rejected.labels(problem.kind.slug).inc()
+        metrics.saw_request("POST", scope["path"], response.status_code, time.monotonic() - began)

@@ -1,0 +1,142 @@
+"""Problem documents (RFC 9457) for every error: the only place that knows HTTP statuses."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service import errors
+from service.errors import AgelensError
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem: status, the stable last part of its `type`, and its title."""
+
+    status: int
+    slug: str
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The problem type, a URN that needs no network to be resolved."""
+        return f"urn:agelens:problem:{self.slug}"
+
+
+KINDS: Final[Mapping[type[Exception], Kind]] = {
+    errors.AgelensError: Kind(500, "internal", "Internal error"),
+    errors.PictureError: Kind(422, "picture", "Picture cannot be used"),
+    errors.UnsupportedPicture: Kind(415, "unsupported-picture", "Not a picture format the service reads"),
+    errors.CorruptPicture: Kind(422, "corrupt-picture", "Picture is truncated or damaged"),
+    errors.PictureTooLarge: Kind(413, "picture-too-large", "Picture has too many pixels"),
+    errors.RequestError: Kind(400, "request", "Request cannot be answered"),
+    errors.InvalidParameter: Kind(422, "invalid-parameter", "Parameter is out of range"),
+    errors.UnknownModel: Kind(422, "unknown-model", "No loaded model has this name"),
+    errors.UnknownResource: Kind(404, "not-found", "Not found"),
+    errors.BodyTooLarge: Kind(413, "body-too-large", "Body is too large"),
+    errors.BodyTooSlow: Kind(408, "body-too-slow", "Request did not arrive in time"),
+    errors.MalformedBody: Kind(400, "malformed-body", "Body is malformed"),
+    errors.UnsupportedBody: Kind(415, "unsupported-body", "Content type is not read"),
+    errors.NotAcceptable: Kind(406, "not-acceptable", "No acceptable media type"),
+    errors.AccessError: Kind(403, "access", "Access refused"),
+    errors.KeyRejected: Kind(401, "key-rejected", "API key is missing or wrong"),
+    errors.RateExceeded: Kind(429, "rate-exceeded", "Too many requests with this API key"),
+    errors.AvailabilityError: Kind(503, "unavailable", "Service is not available now"),
+    errors.QueueFull: Kind(503, "queue-full", "Queue is full"),
+    errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "Deadline has passed"),
+    errors.NotReady: Kind(503, "not-ready", "Service is not ready"),
+    errors.ClientDisconnected: Kind(499, "caller-gone", "Caller has hung up"),
+    errors.SetupError: Kind(500, "setup", "Installation is wrong"),
+    errors.InvalidSetting: Kind(500, "setting-wrong", "A setting is wrong"),
+    errors.FileMissing: Kind(500, "file-missing", "A file is missing"),
+    errors.ChecksumMismatch: Kind(500, "file-altered", "A file was altered"),
+    errors.InvalidModelFile: Kind(500, "contract-broken", "A model file breaks the contract"),
+}
+"""Each error class by itself: a new one without an entry fails a test instead of borrowing its parent's status."""
+
+PLAIN: Final = {
+    400: Kind(400, "bad-request", "Bad request"),
+    404: KINDS[errors.UnknownResource],
+    405: Kind(405, "method-not-allowed", "Method not allowed"),
+    408: KINDS[errors.BodyTooSlow],
+    431: Kind(431, "head-too-large", "Request head is too large"),
+    500: KINDS[errors.AgelensError],
+    503: KINDS[errors.AvailabilityError],
+}
+"""What the framework and the server refuse by themselves, by status."""
+_INTERNAL_DETAIL: Final = "the service failed on this request; its log has the reason under this request_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem document and the headers that belong to it."""
+
+    kind: Kind
+    detail: str
+    request_id: str
+    instance: str | None = None
+    headers: Mapping[str, str] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the document's members; `instance` is left out where there is none."""
+        members = {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "instance": self.instance,
+            "request_id": self.request_id,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+    def response(self) -> Response:
+        """Return the document as an HTTP response."""
+        content = json.dumps(self.document(), ensure_ascii=False).encode()
+        return Response(content, self.kind.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+
+def problem_of(error: Exception, request_id: str, instance: str | None = None) -> Problem:
+    """Say `error` as a problem; only errors of the domain speak for themselves, others stay inside."""
+    if isinstance(error, AgelensError):
+        return _of_domain(error, request_id, instance)
+    if isinstance(error, HTTPException):
+        return plain_problem(error.status_code, str(error.detail), request_id, instance, error.headers)
+    return Problem(PLAIN[500], _INTERNAL_DETAIL, request_id, instance)
+
+
+def plain_problem(
+    status: int, detail: str, request_id: str, instance: str | None = None, headers: Mapping[str, str] | None = None
+) -> Problem:
+    """Say a status that the framework or the server chose, which no domain error stands behind."""
+    kind = PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
+    return Problem(kind, detail, request_id, instance, headers)
+
+
+def _of_domain(error: AgelensError, request_id: str, instance: str | None) -> Problem:
+    kind = KINDS[type(error)]
+    detail = _INTERNAL_DETAIL if kind.status == 500 else str(error)
+    headers = {}
+    if isinstance(error, errors.AvailabilityError | errors.AccessError) and kind.status in (429, 503):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
+    if isinstance(error, errors.KeyRejected):
+        headers["WWW-Authenticate"] = "Bearer"
+    return Problem(kind, detail, request_id, instance, headers)
+
+
+def documented(*kinds: type[AgelensError]) -> dict[int | str, dict[str, Any]]:
+    """Describe, for OpenAPI, the problems that a route may answer with, by status."""
+    titles: dict[int, list[str]] = {}
+    for error in kinds:
+        kind = KINDS[error]
+        titles.setdefault(kind.status, []).append(kind.title)
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemReply"}}}
+    return {status: {"description": "; ".join(names), "content": content} for status, names in sorted(titles.items())}

@@ -1,0 +1,189 @@
+"""The endpoints: they say what comes in and what goes out, and leave the work to the worker threads."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from service import errors
+from service.api.batch import Batch, Lines
+from service.api.content_negotiation import best_media_type
+from service.api.dependencies import PictureRoute, cancel_on_disconnect, identified, state_of
+from service.api.problems import documented
+from service.api.query import PredictQuery
+from service.api.schemas import BatchReply, HealthReply, ModelReply, ModelsReply, PredictReply
+from service.api.uploads import Upload, UploadLimits, UploadReader
+from service.errors import NotReady, UnknownResource
+from service.inference.pipeline import PhotoPrediction, PredictOptions
+from service.runtime.admission import Checkpoint
+from service.runtime.metrics import EXPOSITION
+from service.runtime.state import Predictor, ServiceState
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+
+_ACCESS: Final = (errors.KeyRejected, errors.RateExceeded)
+_BODY: Final = (
+    errors.MalformedBody,
+    errors.NotAcceptable,
+    errors.BodyTooSlow,
+    errors.BodyTooLarge,
+    errors.UnsupportedBody,
+    errors.InvalidParameter,
+    errors.UnknownModel,
+    errors.QueueFull,
+    errors.NotReady,
+)
+_PICTURE: Final = (
+    errors.PictureTooLarge,
+    errors.UnsupportedPicture,
+    errors.CorruptPicture,
+    errors.DeadlineExceeded,
+    errors.AgelensError,
+)
+
+probes = APIRouter(prefix="/health", tags=["operation"])
+models = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(identified)])
+pictures = APIRouter(tags=["pictures"], route_class=PictureRoute)
+
+Asked = Annotated[PredictQuery, Query()]
+
+
+def _bodies(field: dict[str, Any], *raw: str) -> dict[str, Any]:
+    """Describe a request body that FastAPI does not read itself."""
+    (name,) = field
+    form = {"schema": {"type": "object", "required": [name], "properties": field}}
+    content: dict[str, Any] = {"multipart/form-data": form}
+    content |= {media: {"schema": {"type": "string", "format": "binary"}} for media in raw}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_BINARY: Final = {"type": "string", "format": "binary"}
+
+
+@pictures.post(
+    "/predict",
+    response_model=PredictReply,
+    responses=documented(*_ACCESS, *_BODY, *_PICTURE),
+    openapi_extra=_bodies({"file": _BINARY}, "image/jpeg", "image/png", "image/webp"),
+)
+async def predict(request: Request, query: Asked) -> Response:
+    """Estimate the age of each face in one photograph."""
+    state = state_of(request)
+    best_media_type(request.headers.get("accept"), [JSON])
+    options = _checked(state, query, state.settings.deadline_s)
+    limits = UploadLimits("file", state.settings.max_body_bytes)
+    async with UploadReader(state.upload_budget).receive(request, limits) as uploads:
+        state.rates.charge(request.state.key, 1)
+        with state.pool.admitted(_tasks(state, uploads, options), state.settings.deadline_s) as (
+            results,
+            give_up,
+        ):
+            async with cancel_on_disconnect(request.receive, give_up):
+                prediction = await results.result(0)
+    state.saw(prediction, results.waited_s(0))
+    request.state.facts = {"faces": len(prediction.faces)}
+    reply = PredictReply.of(prediction, options.thresholds, request.state.request_id)
+    return Response(reply.model_dump_json(), media_type=JSON)
+
+
+@pictures.post(
+    "/predict/batch",
+    response_model=BatchReply,
+    responses={200: {"content": {NDJSON: {}}}, **documented(*_ACCESS, *_BODY, errors.AgelensError)},
+    openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
+)
+async def predict_batch(request: Request, query: Asked) -> Response:
+    """Estimate ages in many photographs: one result each, in order; as JSON lines, each when it is ready."""
+    state = state_of(request)
+    settings = state.settings
+    media = best_media_type(request.headers.get("accept"), [JSON, NDJSON])
+    options = _checked(state, query, settings.batch_deadline_s)
+    limits = UploadLimits("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
+    async with AsyncExitStack() as stack:
+        uploads = await stack.enter_async_context(UploadReader(state.upload_budget).receive(request, limits))
+        state.rates.charge(request.state.key, len(uploads))
+        order = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
+        results, give_up = stack.enter_context(order)
+        request.state.facts = {"pictures": len(uploads)}
+        batch = Batch(state, results, uploads, options.thresholds, request.state.request_id)
+        if media == NDJSON:
+            return Lines(batch, stack.pop_all(), give_up)
+        async with cancel_on_disconnect(request.receive, give_up):
+            reply = await batch.reply()
+    return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)
+
+
+@models.get("", responses=documented(errors.KeyRejected, errors.NotReady))
+async def list_models(request: Request) -> ModelsReply:
+    """List the models that are loaded."""
+    loaded = state_of(request).require_models()
+    return ModelsReply(models=[_model_reply(state_of(request), name) for name in sorted(loaded.models)])
+
+
+@models.get("/{name}", responses=documented(errors.KeyRejected, errors.UnknownResource, errors.NotReady))
+async def show_model(request: Request, name: str) -> ModelReply:
+    """Show one loaded model."""
+    if name not in state_of(request).require_models().models:
+        raise UnknownResource("no model of this name is loaded; /models lists them")
+    return _model_reply(state_of(request), name)
+
+
+@probes.get("/live")
+async def live() -> HealthReply:
+    """Say that the process answers; no model is touched."""
+    return HealthReply()
+
+
+@probes.get("/ready", responses=documented(errors.NotReady))
+async def ready(request: Request) -> HealthReply:
+    """Say whether pictures may be sent here now."""
+    if complaint := state_of(request).complaint():
+        raise NotReady(complaint, retry_after_s=1)
+    return HealthReply()
+
+
+@probes.get("/startup", responses=documented(errors.NotReady))
+async def startup(request: Request) -> HealthReply:
+    """Say whether everything was loaded and warmed."""
+    if not state_of(request).started:
+        raise NotReady("the models are being loaded", retry_after_s=1)
+    return HealthReply()
+
+
+metrics = APIRouter(tags=["operation"])
+
+
+@metrics.get(
+    "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
+)
+async def show_metrics(request: Request) -> Response:
+    """Show the metrics in Prometheus' text format."""
+    return Response(state_of(request).metrics.exposition(), headers={"content-type": EXPOSITION})
+
+
+def _checked(state: ServiceState, query: PredictQuery, deadline_s: float) -> PredictOptions:
+    """Options that can be answered, found out before any of the body is read."""
+    state.require_model(query.model)
+    state.pool.probe(deadline_s)
+    return query.options(state.settings)
+
+
+def _tasks(state: ServiceState, uploads: list[Upload], options: PredictOptions) -> list[partial[PhotoPrediction]]:
+    return [partial(_predict, upload.data, options, state.settings.max_pixels) for upload in uploads]
+
+
+def _predict(
+    data: bytes, options: PredictOptions, max_pixels: int, worker: Predictor, checkpoint: Checkpoint
+) -> PhotoPrediction:
+    return worker.predict(data, options, checkpoint, max_pixels)
+
+
+def _model_reply(state: ServiceState, name: str) -> ModelReply:
+    loaded = state.require_models()
+    model = loaded.models[name]
+    return ModelReply.of(model.manifest, model.sha256, default=name == loaded.default_model)

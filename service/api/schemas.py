@@ -1,0 +1,222 @@
+"""What travels over HTTP: the reply models, with the examples that the API's document shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.inference.distribution import THRESHOLDS
+from service.inference.faces import LANDMARK_NAMES, AgePrediction, Face
+from service.inference.manifest import Manifest
+
+if TYPE_CHECKING:  # the Python client reads replies without the pipeline's libraries
+    from service.inference.pipeline import PhotoPrediction
+
+_CURVE: Final = [1.0] * 24 + [round(1 - (k - 23) / 16, 4) for k in range(24, 39)] + [0.0] * 61
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelName(_Reply):
+    """Which model answered."""
+
+    name: str = Field(examples=["coral-mobilenet"])
+    version: str = Field(examples=["1.0.0"])
+
+
+class ImageSize(_Reply):
+    """Size of the upright photograph in pixels."""
+
+    width: int = Field(ge=1, examples=[1280])
+    height: int = Field(ge=1, examples=[960])
+
+
+class Box(_Reply):
+    """A face's box in pixels of the upright photograph; it may reach past the border."""
+
+    x: float = Field(examples=[412.0])
+    y: float = Field(examples=[188.5])
+    width: float = Field(ge=0, examples=[210.0])
+    height: float = Field(ge=0, examples=[210.0])
+
+
+class Interval(_Reply):
+    """Whole ages, both included, that hold the true age at `level`."""
+
+    level: float = Field(ge=0.5, le=0.99, examples=[0.9])
+    low: int = Field(ge=0, le=100, examples=[24])
+    high: int = Field(ge=0, le=100, examples=[39])
+
+
+Point = tuple[float, float]
+
+
+class Landmarks(_Reply):
+    """Six points (x, y) in pixels; left and right are the person's own."""
+
+    right_eye: Point = Field(examples=[[470.1, 250.3]])
+    left_eye: Point = Field(examples=[[560.4, 251.0]])
+    nose_tip: Point = Field(examples=[[515.0, 300.2]])
+    mouth_center: Point = Field(examples=[[516.3, 345.8]])
+    right_ear_tragion: Point = Field(examples=[[431.0, 262.2]])
+    left_ear_tragion: Point = Field(examples=[[604.9, 263.7]])
+
+
+Warning_ = Literal["small_face", "low_confidence", "near_border", "turned_away", "wide_interval", "edge_of_range"]
+
+
+class FaceReply(_Reply):
+    """One face with its distribution over ages."""
+
+    box: Box
+    detection_confidence: float = Field(ge=0, le=1, examples=[0.97])
+    landmarks: Landmarks | None = Field(description="null where the caller had cut the face out (`detect=false`)")
+    age: float = Field(ge=0, le=100, description="predicted age in years", examples=[31.4])
+    variance: float = Field(ge=0, description="variance of the distribution in years²", examples=[22.1])
+    standard_deviation: float = Field(ge=0, description="in years", examples=[4.7])
+    interval: Interval
+    threshold_probabilities: list[float] = Field(
+        min_length=THRESHOLDS, max_length=THRESHOLDS, description="the k-th is P(age > k)", examples=[_CURVE]
+    )
+    at_least: dict[str, float] = Field(
+        description="P(age ≥ t) for each t of `thresholds`", examples=[{"18": 0.993, "25": 0.874}]
+    )
+    warnings: list[Warning_] = Field(examples=[["small_face"]])
+
+    @classmethod
+    def of(cls, prediction: AgePrediction, thresholds: tuple[int, ...]) -> FaceReply:
+        """Say one prediction, with P(age ≥ t) for each of `thresholds`."""
+        low, high = prediction.interval
+        distribution = prediction.distribution
+        return cls.model_validate(
+            {
+                "box": _box(prediction.face),
+                "detection_confidence": prediction.face.confidence,
+                "landmarks": _landmarks(prediction.face),
+                "age": prediction.age,
+                "variance": distribution.variance,
+                "standard_deviation": distribution.variance**0.5,
+                "interval": {"level": prediction.level, "low": low, "high": high},
+                "threshold_probabilities": distribution.threshold_probabilities.tolist(),
+                "at_least": {str(age): distribution.at_least(age) for age in thresholds},
+                "warnings": prediction.warnings,
+            }
+        )
+
+
+class Timings(_Reply):
+    """Milliseconds that the stages took; waiting in the queue is not among them."""
+
+    decode: float = Field(ge=0, examples=[3.1])
+    detect: float = Field(ge=0, examples=[2.4])
+    crop: float = Field(ge=0, examples=[0.3])
+    estimate: float = Field(ge=0, examples=[4.0])
+    total: float = Field(ge=0, examples=[9.8])
+
+
+class PredictReply(_Reply):
+    """The faces of one photograph, largest first."""
+
+    request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
+    model: ModelName
+    image: ImageSize
+    faces: list[FaceReply]
+    timings_ms: Timings
+
+    @classmethod
+    def of(cls, prediction: PhotoPrediction, thresholds: tuple[int, ...], request_id: str) -> PredictReply:
+        """Say what the pipeline found in one photograph."""
+        return cls(
+            request_id=request_id,
+            model=ModelName(name=prediction.model.name, version=prediction.model.version),
+            image=ImageSize(width=prediction.width, height=prediction.height),
+            faces=[FaceReply.of(face, thresholds) for face in prediction.faces],
+            timings_ms=Timings(**prediction.timings_ms),
+        )
+
+
+class ProblemReply(_Reply):
+    """A problem document (RFC 9457)."""
+
+    type: str = Field(examples=["urn:agelens:problem:corrupt-picture"])
+    title: str = Field(examples=["Picture is truncated or damaged"])
+    status: int = Field(ge=400, le=599, examples=[422])
+    detail: str = Field(examples=["the picture is truncated or damaged; send a complete file"])
+    instance: str | None = Field(default=None, examples=["/predict"])
+    request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
+
+
+class BatchItem(_Reply):
+    """One part's result: a prediction where `status` is ok, else an error."""
+
+    index: int = Field(ge=0, examples=[0])
+    filename: str | None = Field(examples=["photo.jpg"])
+    status: Literal["ok", "error"]
+    prediction: PredictReply | None = None
+    error: ProblemReply | None = None
+
+
+class BatchSummary(_Reply):
+    """How the batch went."""
+
+    total: int = Field(ge=0, examples=[2])
+    ok: int = Field(ge=0, examples=[2])
+    errors: int = Field(ge=0, examples=[0])
+    faces: int = Field(ge=0, examples=[3])
+
+
+class BatchReply(_Reply):
+    """One result for each part, in order."""
+
+    request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
+    results: list[BatchItem]
+    summary: BatchSummary
+
+
+class ModelReply(_Reply):
+    """A loaded model: what its file says of itself, and the file's hash."""
+
+    name: str = Field(examples=["coral-mobilenet"])
+    default: bool = Field(description="answers when the caller names no model")
+    sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
+    version: str = Field(examples=["1.0.0"])
+    family: str = Field(examples=["coral"])
+    precision: str = Field(examples=["float32"])
+    ages: int = Field(examples=[101])
+    decode: str = Field(examples=["median"])
+    flip: bool = Field(description="the distribution is the mean over the face and its mirror image")
+    crop: dict[str, Any]
+    metrics: dict[str, float]
+    licence: str
+    provenance: dict[str, Any]
+
+    @classmethod
+    def of(cls, manifest: Manifest, sha256: str, default: bool) -> ModelReply:
+        """Say a model's manifest without its calibration tables."""
+        facts = manifest.model_dump(mode="json", exclude={"schema_version", "intervals"})
+        return cls(sha256=sha256, default=default, **facts)
+
+
+class ModelsReply(_Reply):
+    """The models that are loaded."""
+
+    models: list[ModelReply]
+
+
+class HealthReply(_Reply):
+    """A probe's good answer."""
+
+    status: Literal["ok"] = "ok"
+
+
+def _box(face: Face) -> dict[str, float]:
+    return {"x": face.box.x, "y": face.box.y, "width": face.box.width, "height": face.box.height}
+
+
+def _landmarks(face: Face) -> dict[str, tuple[float, float]] | None:
+    if not face.landmarks:
+        return None
+    return dict(zip(LANDMARK_NAMES, face.landmarks, strict=True))

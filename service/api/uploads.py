@@ -1,0 +1,201 @@
+"""Request bodies: forms or raw bytes, bounded in bytes, parts and time while they arrive, never on disk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from service.errors import BodyTooLarge, ClientDisconnected, MalformedBody, UnsupportedBody
+from service.runtime.upload_budget import UploadBudget
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What a route takes: pictures under `field`, at most so many bytes and parts, raw bytes or only a form."""
+
+    field: str
+    max_bytes: int
+    max_parts: int = 1
+    raw: bool = True
+
+
+class UploadReader:
+    """Reads request bodies into memory within a budget for all of them together."""
+
+    def __init__(self, budget: UploadBudget) -> None:
+        """Take the budget that all bodies share."""
+        self._budget = budget
+
+    @asynccontextmanager
+    async def receive(self, request: Request, limits: UploadLimits) -> AsyncIterator[list[Upload]]:
+        """Read the request's pictures; their bytes count as buffered until the block is left.
+
+        Raises:
+            BodyTooLarge: more bytes or parts than `limits` allows.
+            BodyTooSlow: not complete within the timeout.
+            MalformedBody, UnsupportedBody: not a form with pictures, and no picture by itself.
+            QueueFull: other bodies take all of the memory.
+            ClientDisconnected: the caller hung up.
+            NotReady: the service drains.
+        """
+        with self._budget.reserve() as reservation:
+
+            def take(count: int) -> None:
+                if reservation.taken_bytes + count > limits.max_bytes:
+                    raise BodyTooLarge(f"the body has more than {limits.max_bytes:,} bytes")
+                reservation.take(count)
+
+            yield await self._read(request, limits, take)
+
+    async def _read(self, request: Request, limits: UploadLimits, take: Callable[[int], None]) -> list[Upload]:
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > limits.max_bytes:
+            raise BodyTooLarge(f"the body has {announced} bytes; at most {limits.max_bytes:,} are taken")
+        form = _form_of(request, limits)
+        try:
+            async with self._budget.receiving_body():
+                return await (_collect_form(request, form, take) if form else _collect_raw(request, take))
+        except ClientDisconnect as error:
+            raise ClientDisconnected("the caller hung up while sending") from error
+
+
+def _form_of(request: Request, limits: UploadLimits) -> MultipartImages | None:
+    """Return the form to fill, or None where the body itself is the picture."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedBody("a compressed body is not read; send it without Content-Encoding")
+    try:
+        kind, options = parse_options_header(request.headers.get("content-type"))
+    except (UnicodeError, ValueError) as error:
+        raise MalformedBody("the Content-Type header cannot be read") from error
+    if kind == b"multipart/form-data":
+        if not options.get(b"boundary"):
+            raise MalformedBody("the Content-Type names no multipart boundary")
+        return MultipartImages(options[b"boundary"], limits.field, limits.max_parts)
+    if limits.raw and (kind.startswith(b"image/") or kind == b"application/octet-stream"):
+        return None
+    raw = ", or the bytes themselves as image/jpeg, image/png or image/webp" if limits.raw else ""
+    raise UnsupportedBody(f"send multipart/form-data with a part `{limits.field}`{raw}")
+
+
+async def _collect_form(request: Request, form: MultipartImages, take: Callable[[int], None]) -> list[Upload]:
+    async for chunk in request.stream():
+        take(len(chunk))
+        form.feed(chunk)
+    return form.finish()
+
+
+async def _collect_raw(request: Request, take: Callable[[int], None]) -> list[Upload]:
+    content = bytearray()
+    async for chunk in request.stream():
+        take(len(chunk))
+        content += chunk
+    return [Upload(bytes(content))]
+
+
+SPARE_PARTS: Final = 8
+"""Parts of other names that a form may have besides; their bytes are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The bytes of one picture and the name its sender gave it, which no log may show."""
+
+    data: bytes
+    filename: str | None = None
+
+
+@dataclass(slots=True)
+class _Part:
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    header_name: bytearray = field(default_factory=bytearray)
+    header_value: bytearray = field(default_factory=bytearray)
+    filename: str | None = None
+    content: bytearray | None = None
+
+
+class MultipartImages:
+    """Feed it the body's chunks; `uploads` of a finished form are the parts named `name`, in order."""
+
+    def __init__(self, boundary: bytes, name: str, max_parts: int) -> None:
+        """Start a form; raise MalformedBody for a boundary that no form can have."""
+        self._name = name.encode()
+        self._label = name
+        self._max_parts = max_parts
+        self._parts_seen = 0
+        self._part = _Part()
+        self._uploads: list[Upload] = []
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._header_name,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._header_end,
+                    "on_headers_finished": self._open,
+                    "on_part_data": self._data,
+                    "on_part_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise MalformedBody("the multipart boundary is too long") from error
+
+    def feed(self, chunk: bytes) -> None:
+        """Parse one more chunk; raise MalformedBody or BodyTooLarge as soon as it is known."""
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise MalformedBody("the multipart body is malformed; let an HTTP library build it") from error
+
+    def finish(self) -> list[Upload]:
+        """Return the pictures; raise MalformedBody for a form that is cut short or has none."""
+        if self._parser.state != MultipartState.END:
+            raise MalformedBody("the multipart body ends before its closing boundary")
+        if not self._uploads:
+            raise MalformedBody(f"the form has no part named `{self._label}`; send the picture under that name")
+        return self._uploads
+
+    def _begin(self) -> None:
+        self._part = _Part()
+        self._parts_seen += 1
+        if self._parts_seen - len(self._uploads) > SPARE_PARTS + 1:
+            raise MalformedBody(f"the form has too many parts; send only those named `{self._label}`")
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._part.header_name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._part.header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        part = self._part
+        part.headers[bytes(part.header_name).lower()] = bytes(part.header_value)
+        part.header_name, part.header_value = bytearray(), bytearray()
+
+    def _open(self) -> None:
+        disposition = self._part.headers.get(b"content-disposition", b"")
+        kind, options = parse_options_header(disposition)
+        if kind != b"form-data" or b"name" not in options:
+            raise MalformedBody("a part has no `Content-Disposition: form-data; name=...`")
+        if options[b"name"] != self._name:
+            return
+        if len(self._uploads) >= self._max_parts:
+            raise BodyTooLarge(f"more pictures than allowed here, which is {self._max_parts}")
+        name = options.get(b"filename")
+        self._part.filename = None if name is None else name.decode("utf-8", "replace")
+        self._part.content = bytearray()
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.content is not None:
+            self._part.content += memoryview(data)[start:end]
+
+    def _end(self) -> None:
+        if self._part.content is not None:
+            self._uploads.append(Upload(bytes(self._part.content), self._part.filename))
+        self._part = _Part()

@@ -1,0 +1,53 @@
+"""Draws what was read into the photograph: a frame around each face and its age beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+from service.errors import InvalidParameter
+from service.inference.faces import AgePrediction, Pixels
+
+FORMATS: Final = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+_FRAME: Final = (255, 217, 74)
+_INK: Final = (27, 26, 16)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise InvalidParameter where the name does not end as a format that can be written."""
+    if path.suffix.lower() not in FORMATS:
+        raise InvalidParameter(f"an annotated picture is written as {', '.join(FORMATS)}; {path.name} ends otherwise")
+
+
+def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:
+    """Return the picture with frames and ages; boxes in `pixels`' own pixels, which stay as they are."""
+    image = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(image)
+    for prediction in reversed(faces):  # the largest face last, on top
+        _draw_face(draw, prediction, max(image.size))
+    return image
+
+
+def save_annotated(path: Path, pixels: Pixels, faces: Sequence[AgePrediction]) -> None:
+    """Write the annotated picture in the format that the name's ending says; raise InvalidParameter, OSError."""
+    check_suffix(path)
+    annotate(pixels, faces).save(path, FORMATS[path.suffix.lower()], quality=92)
+
+
+def _draw_face(draw: ImageDraw.ImageDraw, prediction: AgePrediction, side: int) -> None:
+    box = prediction.face.box
+    line = max(2, side // 400)
+    draw.rectangle((box.x, box.y, box.x + box.width, box.y + box.height), outline=_FRAME, width=line)
+    font = ImageFont.load_default(max(12.0, min(box.height / 4, side / 24)))
+    text = f"{prediction.age:.0f}"
+    pad = 2 * line
+    _, _, width, height = draw.textbbox((0, 0), text, font=font, anchor="lt")
+    left = max(0.0, box.x)
+    top = box.y - height - 2 * pad
+    if top < 0:  # no room above: inside, at the upper edge
+        top = max(0.0, box.y)
+    draw.rectangle((left, top, left + width + 2 * pad, top + height + 2 * pad), fill=_FRAME)
+    draw.text((left + pad, top + pad), text, fill=_INK, font=font, anchor="lt")

@@ -1,0 +1,179 @@
+"""The command `agelens`: it only parses; what a command does lives in a module of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from service.errors import AgelensError, PictureError, RequestError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Estimate ages from photographs.",
+)
+models = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app.add_typer(models, name="models")
+
+ModelsDir = Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+_STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
+STATUSES: Final[Mapping[int, str]] = {
+    0: "done, also without a face",
+    1: "the installation is wrong",
+    2: "the command line is wrong",
+    3: "the photo cannot be read",
+}
+_STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
+
+
+@app.callback()
+def agelens() -> None:
+    """Estimate ages from photographs."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (AGELENS_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (AGELENS_PORT).")] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Worker threads (AGELENS_THREADS).")] = None,
+) -> None:
+    """Serve the HTTP API. Every setting is an AGELENS_ variable; `agelens settings` lists them."""
+    from service.api.server import serve as run
+
+    def ended() -> int:
+        status = run(host=host, port=port, models_dir=models_dir, threads=threads)
+        # Everything is answered, logged and closed. An interpreter that ends with mediapipe loaded was seen to hang.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+    _exit_with(ended)
+
+
+@app.command()
+def settings() -> None:
+    """List every setting with its value now and its meaning."""
+    from service.cli.settings import print_settings
+
+    _exit_with(print_settings)
+
+
+@app.command(epilog=_STATUSES)
+def predict(
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file, or - for standard input.")],
+    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
+    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
+    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
+    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
+    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
+    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or the whole picture is one.")] = True,
+    as_json: AsJson = False,
+    annotate: Annotated[
+        Path | None, typer.Option(help="Write the picture with frames and ages.", metavar="FILE")
+    ] = None,
+    models_dir: ModelsDir = None,
+) -> None:
+    """Read the ages in one photograph, here, without a server.
+
+    [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
+    """
+    from service.cli.predict import PredictCommand, parse_ages
+
+    def run() -> int:
+        ages = parse_ages(thresholds)
+        command = PredictCommand(
+            photo, model, ages, interval, max_faces, min_face_size, detect, as_json, annotate, models_dir
+        )
+        return command.run()
+
+    _exit_with(run)
+
+
+@app.command(epilog=_STATUSES)
+def score(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
+    output: Annotated[Path, typer.Option(help="Folder of the archive; the same one again goes on.", metavar="DIR")],
+    fmt: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
+    engine: Annotated[
+        str, typer.Option(help="processes, threads, or ray: joins the cluster of RAY_ADDRESS.")
+    ] = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processors to use; default: all there are.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
+    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
+    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
+    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
+    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
+    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or each picture is one.")] = True,
+    column: Annotated[str | None, typer.Option(help="Parquet column with bytes or paths.")] = None,
+    id_column: Annotated[str | None, typer.Option(help="Parquet column that names the photographs.")] = None,
+    models_dir: ModelsDir = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write DIR/report.html as well: ages, doubtful and failed photographs.")
+    ] = False,
+) -> None:
+    """Read the ages in very many photographs into an archive of rows; killed, it goes on where it was.
+
+    [bold]agelens score photos/ --output ages/[/]
+    """
+    from service.cli.predict import parse_ages
+    from service.scoring.asked import Asked
+
+    _exit_with(
+        lambda: Asked(
+            source,
+            output,
+            fmt,
+            engine,
+            workers,
+            model,
+            parse_ages(thresholds),
+            interval,
+            max_faces,
+            min_face_size,
+            detect,
+            column,
+            id_column,
+            models_dir,
+            report,
+        ).run()
+    )
+
+
+@models.callback()
+def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
+    """Show the installed models with versions, metrics, licences and hashes; `verify` runs them."""
+    if context.invoked_subcommand is None:
+        from service.cli.models import list_models as run
+
+        _exit_with(lambda: run(models_dir, as_json))
+
+
+@models.command(epilog=_STATUSES)
+def verify(models_dir: ModelsDir = None) -> None:
+    """Check every model file against models.lock.json, and run each model once."""
+    from service.cli.models import verify_models
+
+    _exit_with(lambda: verify_models(models_dir))
+
+
+def _exit_with(command: Callable[[], int]) -> None:
+    """End with the command's status; an error of the domain is one line, not a traceback."""
+    try:
+        status = command()
+    except AgelensError as error:
+        typer.echo(f"agelens: {error}", err=True)
+        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)
+    raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,120 @@
+"""What `agelens models` and `agelens models verify` do: show and check the files that models.lock.json names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from service.errors import SetupError
+from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, verified_path
+from service.inference.manifest import Manifest
+from service.settings import load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A locked file as it is found: its manifest where it is a sound model, and what is wrong with it."""
+
+    entry: LockEntry
+    manifest: Manifest | None = None
+    trouble: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return everything known of the file, as JSON would say it."""
+        manifest = self.manifest.model_dump(mode="json", exclude={"intervals"}) if self.manifest else None
+        return {**self.entry.model_dump(exclude_none=True), "manifest": manifest, "trouble": self.trouble}
+
+
+def list_models(models_dir: Path | None = None, as_json: bool = False, console: Console | None = None) -> int:
+    """Print what is installed; raise SetupError where there is no lock. The status is 1 where a file is wrong."""
+    console = console or Console()
+    found = list(inspect(models_folder(models_dir)))
+    if as_json:
+        console.out(json.dumps([file.facts() for file in found], indent=2), highlight=False)
+    else:
+        console.print(_table(found))
+        for file in found:
+            if file.trouble:
+                console.print(f"[red]✗[/] {escape(file.trouble)}")
+    return int(any(file.trouble for file in found))
+
+
+def verify_models(models_dir: Path | None = None, console: Console | None = None) -> int:
+    """Check each file's bytes and run each model once; the status is 1 where one fails."""
+    console = console or Console()
+    folder = models_folder(models_dir)
+    console.print(f"{escape(str(folder))}", highlight=False)
+    failed = 0
+    for file in inspect(folder, run=True):
+        failed += file.trouble is not None
+        said = escape(file.trouble) if file.trouble else _soundness(file)
+        console.print(f"{'[red]✗[/]' if file.trouble else '[green]✓[/]'} {file.entry.file}  {said}", highlight=False)
+    return int(failed > 0)
+
+
+def models_folder(models_dir: Path | None) -> Path:
+    """Return the folder given, that of AGELENS_MODELS_DIR, or the one shipped; raise InvalidSetting."""
+    return load_settings(models_dir=models_dir).models_dir or default_models_dir()
+
+
+def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
+    """Look at each locked file, and `run` the models; raise SetupError only where the lock itself is wrong."""
+    for entry in ModelLock.read(folder).files:
+        try:
+            path = verified_path(folder, entry)
+            if entry.kind == "proposals":
+                _load_proposals(folder)
+            yield Installed(entry, _manifest(path, entry, run) if entry.kind == "model" else None)
+        except SetupError as error:
+            yield Installed(entry, trouble=str(error))
+
+
+def _load_proposals(folder: Path) -> None:
+    from service.inference.face_proposals import FaceProposals
+
+    FaceProposals(folder)
+
+
+def _manifest(path: Path, entry: LockEntry, run: bool) -> Manifest:
+    from service.inference.estimator import Estimator
+
+    estimator = Estimator(path, entry.sha256)
+    if run:
+        estimator.warm_up()
+    return estimator.manifest
+
+
+def _soundness(file: Installed) -> str:
+    return "size, sha256 and a first run are right" if file.manifest else "size and sha256 are right"
+
+
+def _table(found: list[Installed]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # what is cut short could not be copied
+    for file in found:
+        for name, value in _rows(file):
+            table.add_row(name, escape(value))
+        table.add_row()
+    return table
+
+
+def _rows(file: Installed) -> Iterator[tuple[str, str]]:
+    entry, manifest = file.entry, file.manifest
+    if manifest:
+        yield "[bold]model[/]", f"{manifest.name} {manifest.version}{' (loaded by default)' if entry.default else ''}"
+        yield "family", f"{manifest.family}, {manifest.precision}"
+        metrics = [f"{name} {value:.3g}" for name, value in manifest.metrics.items() if "parity" not in name]
+        yield "metrics", ", ".join(metrics)
+    else:
+        yield f"[bold]{entry.kind}[/]", ""
+    yield "licence", (manifest.licence if manifest else entry.licence) or ""
+    yield "file", entry.file
+    yield "sha256", entry.sha256

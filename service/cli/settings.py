@@ -1,0 +1,23 @@
+"""Lists every setting: its variable, its value now and what it means."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Console
+from rich.table import Table
+
+from service.settings import PREFIX, Settings, load_settings
+
+
+def print_settings(console: Console | None = None) -> int:
+    """Print one row for each setting; raise InvalidSetting where one cannot be used."""
+    settings = load_settings()
+    table = Table("variable", "value", "set", "meaning")
+    for name, field in Settings.model_fields.items():
+        variable = PREFIX + name.upper()
+        value = getattr(settings, name)
+        shown = f"{len(value)} key(s)" if name == "api_keys" else str(value)
+        table.add_row(variable, shown, "yes" if variable in os.environ else "", field.description)
+    (console or Console()).print(table)
+    return 0

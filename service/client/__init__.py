@@ -1,0 +1,187 @@
+"""Python clients of the HTTP API, sync and async, with the replies as the types of `service.api.schemas`.
+
+with Client("http://localhost:8000") as client:
+    for face in client.predict("family.jpg", thresholds=[18]).faces:
+        print(face.age, face.interval, face.at_least["18"])
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self, TypedDict, Unpack
+
+import httpx
+
+from service.api.schemas import BatchReply, ModelReply, ModelsReply, PredictReply
+from service.client.protocol import (
+    ClientError,
+    PhotoSource,
+    Question,
+    Reply,
+    Retry,
+    ServiceProblem,
+    ServiceUnreachable,
+    UnexpectedReply,
+    http_options,
+    part_of,
+    understand,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "PhotoSource",
+    "Retry",
+    "ServiceProblem",
+    "ServiceUnreachable",
+    "UnexpectedReply",
+]
+
+
+class Asked(TypedDict, total=False):
+    """What may be asked of a photograph; what is left out is for the service's settings to say."""
+
+    model: str
+    thresholds: list[int] | tuple[int, ...]
+    max_faces: int
+    min_face_size: float
+    interval: float
+    detect: bool
+
+
+class Client:
+    """A client that blocks; share one between threads, and close it or use it in a `with` block."""
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        retry: Retry | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        **httpx_options: Any,
+    ) -> None:
+        """Speak to the service at `base_url`; `httpx_options` go to `httpx.Client`, as `verify` or `proxy`."""
+        self._http = httpx.Client(**http_options(base_url, api_key, timeout_s, httpx_options))
+        self._retry = retry or Retry()
+        self._sleep = sleep
+
+    def predict(self, photo: PhotoSource, **asked: Unpack[Asked]) -> PredictReply:
+        """Return the faces of one photograph with their ages.
+
+        Raises ServiceProblem, ServiceUnreachable or UnexpectedReply; all are ClientError.
+        """
+        return self._ask(
+            "POST", "/predict", PredictReply, params=Question(**asked).query(), files={"file": part_of(photo)}
+        )
+
+    def predict_batch(self, photos: Iterable[PhotoSource], **asked: Unpack[Asked]) -> BatchReply:
+        """Return one result for each photograph, in order; a bad one fails alone. Raises as predict."""
+        files = [("files", part_of(photo)) for photo in photos]
+        return self._ask("POST", "/predict/batch", BatchReply, params=Question(**asked).query(), files=files)
+
+    def models(self) -> list[ModelReply]:
+        """Return the loaded models. Raises as predict."""
+        return self._ask("GET", "/models", ModelsReply).models
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self.close()
+
+    def _ask(self, method: str, path: str, reply: type[Reply], **body: Any) -> Reply:
+        request = self._http.build_request(method, path, **body)
+        request.read()  # kept, so that it can be sent again
+        attempt = 1
+        while True:
+            outcome = self._send(request)
+            wait_s = self._retry.wait_s(attempt, outcome)
+            if wait_s is None:
+                return understand(outcome, reply)
+            self._sleep(wait_s)
+            attempt += 1
+
+    def _send(self, request: httpx.Request) -> httpx.Response | httpx.TransportError:
+        try:
+            return self._http.send(request)
+        except httpx.TransportError as error:
+            return error
+
+
+class AsyncClient:
+    """The same for asyncio."""
+
+    def __init__(
+        self,
+        base_url: str = "http://127.0.0.1:8000",
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        retry: Retry | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        **httpx_options: Any,
+    ) -> None:
+        """Speak to the service at `base_url`; `httpx_options` go to `httpx.AsyncClient`."""
+        self._http = httpx.AsyncClient(**http_options(base_url, api_key, timeout_s, httpx_options))
+        self._retry = retry or Retry()
+        self._sleep = sleep
+
+    async def predict(self, photo: PhotoSource, **asked: Unpack[Asked]) -> PredictReply:
+        """Return the faces of one photograph with their ages. Raises as Client.predict."""
+        files = {"file": part_of(photo)}
+        return await self._ask("POST", "/predict", PredictReply, params=Question(**asked).query(), files=files)
+
+    async def predict_batch(self, photos: Iterable[PhotoSource], **asked: Unpack[Asked]) -> BatchReply:
+        """Return one result for each photograph, in order. Raises as Client.predict."""
+        files = [("files", part_of(photo)) for photo in photos]
+        return await self._ask("POST", "/predict/batch", BatchReply, params=Question(**asked).query(), files=files)
+
+    async def models(self) -> list[ModelReply]:
+        """Return the loaded models. Raises as Client.predict."""
+        return (await self._ask("GET", "/models", ModelsReply)).models
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def _ask(self, method: str, path: str, reply: type[Reply], **body: Any) -> Reply:
+        request = self._http.build_request(method, path, **body)
+        await request.aread()  # kept, so that it can be sent again
+        attempt = 1
+        while True:
+            outcome = await self._send(request)
+            wait_s = self._retry.wait_s(attempt, outcome)
+            if wait_s is None:
+                return understand(outcome, reply)
+            await self._sleep(wait_s)
+            attempt += 1
+
+    async def _send(self, request: httpx.Request) -> httpx.Response | httpx.TransportError:
+        try:
+            return await self._http.send(request)
+        except httpx.TransportError as error:
+            return error

@@ -1,0 +1,154 @@
+"""What the clients send, how they understand the reply, and when they ask again: everything without sockets."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from service.api.schemas import ProblemReply
+
+PhotoSource = Path | str | bytes | BinaryIO
+"""A path, the encoded picture itself, or a file opened for reading bytes."""
+
+Reply = TypeVar("Reply", bound=BaseModel)
+_ASK_AGAIN: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class ClientError(Exception):
+    """Base of what the clients raise."""
+
+
+class ServiceUnreachable(ClientError):
+    """No answer came: the address is wrong, the service is not running, or the network failed."""
+
+
+class UnexpectedReply(ClientError):
+    """The answer is not what this version of agelens says it would be."""
+
+
+class ServiceProblem(ClientError):
+    """The service answered with a problem document; `problem` has all of it."""
+
+    def __init__(self, problem: ProblemReply, retry_after_s: float | None = None) -> None:
+        """Keep the document, and the seconds after which the service wants to be asked again."""
+        super().__init__(f"{problem.title} ({problem.status}): {problem.detail}")
+        self.problem = problem
+        self.retry_after_s = retry_after_s
+
+    @property
+    def kind(self) -> str:
+        """The last part of the problem's type, as `corrupt-picture`."""
+        return self.problem.type.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When to ask again: after 429 and 503 as `Retry-After` says, after no answer in doubling steps."""
+
+    attempts: int = 4
+    longest_wait_s: float = 30.0
+    first_wait_s: float = 0.5
+
+    def wait_s(self, attempt: int, outcome: httpx.Response | httpx.TransportError) -> float | None:
+        """Return the seconds before attempt number `attempt` + 1, None to give up.
+
+        Up to a tenth is added at random, so that callers refused together do not come back together.
+        """
+        if attempt >= self.attempts:
+            return None
+        wait = self.first_wait_s * 2 ** (attempt - 1)
+        if isinstance(outcome, httpx.Response):
+            if outcome.status_code not in _ASK_AGAIN:
+                return None
+            asked = retry_after_s(outcome)
+            wait = wait if asked is None else asked
+        return None if wait > self.longest_wait_s else wait * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What may be asked of a photograph; None leaves it to the service's settings."""
+
+    model: str | None = None
+    thresholds: Sequence[int] = ()
+    max_faces: int | None = None
+    min_face_size: float | None = None
+    interval: float | None = None
+    detect: bool | None = None
+
+    def query(self) -> dict[str, str]:
+        """Say it as query parameters."""
+        given = {name: value for name, value in asdict(self).items() if value is not None and value != ()}
+        if self.thresholds:
+            given["thresholds"] = ",".join(str(age) for age in self.thresholds)
+        if self.detect is not None:
+            given["detect"] = str(self.detect).lower()
+        return {name: str(value) for name, value in given.items()}
+
+
+def part_of(photo: PhotoSource) -> tuple[str, bytes]:
+    """Return name and bytes of a photograph, as a part of a form."""
+    if isinstance(photo, bytes):
+        return "photo", photo
+    if isinstance(photo, str | Path):
+        path = Path(photo)
+        return path.name, path.read_bytes()
+    return Path(str(getattr(photo, "name", "photo"))).name, photo.read()
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    """Return the seconds that the `Retry-After` header asks for, as a number or a date (RFC 9110, section 10.2.3)."""
+    header = response.headers.get("Retry-After")
+    if header is None:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def understand(outcome: httpx.Response | httpx.TransportError, reply: type[Reply]) -> Reply:
+    """Return the typed reply; raise ServiceProblem, ServiceUnreachable or UnexpectedReply."""
+    if isinstance(outcome, httpx.TransportError):
+        url = outcome.request.url.copy_with(query=None)
+        raise ServiceUnreachable(f"no answer from {url}: {str(outcome) or type(outcome).__name__}") from outcome
+    if not outcome.is_success:
+        raise ServiceProblem(_problem(outcome), retry_after_s(outcome))
+    try:
+        return reply.model_validate_json(outcome.content)
+    except ValidationError as error:
+        raise UnexpectedReply(
+            "the service's reply is not what this version of agelens knows; install the service's version here too"
+        ) from error
+
+
+def _problem(response: httpx.Response) -> ProblemReply:
+    try:
+        return ProblemReply.model_validate_json(response.content)
+    except ValidationError:  # a gateway on the way answers in its own manner
+        return ProblemReply(
+            type="about:blank",
+            title=response.reason_phrase or "Error",
+            status=response.status_code,
+            detail="the answer is no problem document; something before the service may have given it",
+            request_id=response.headers.get("X-Request-ID", ""),
+        )
+
+
+def http_options(base_url: str, api_key: str | None, timeout_s: float, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments for an httpx client."""
+    headers = {"Accept": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
+    return {"base_url": base_url, "headers": headers, "timeout": timeout_s, **extra}

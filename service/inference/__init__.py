@@ -1,0 +1,1 @@
+"""A library: bytes in, ages out. No HTTP, no settings, no threads."""

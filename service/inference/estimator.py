@@ -1,0 +1,71 @@
+"""One ONNX file as a function from faces to distributions over age."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidModelFile
+from service.inference.distribution import AGES, Floats
+from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
+from service.inference.onnx_session import open_session, ort, session_options
+
+BATCH_SIZES: Final = (4, 2, 1)
+"""The only batch sizes ever run: few shapes keep ONNX Runtime's memory flat, and eight faces at once are no faster."""
+
+
+class Estimator:
+    """A loaded model. Safe to share between threads: ONNX Runtime's `run` is."""
+
+    def __init__(
+        self, path: Path, sha256: str, threads: int = 1, providers: Sequence[str] = ("CPUExecutionProvider",)
+    ) -> None:
+        """Build the session; `threads` work on one call. Raise InvalidModelFile where the file is not as agreed."""
+        self.sha256 = sha256
+        self._session = _session(path, threads, providers)
+        self.manifest = Manifest.from_metadata(self._session.get_modelmeta().custom_metadata_map, path.name)
+        self._check(path.name)
+
+    def estimate(self, faces: NDArray[np.uint8]) -> Floats:
+        """Return P(age = k), float64 [n, 101], for crops uint8 [n, size, size, 3]; n may be 0."""
+        if not len(faces):
+            return np.empty((0, AGES))
+        chunks = [self._session.run([OUTPUT_NAME], {INPUT_NAME: chunk})[0] for chunk in _chunks(faces)]
+        return np.concatenate(chunks).astype(np.float64)
+
+    def warm_up(self) -> None:
+        """Run each batch size once, so that no caller pays for the first time; raise InvalidModelFile on nonsense."""
+        size = self.manifest.crop.size
+        for batch in BATCH_SIZES:
+            sums = self.estimate(np.full((batch, size, size, 3), 127, dtype=np.uint8)).sum(axis=1)
+            if not np.allclose(sums, 1.0, atol=1e-3):
+                raise InvalidModelFile(f"model {self.manifest.name}: its probabilities sum to {sums[0]:.4f}, not 1")
+
+    def _check(self, where: str) -> None:
+        size = self.manifest.crop.size
+        found = [(node.name, node.type, node.shape[1:]) for node in (*self._inputs(), *self._outputs())]
+        agreed = [(INPUT_NAME, "tensor(uint8)", [size, size, 3]), (OUTPUT_NAME, "tensor(float)", [AGES])]
+        if found != agreed:
+            raise InvalidModelFile(f"{where} has tensors {found}, agreed were {agreed}; export it again")
+
+    def _inputs(self) -> Sequence[ort.NodeArg]:
+        return tuple(self._session.get_inputs())
+
+    def _outputs(self) -> Sequence[ort.NodeArg]:
+        return tuple(self._session.get_outputs())
+
+
+def _session(path: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    return open_session(path, session_options(threads), providers)
+
+
+def _chunks(faces: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    start = 0
+    while start < len(faces):
+        size = next(size for size in BATCH_SIZES if size <= len(faces) - start)
+        yield faces[start : start + size]
+        start += size

@@ -1,0 +1,86 @@
+"""The models folder and its `models.lock.json`: which files to trust."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from service.errors import ChecksumMismatch, FileMissing, InvalidModelFile
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def default_models_dir() -> Path:
+    """Return the folder that the wheel carries, or `models/` of the checkout."""
+    carried = _PACKAGE / "_models"
+    return carried if carried.is_dir() else _PACKAGE.parent / "models"
+
+
+LOCK_NAME: Final = "models.lock.json"
+
+Kind = Literal["detector", "model", "proposals"]
+"""What a locked file is: a face detector's network, an age model, or what proposes small faces."""
+
+
+class LockEntry(BaseModel, frozen=True, extra="forbid"):
+    """One trusted file: its bytes, its source, and whether the service loads it by default."""
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    kind: Kind
+    size: int = Field(gt=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    source: str
+    member: str | None = None
+    archive_sha256: str | None = None
+    default: bool = False
+    licence: str | None = None
+
+
+class ModelLock(BaseModel, frozen=True, extra="forbid"):
+    """`models.lock.json`: which bytes to trust."""
+
+    files: tuple[LockEntry, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelLock:
+        """Read the lock of `folder`; raise FileMissing or InvalidModelFile."""
+        path = folder / LOCK_NAME
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError as error:
+            raise FileMissing(
+                f"{LOCK_NAME} is not in the models folder; set AGELENS_MODELS_DIR to a folder that has one"
+            ) from error
+        except ValidationError as error:
+            raise InvalidModelFile(f"{LOCK_NAME} is not valid: {error.errors()[0]['msg']}") from error
+
+    def write(self, folder: Path) -> None:
+        """Write the lock into `folder`, sorted by file name."""
+        ordered = ModelLock(files=tuple(sorted(self.files, key=lambda entry: entry.file)))
+        text = json.dumps(ordered.model_dump(exclude_none=True), indent=2) + "\n"
+        (folder / LOCK_NAME).write_text(text)
+
+    def of_kind(self, kind: Kind) -> tuple[LockEntry, ...]:
+        """Return the entries of one kind, in file order."""
+        return tuple(entry for entry in self.files if entry.kind == kind)
+
+
+def verified_path(folder: Path, entry: LockEntry) -> Path:
+    """Return the path of a locked file after checking size and sha256; raise FileMissing or ChecksumMismatch."""
+    path = folder / entry.file
+    remedy = "run `make setup`" if entry.kind == "detector" else "run `git checkout models`, or export the model again"
+    if not path.is_file():
+        raise FileMissing(f"{entry.file} is missing from the models folder; {remedy}")
+    if path.stat().st_size != entry.size or sha256_of(path) != entry.sha256:
+        raise ChecksumMismatch(f"{entry.file} differs from its sha256 in {LOCK_NAME}; delete it and {remedy}")
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's sha256 as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,216 @@
+"""Bytes to predictions: decode, detect, crop, estimate. Plain synchronous code that a notebook can call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
+from service.inference.distribution import THRESHOLDS, AgeDistribution, Floats
+from service.inference.estimator import Estimator
+from service.inference.face_warnings import warnings_for
+from service.inference.faces import AgePrediction, BoundingBox, Face
+from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, decode_image, whole_picture
+from service.inference.lockfile import ModelLock, verified_path
+from service.inference.manifest import CropSpec, Manifest
+
+if TYPE_CHECKING:  # whoever brings a detector of another kind needs no mediapipe
+    from service.inference.detector import FaceDetector
+
+MAX_THRESHOLDS: Final = 20
+DETECTION_SIDE: Final = 720
+"""A JPEG is decoded at a reduced scale while its shorter side keeps this many pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """What a caller may ask of one photograph; raises InvalidParameter where a value is out of range."""
+
+    model: str | None = None
+    thresholds: tuple[int, ...] = ()
+    max_faces: int = 100
+    min_face_size: float = 16.0
+    interval: float = 0.9
+    detect: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0.5 <= self.interval <= 0.99:
+            raise InvalidParameter(f"interval is a level from 0.5 to 0.99, got {self.interval}")
+        if len(self.thresholds) > MAX_THRESHOLDS:
+            raise InvalidParameter(f"at most {MAX_THRESHOLDS} thresholds, got {len(self.thresholds)}")
+        if any(not 1 <= age <= THRESHOLDS for age in self.thresholds):
+            raise InvalidParameter(f"thresholds are ages from 1 to {THRESHOLDS}, got {list(self.thresholds)}")
+        if self.max_faces < 1:
+            raise InvalidParameter(f"max_faces is at least 1, got {self.max_faces}")
+        if not 0 <= self.min_face_size < 1e6:
+            raise InvalidParameter(f"min_face_size is a number of pixels, not negative, got {self.min_face_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoPrediction:
+    """All that is said of one photograph of `width` x `height` pixels; faces largest first, times in milliseconds."""
+
+    model: Manifest
+    width: int
+    height: int
+    faces: tuple[AgePrediction, ...]
+    timings_ms: Mapping[str, float]
+
+
+def no_checkpoint() -> None:
+    """Go on: the checkpoint of callers that never stop."""
+
+
+def load_models(
+    models_dir: Path,
+    names: Sequence[str] | None = None,
+    threads: int = 1,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> dict[str, Estimator]:
+    """Load the models `names` (None: those the lock marks as default) after checking their bytes.
+
+    Raises FileMissing, ChecksumMismatch, InvalidModelFile, or UnknownModel for a name that no locked file carries.
+    """
+    loaded: dict[str, Estimator] = {}
+    for entry in ModelLock.read(models_dir).of_kind("model"):
+        if names is None and not entry.default:
+            continue
+        if names is not None and not any(entry.file.startswith(name) for name in names):
+            continue
+        estimator = Estimator(verified_path(models_dir, entry), entry.sha256, threads, providers)
+        if names is None or estimator.manifest.name in names:
+            loaded[estimator.manifest.name] = estimator
+    missing = [name for name in names or () if name not in loaded]
+    if missing:
+        raise UnknownModel(f"models.lock.json has no model named {', '.join(missing)}")
+    if not loaded:
+        raise InvalidModelFile(
+            "models.lock.json names no model to load by default; export one with `agelens-train export`"
+        )
+    _check_shared_geometry(loaded)
+    return loaded
+
+
+class Pipeline:
+    """Predicts ages in photographs. Belongs to one thread, as its detector does; estimators are shared."""
+
+    def __init__(self, detector: FaceDetector, estimators: Mapping[str, Estimator], default_model: str) -> None:
+        """Take a detector, the loaded models by name, and the one that answers when none is asked for."""
+        if default_model not in estimators:
+            raise UnknownModel(f"no loaded model is named {default_model}; loaded are {', '.join(estimators)}")
+        self._detector = detector
+        self._estimators = estimators
+        self._default = default_model
+
+    def with_detector(self, detector: FaceDetector) -> Pipeline:
+        """Return a sibling for another thread, sharing the estimators."""
+        return Pipeline(detector, self._estimators, self._default)
+
+    def predict(
+        self,
+        data: bytes,
+        options: PredictOptions | None = None,
+        checkpoint: Callable[[], None] = no_checkpoint,
+        max_pixels: int = 50_000_000,
+    ) -> PhotoPrediction:
+        """Find the faces in an encoded picture and estimate their ages.
+
+        `checkpoint` is called between the stages and raises to stop. Raises PictureError, UnknownModel.
+        """
+        options = options or PredictOptions()
+        estimator = self._estimator(options.model)
+        spec = estimator.manifest.crop
+        watch = _Stopwatch()
+        with watch.stage("decode"):
+            photo = decode_image(data, max_pixels=max_pixels, min_side=DETECTION_SIDE)
+        checkpoint()
+        with watch.stage("detect"):
+            picture = Pyramid(photo.pixels)
+            faces = self._faces(photo, picture, spec, options)
+        checkpoint()
+        with watch.stage("crop"):
+            photo, picture, faces = _sharp_enough(data, photo, picture, faces, spec)
+            crops = [crop_face(picture, face, spec) for face in faces]
+        checkpoint()
+        with watch.stage("estimate"):
+            pmfs = estimator.estimate(np.stack(crops)) if crops else np.empty((0, 0))
+        shown = [_in_photograph(face, photo) for face in faces]
+        predictions = tuple(
+            _prediction(face, pmf, estimator.manifest, options.interval, photo)
+            for face, pmf in zip(shown, pmfs, strict=True)
+        )
+        return PhotoPrediction(estimator.manifest, photo.width, photo.height, predictions, watch.timings_ms())
+
+    def _estimator(self, name: str | None) -> Estimator:
+        try:
+            return self._estimators[name or self._default]
+        except KeyError:
+            raise UnknownModel(f"no loaded model is named {name}; loaded are {', '.join(self._estimators)}") from None
+
+    def _faces(self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions) -> list[Face]:
+        if not options.detect:
+            return [whole_picture(photo, spec)]
+        smallest = options.min_face_size * photo.scale
+        found = self._detector.detect(picture, smallest)
+        return [face for face in found if min(face.box.width, face.box.height) >= smallest][: options.max_faces]
+
+
+class _Stopwatch:
+    """Adds up milliseconds by stage, and from its making to the end."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._stages[name] = (time.perf_counter() - start) * 1e3
+
+    def timings_ms(self) -> dict[str, float]:
+        return {**self._stages, "total": (time.perf_counter() - self._start) * 1e3}
+
+
+def _sharp_enough(
+    data: bytes, photo: Photo, picture: Pyramid, faces: list[Face], spec: CropSpec
+) -> tuple[Photo, Pyramid, list[Face]]:
+    """Decode again at a finer scale where a crop would be upsampled from a reduced decode."""
+    step = min((crop_step(face, spec) for face in faces), default=1.0)
+    if photo.scale == 1 or step >= 1:
+        return photo, picture, faces
+    finer = decode_image(data, max_pixels=photo.width * photo.height, min_side=int(min(photo.pixels.shape[:2]) / step))
+    return finer, Pyramid(finer.pixels), [face.scaled(finer.scale / photo.scale) for face in faces]
+
+
+def _in_photograph(face: Face, photo: Photo) -> Face:
+    """Express a face in pixels of the photograph; a whole picture's box is the picture."""
+    if not face.landmarks:
+        return replace(face, box=BoundingBox(0.0, 0.0, float(photo.width), float(photo.height)))
+    return face.scaled(1 / photo.scale)
+
+
+def _prediction(face: Face, pmf: Floats, manifest: Manifest, level: float, photo: Photo) -> AgePrediction:
+    distribution = AgeDistribution.of(pmf)
+    age = distribution.median if manifest.decode == "median" else distribution.mean
+    interval = distribution.interval(level, manifest.bands(), age)
+    warnings = warnings_for(face, photo.width, photo.height, distribution, interval)
+    return AgePrediction(face, distribution, age, level, interval, warnings)
+
+
+def _check_shared_geometry(loaded: Mapping[str, Estimator]) -> None:
+    """One detection and one crop serve all models: refuse those that disagree on more than the size."""
+    first, *others = loaded.values()
+    for other in others:
+        if other.manifest.crop.geometry() != first.manifest.crop.geometry():
+            raise InvalidModelFile(
+                f"models {first.manifest.name} and {other.manifest.name} were trained on different crops; "
+                "load one of them by AGELENS_MODELS"
+            )

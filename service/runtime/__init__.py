@@ -1,0 +1,1 @@
+"""One running process: who waits, who works, what is counted. No FastAPI."""

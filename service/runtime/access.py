@@ -1,0 +1,105 @@
+"""Who may ask, and how much: API keys compared in constant time, and a rate limit for each."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from service.errors import InvalidSetting, KeyRejected, RateExceeded
+
+
+class KeyRing:
+    """The API keys that are valid now: those given, and those of a file that is read again when it changes."""
+
+    def __init__(self, keys: Sequence[str], file: Path | None = None) -> None:
+        """Read the file as well; raise InvalidSetting where it cannot be read or holds no key."""
+        self._given = frozenset(_digest(key) for key in keys)
+        self._file = file
+        self._stamp: tuple[int, int] | None = None
+        self._digests = self._given
+        if file is not None:
+            self._reload()
+            if not self._digests:
+                raise InvalidSetting("AGELENS_API_KEYS_FILE names a file without a key; write one key a line")
+
+    @property
+    def required(self) -> bool:
+        """Whether callers must bring a key at all."""
+        return bool(self._given) or self._file is not None
+
+    def identify(self, headers: Mapping[str, str]) -> str | None:
+        """Return the caller's key as a digest, None where no keys are configured; raise KeyRejected.
+
+        Every valid key is compared, each in constant time, so that the time says nothing of them.
+        """
+        if not self.required:
+            return None
+        self._reload()
+        brought = _digest(_brought(headers))
+        matches = [hmac.compare_digest(brought, digest) for digest in self._digests]
+        if not any(matches):
+            raise KeyRejected("send a valid API key as `X-API-Key` or `Authorization: Bearer`")
+        return brought
+
+    def _reload(self) -> None:
+        if self._file is None:
+            return
+        try:
+            facts = self._file.stat()
+            stamp = (facts.st_mtime_ns, facts.st_ino)
+            if stamp == self._stamp:
+                return
+            keys = [line.strip() for line in self._file.read_text().splitlines()]
+        except (OSError, UnicodeError) as error:
+            if self._stamp is not None:
+                return  # in the middle of a rotation the keys read last stay valid
+            raise InvalidSetting("AGELENS_API_KEYS_FILE names a file that cannot be read") from error
+        self._stamp = stamp
+        self._digests = self._given | {_digest(key) for key in keys if key}
+
+
+class RateLimit:
+    """A token bucket for each key: `per_minute` pictures a minute, all of a minute's at once if need be.
+
+    A request is let in while its bucket is not empty and may then take more than is left, so that a large batch
+    passes and the caller waits for it afterwards.
+    """
+
+    def __init__(self, per_minute: int | None) -> None:
+        """Start with full buckets; None limits nothing."""
+        self._per_minute = per_minute
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def check(self, key: str | None) -> None:
+        """Raise RateExceeded where the key's bucket is empty."""
+        if self._per_minute is None or key is None:
+            return
+        tokens = self._tokens(key)
+        if tokens < 1:
+            wait_s = (1 - tokens) * 60 / self._per_minute
+            raise RateExceeded(f"this key may ask for {self._per_minute} pictures a minute", wait_s)
+
+    def charge(self, key: str | None, pictures: int) -> None:
+        """Take tokens for `pictures` out of the key's bucket."""
+        if self._per_minute is not None and key is not None:
+            self._buckets[key] = (self._tokens(key) - pictures, time.monotonic())
+
+    def _tokens(self, key: str) -> float:
+        limit = float(self._per_minute or 0)
+        tokens, since = self._buckets.get(key, (limit, 0.0))
+        return min(limit, tokens + (time.monotonic() - since) * limit / 60)
+
+
+def _brought(headers: Mapping[str, str]) -> str:
+    if key := headers.get("x-api-key"):
+        return key.strip()
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _digest(key: str) -> str:
+    """Turn a key into 64 hex digits: of one length whatever the key, and nothing a memory dump could give away."""
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""From settings to models that answer: verified against the lock, built, and warmed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from service.errors import InvalidSetting, UnknownModel
+from service.inference.detector import MediapipeDetector
+from service.inference.estimator import Estimator
+from service.inference.lockfile import default_models_dir
+from service.inference.pipeline import Pipeline, load_models
+from service.runtime.native import return_large_buffers
+from service.runtime.state import Loaded, LoadedModel
+from service.settings import Settings
+
+_WARM_UP_SIDE: Final = 640
+
+
+def load(settings: Settings) -> Loaded:
+    """Load what `settings` name; raise SetupError naming the file or setting that is wrong, and the remedy."""
+    cv2.setNumThreads(1)  # parallelism comes from requests; OpenCV's own pool would fight with the worker threads
+    return_large_buffers()
+    Image.init()  # imports every format's plugin now, not with the first such picture
+    folder = settings.models_dir or default_models_dir()
+    try:
+        estimators = load_models(folder, settings.models or None, settings.intra_op_threads, settings.providers)
+    except UnknownModel as error:
+        raise InvalidSetting(f"AGELENS_MODELS: {error}") from error
+    default = settings.default_model or next(iter(estimators))
+    if default not in estimators:
+        loaded = ", ".join(sorted(estimators))
+        raise InvalidSetting(f"AGELENS_DEFAULT_MODEL names {default}, which is not loaded; loaded are {loaded}")
+    for estimator in estimators.values():
+        estimator.warm_up()
+    models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}
+    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default))
+
+
+def _warm_pipeline(folder: Path, estimators: Mapping[str, Estimator], default: str) -> Pipeline:
+    """Make a pipeline for one thread, with a detector of its own that has seen a picture."""
+    pipeline = Pipeline(MediapipeDetector(folder), estimators, default)
+    pipeline.predict(_grey_picture())
+    return pipeline
+
+
+def _grey_picture() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((_WARM_UP_SIDE, _WARM_UP_SIDE, 3), 128, np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()

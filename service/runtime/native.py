@@ -1,0 +1,43 @@
+"""What Python does not reach: glibc's malloc, and what C++ libraries write to standard error."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TextIO
+
+LARGE_BUFFER: Final = 4 * 2**20
+"""Bytes from which a buffer gets pages of its own."""
+
+KEPT: Final = 32 * 2**20
+"""Most free bytes at the end of a thread's heap that are not given back."""
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+
+
+def return_large_buffers() -> bool:
+    """Tell glibc to give buffers of `LARGE_BUFFER` bytes and more their own pages; False where it is not glibc.
+
+    Left to itself glibc raises that bound to the largest buffer freed so far, up to 32 MiB: one large photograph, and
+    all later ones lie between small things in the heap, which then never shrinks. With a bound of ours it would also
+    give back what is free at a heap's end after every picture, and a thread would take 900 fresh pages for each.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, LARGE_BUFFER) and mallopt(_M_TRIM_THRESHOLD, KEPT))
+
+
+@contextmanager
+def without_native_noise() -> Iterator[TextIO]:
+    """Silence file descriptor 2, to which mediapipe logs below Python's reach; yield the terminal it was."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(kept), "w") as terminal:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,146 @@
+"""One running service: what it loaded, what it counts, and which part of its life it is in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from service.errors import AgelensError, NotReady, UnknownModel
+from service.inference.manifest import Manifest
+from service.inference.pipeline import PhotoPrediction, PredictOptions
+from service.runtime.access import KeyRing, RateLimit
+from service.runtime.admission import Checkpoint
+from service.runtime.metrics import Metrics
+from service.runtime.tracing import Tracer, open_tracer
+from service.runtime.upload_budget import UploadBudget
+from service.runtime.worker_pool import WorkerPool
+from service.settings import Settings
+
+log: Final = structlog.stdlib.get_logger("agelens.runtime")
+
+
+class Predictor(Protocol):
+    """What a worker thread owns: `service.inference.pipeline.Pipeline`, or anything that predicts like it."""
+
+    def predict(
+        self, data: bytes, options: PredictOptions | None, checkpoint: Checkpoint, max_pixels: int
+    ) -> PhotoPrediction:
+        """Find the faces in a picture's bytes and estimate their ages, asking `checkpoint` between the stages."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model's manifest and the sha256 of its file."""
+
+    manifest: Manifest
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading gives: the models by name, the default's name, and how a thread gets its predictor."""
+
+    models: Mapping[str, LoadedModel]
+    default_model: str
+    make_predictor: Callable[[], Predictor]
+
+
+Load = Callable[[Settings], Loaded]
+
+
+class ServiceState:
+    """Owns the parts of one app and takes them through starting, ready, draining and stopped."""
+
+    def __init__(self, settings: Settings, load: Load) -> None:
+        """Set up what needs no model; raise InvalidSetting for keys or traces that cannot be used."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.tracer: Tracer = open_tracer(settings.traces)
+        self.keys = KeyRing(settings.api_keys, settings.api_keys_file)
+        self.rates = RateLimit(settings.rate_limit_per_minute)
+        self.upload_budget = UploadBudget(settings.max_buffered_bytes, settings.body_timeout_s)
+        self.loaded: Loaded | None = None
+        self.draining = False
+        self.failure: Exception | None = None
+        self.settled = asyncio.Event()
+        self._load = load
+        self.pool: WorkerPool[Predictor, PhotoPrediction] = WorkerPool(
+            self._make_predictor, threads=settings.threads, queue_size=settings.queue_size
+        )
+        self.metrics.watch(self.pool, self.upload_budget)
+
+    async def start(self) -> None:
+        """Load everything and let pictures in, or keep what went wrong in `failure`; `settled` is set after both."""
+        try:
+            await self._start()
+        except Exception as error:  # the process's edge: say it and be not ready for ever
+            expected = isinstance(error, AgelensError)
+            log.critical("start_failed", reason=str(error), exc_info=not expected)
+            self.failure = error
+        finally:
+            self.settled.set()
+
+    async def _start(self) -> None:
+        self.loaded = loaded = await asyncio.to_thread(self._load, self.settings)
+        await self.pool.start()
+        for model in loaded.models.values():
+            self.metrics.saw_model(model.manifest, model.sha256)
+        if self.draining:
+            self.pool.close()
+        log.info("ready", models=sorted(loaded.models), default=loaded.default_model, threads=self.pool.threads)
+
+    def drain(self) -> None:
+        """Be not ready from now on and admit nothing; what was accepted goes on. Safe in a signal handler."""
+        self.draining = True
+        self.pool.close()
+
+    async def finish(self, grace_s: float, enough: Callable[[], bool]) -> bool:
+        """Wait until `grace_s` has passed or `enough` says so; say whether all accepted pictures were answered."""
+        self.upload_budget.drain()
+        until = asyncio.get_running_loop().time() + grace_s
+        while self.pool.waiting + self.pool.running and not enough():
+            if asyncio.get_running_loop().time() >= until:
+                log.warning("grace_over", waiting=self.pool.waiting, running=self.pool.running)
+                return False
+            await asyncio.sleep(0.02)
+        return not enough()
+
+    def saw(self, prediction: PhotoPrediction, waited_s: float) -> None:
+        """Count an answered picture and tell its stages."""
+        self.metrics.saw_prediction(prediction, waited_s)
+        self.tracer.stages({"queue": waited_s * 1e3, **prediction.timings_ms})
+
+    @property
+    def started(self) -> bool:
+        """Whether everything was loaded and warmed once."""
+        return self.pool.started
+
+    def complaint(self) -> str | None:
+        """Say why pictures should go elsewhere now, or None."""
+        if self.draining:
+            return "the service is shutting down"
+        if self.failure:
+            return "the models could not be loaded"
+        if not self.started:
+            return "the models are being loaded"
+        return self.pool.complaint(self.settings.stuck_after_s)
+
+    def require_models(self) -> Loaded:
+        """Return what is loaded; raise NotReady before that."""
+        if self.loaded is None:
+            raise NotReady("the models are being loaded", retry_after_s=1)
+        return self.loaded
+
+    def require_model(self, name: str | None) -> None:
+        """Raise UnknownModel unless `name` is loaded or None."""
+        models = self.require_models().models
+        if name is not None and name not in models:
+            raise UnknownModel(f"no model of this name is loaded; there are {', '.join(sorted(models))}")
+
+    def _make_predictor(self) -> Predictor:
+        return self.require_models().make_predictor()

@@ -1,0 +1,174 @@
+"""Worker threads behind a bounded queue: the only bridge between async and sync code."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Generic
+
+from service.errors import ClientDisconnected, DeadlineExceeded
+from service.runtime.admission import Admission, Checkpoint, Job, Result, Submission, Task, Worker
+
+__all__ = ["Checkpoint", "Results", "WorkerPool"]
+
+
+class Results(Generic[Worker, Result]):
+    """An admitted order seen from the event loop: its results, in order or as they come."""
+
+    def __init__(self, order: Submission[Worker, Result]) -> None:
+        """Watch the order's futures from the running event loop."""
+        self._order = order
+        self._futures = [asyncio.wrap_future(job.future) for job in order.jobs]
+        for future in self._futures:
+            future.add_done_callback(_mark_retrieved)
+
+    async def result(self, index: int) -> Result:
+        """Return one picture's result, or raise what it raised; DeadlineExceeded at the deadline whatever runs."""
+        await asyncio.wait([self._futures[index]], timeout=self._left_s())
+        return self.outcome(index)
+
+    async def completed(self) -> AsyncIterator[int]:
+        """Yield the index of each picture when it is done; at the deadline those that are not."""
+        waiting = {future: index for index, future in enumerate(self._futures)}
+        while waiting:
+            done, _ = await asyncio.wait(waiting, timeout=self._left_s(), return_when=asyncio.FIRST_COMPLETED)
+            for future in sorted(done or waiting, key=waiting.__getitem__):
+                yield waiting.pop(future)
+
+    def outcome(self, index: int) -> Result:
+        """Return or raise what is known of a picture now.
+
+        Raises ClientDisconnected where it was given up, DeadlineExceeded where it is not done.
+        """
+        future = self._futures[index]
+        if future.cancelled():
+            raise ClientDisconnected("the caller hung up before the answer was ready")
+        if not future.done():
+            raise DeadlineExceeded("the deadline passed before the answer was ready")
+        return future.result()
+
+    def waited_s(self, index: int) -> float:
+        """Return how many seconds a picture was in the queue."""
+        return self._order.jobs[index].waited_s
+
+    def _left_s(self) -> float:
+        return max(0.0, self._order.deadline - time.monotonic())
+
+
+class WorkerPool(Generic[Worker, Result]):
+    """`threads` threads, each with a worker of its own that `make_worker` builds and warms in that thread."""
+
+    def __init__(self, make_worker: Callable[[], Worker], *, threads: int, queue_size: int) -> None:
+        """Prepare threads; `start` runs them."""
+        self.threads = threads
+        self.capacity = queue_size + threads
+        self.started = False
+        self._make_worker = make_worker
+        self._admission: Admission[Worker, Result] = Admission(self.capacity, threads)
+        self._busy_since: list[float | None] = [None] * threads
+        self._built: list[Future[None]] = [Future() for _ in range(threads)]
+        self._crew = [
+            threading.Thread(target=self._work, args=(index,), name=f"agelens-{index}", daemon=True)
+            for index in range(threads)
+        ]
+
+    @property
+    def waiting(self) -> int:
+        """Pictures in the queue."""
+        return self._admission.waiting
+
+    @property
+    def running(self) -> int:
+        """Pictures in the threads."""
+        return self._admission.running
+
+    async def start(self) -> None:
+        """Build a worker in each thread and open; raise the first error of building."""
+        for thread in self._crew:
+            thread.start()
+        await asyncio.gather(*(asyncio.wrap_future(built) for built in self._built))
+        self.started = True
+        self._admission.open()
+
+    def close(self) -> None:
+        """Admit nothing any more; what is inside goes on."""
+        self._admission.close()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End the threads after what is inside; say whether all ended within `timeout_s`."""
+        self._admission.stop()
+        until = time.monotonic() + timeout_s
+        for thread in self._crew:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._crew)
+
+    def complaint(self, stuck_after_s: float) -> str | None:
+        """Say which thread cannot answer, or None."""
+        now = time.monotonic()
+        for thread, since in zip(self._crew, self._busy_since, strict=True):
+            if not thread.is_alive():
+                return f"{thread.name} has ended"
+            if since is not None and now - since > stuck_after_s:
+                return f"{thread.name} has been busy with one picture for {now - since:.0f} s"
+        return None
+
+    def probe(self, deadline_s: float = math.inf) -> None:
+        """Raise QueueFull or NotReady where a picture with this deadline would be refused now."""
+        self._admission.probe(deadline_s)
+
+    @contextmanager
+    def admitted(
+        self, tasks: Sequence[Task[Worker, Result]], deadline_s: float
+    ) -> Iterator[tuple[Results[Worker, Result], Callable[[], None]]]:
+        """Admit all tasks or none; yield their results and a function that gives up what is unfinished.
+
+        Leaving the block gives up the rest as well. Raises QueueFull or NotReady.
+        """
+        order = Submission(tasks, deadline_s)
+        self._admission.enter(order)
+        try:
+            yield Results(order), lambda: self._admission.abandon(order)
+        finally:
+            self._admission.abandon(order)
+
+    def _work(self, index: int) -> None:
+        try:
+            worker = self._make_worker()
+        except BaseException as error:  # whoever started the engine gets it
+            self._built[index].set_exception(error)
+            return
+        self._built[index].set_result(None)
+        while (job := self._admission.take()) is not None:
+            self._busy_since[index] = began = time.monotonic()
+            finished = _run(job, worker)
+            del job  # or the picture would stay in memory until the next one comes
+            self._busy_since[index] = None
+            self._admission.done(time.monotonic() - began if finished else None)
+
+
+def _run(job: Job[Worker, Result], worker: Worker) -> bool:
+    """Do a job and say whether it ran to its end."""
+    future = job.future
+    try:
+        if not future.set_running_or_notify_cancel():
+            return False
+        job.order.checkpoint()
+        future.set_result(job.task(worker, job.order.checkpoint))
+    except Exception as error:  # it belongs to the caller, not to the thread
+        future.set_exception(error)
+        return False
+    finally:
+        del job, future  # the error's traceback holds this frame: no cycle through it
+    return True
+
+
+def _mark_retrieved(future: asyncio.Future[Result]) -> None:
+    """Keep asyncio from complaining of an error whose caller is gone."""
+    if not future.cancelled():
+        future.exception()

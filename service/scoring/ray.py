@@ -1,0 +1,66 @@
+"""Scoring on Ray Data: a pool of actors, each the same `Scorer` that local processes run, on one machine or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from service.errors import InvalidParameter
+from service.scoring.job import Chunk, Job, OpenPipeline, Tally
+from service.scoring.worker import Scorer, open_pipeline
+
+_WINDOW_PICTURES: Final = 100_000
+_WINDOW_BYTES: Final = 2**30
+
+
+def score_on_ray(
+    job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_pipeline
+) -> Iterator[Tally]:
+    """Score chunks with `workers` actors of one processor each; yield each tally when its part is written.
+
+    An actor reads, decodes and writes by itself; only names, or bytes that came from a table, go through Ray. A
+    chunk whose node dies is scored again elsewhere into a part of the same name. The output folder must be the same
+    on every node. Raises InvalidParameter where Ray is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InvalidParameter("--engine ray needs Ray: pip install 'agelens[ray]'") from error
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)  # joins the cluster that RAY_ADDRESS names, or starts one here
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    for window in _windows(chunks):
+        blocks = ray.data.from_items(window, override_num_blocks=len(window))
+        most = min(workers, len(window))
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most)  # one is enough to go on
+        scored = blocks.map(
+            Scorer, fn_constructor_args=(job, pipeline), compute=pool, num_cpus=1, scheduling_strategy="SPREAD"
+        )
+        for row in scored.iter_rows():
+            yield _tally(row)
+
+
+def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Cut the stream into data sets that fit the driver's memory: Ray holds all rows of one."""
+    window: list[Chunk] = []
+    pictures = weight = 0
+    for chunk in chunks:
+        window.append(chunk)
+        pictures += len(chunk["ids"])
+        weight += sum(len(data) for data in chunk["data"] if data)
+        if pictures >= _WINDOW_PICTURES or weight >= _WINDOW_BYTES:
+            yield window
+            window, pictures, weight = [], 0, 0
+    if window:
+        yield window
+
+
+def _tally(row: dict[str, Any]) -> Tally:
+    return Tally(
+        part=str(row["part"]),
+        pictures=int(row["pictures"]),
+        faces=int(row["faces"]),
+        empty=int(row["empty"]),
+        failures=int(row["failures"]),
+    )

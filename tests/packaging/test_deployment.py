@@ -1,0 +1,85 @@
+"""The deployment's files agree with the service: metrics, routes, port, user and grace period."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.api.app import create_app
+from service.runtime.state import Loaded, ServiceState
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCKER = ROOT / "docker"
+METRIC = re.compile(r"\b(?:agelens|http|process)_[a-z_]+\b")
+
+
+def _load(_: Settings) -> Loaded:
+    raise AssertionError("nothing is loaded here")
+
+
+def _exposed() -> set[str]:
+    text = ServiceState(Settings(), _load).metrics.exposition().decode()
+    families = re.findall(r"^# TYPE (\w+) (\w+)", text, flags=re.MULTILINE)
+    names = {name for name, _ in families}
+    parts = ("bucket", "sum", "count")
+    return names | {f"{name}_{part}" for name, kind in families if kind == "histogram" for part in parts}
+
+
+def _queries(path: Path) -> list[str]:
+    if path.suffix == ".json":
+        return [target["expr"] for panel in json.loads(path.read_text())["panels"] for target in panel["targets"]]
+    document = yaml.safe_load(path.read_text())
+    if "groups" in document:
+        return [rule["expr"] for group in document["groups"] for rule in group["rules"]]
+    return [trigger["metadata"]["query"] for trigger in document["spec"]["triggers"]]
+
+
+def _pod() -> dict[str, Any]:
+    spec: dict[str, Any] = yaml.safe_load((DOCKER / "kubernetes/deployment.yaml").read_text())["spec"]["template"][
+        "spec"
+    ]
+    return spec
+
+
+@pytest.mark.parametrize("file", ["grafana/dashboards/agelens.json", "alerts.yml", "kubernetes/scaling.yaml"])
+def test_every_query_asks_for_metrics_that_the_service_exposes(file: str) -> None:
+    asked = {name for query in _queries(DOCKER / file) for name in METRIC.findall(query)}
+    assert asked
+    assert asked - _exposed() == set()
+
+
+def test_every_probe_asks_a_route_that_exists() -> None:
+    (container,) = _pod()["containers"]
+    paths = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert paths <= set(create_app(Settings(), load_models=_load).openapi()["paths"])
+    assert len(paths) == 3
+
+
+def test_a_pod_has_time_to_drain() -> None:
+    (container,) = _pod()["containers"]
+    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert _pod()["terminationGracePeriodSeconds"] >= before + Settings().drain_grace_s + 10
+
+
+def test_compose_has_time_to_drain() -> None:
+    grace = yaml.safe_load((DOCKER / "compose.yaml").read_text())["services"]["agelens"]["stop_grace_period"]
+    assert int(grace.removesuffix("s")) >= Settings().drain_grace_s + 10
+
+
+def test_image_and_pod_run_as_the_same_user() -> None:
+    user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    context = _pod()["securityContext"]
+    assert user
+    assert (int(user[1]), int(user[2])) == (context["runAsUser"], context["runAsGroup"])
+
+
+def test_every_file_of_the_kustomization_is_there() -> None:
+    folder = DOCKER / "kubernetes"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} == set(listed)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.api.uploads import SPARE_PARTS, MultipartImages, Upload
+from service.errors import BodyTooLarge, MalformedBody
+
+PICTURE = b"\r\n--b\r not a boundary --b-- \r\n--"
+BODY = (
+    b'preamble\r\n--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nignored\r\n'
+    b'--b\r\ncontent-disposition: form-data; name="file"; filename="\xc3\xa4.png"\r\nContent-Type: image/png\r\n\r\n'
+    + PICTURE
+    + b"\r\n--b--\r\nepilogue"
+)[10:]
+
+
+def form(name: str = "file", max_parts: int = 1) -> MultipartImages:
+    return MultipartImages(b"b", name, max_parts)
+
+
+@given(st.lists(st.integers(0, len(BODY)), max_size=8))
+def test_chunks_may_end_anywhere(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(BODY)]
+    fed = form()
+    for start, end in pairwise(edges):
+        fed.feed(BODY[start:end])
+    assert fed.finish() == [Upload(PICTURE, "ä.png")]
+
+
+@pytest.mark.parametrize("cut", [1, 30, len(BODY) - 14])
+def test_form_that_is_cut_short_is_malformed(cut: int) -> None:
+    fed = form()
+    fed.feed(BODY[:cut])
+    with pytest.raises(MalformedBody, match="closing boundary"):
+        fed.finish()
+
+
+def part(name: str) -> bytes:
+    return b'--b\r\nContent-Disposition: form-data; name="' + name.encode() + b'"\r\n\r\nx\r\n'
+
+
+def test_form_without_the_part_is_malformed() -> None:
+    fed = form("files")
+    fed.feed(BODY)
+    with pytest.raises(MalformedBody, match="`files`"):
+        fed.finish()
+
+
+def test_one_picture_too_many_is_refused_at_its_headers() -> None:
+    fed = form(max_parts=2)
+    fed.feed(part("file") * 2)
+    with pytest.raises(BodyTooLarge, match="which is 2"):
+        fed.feed(part("file"))
+
+
+def test_other_parts_are_bounded_too() -> None:
+    fed = form()
+    fed.feed(part("x") * (SPARE_PARTS + 1))
+    with pytest.raises(MalformedBody, match="too many parts"):
+        fed.feed(part("x"))
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"X: y", b"Content-Disposition: attachment; name=file", b"Content-Disposition: form-data"]
+)
+def test_part_without_a_name_is_malformed(header: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        form().feed(b"--b\r\n" + header + b"\r\n\r\nx\r\n--b--")
+
+
+def test_headers_of_a_part_are_bounded() -> None:
+    with pytest.raises(MalformedBody):
+        form().feed(b"--b\r\nX: " + b"y" * 10_000)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service import errors
+from service.api.problems import KINDS, Kind, problem_of
+from service.api.schemas import ProblemReply
+from tests.service.doubles import grey
+
+PNG = {"content-type": "image/png"}
+
+
+def classes(of: type[Exception] = errors.AgelensError) -> Iterator[type[Exception]]:
+    yield of
+    for child in of.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from classes(child)
+
+
+@pytest.mark.parametrize("error", list(classes()))
+def test_every_error_class_has_a_kind_of_its_own(error: type[Exception]) -> None:
+    assert error in KINDS, f"{error.__name__} has no status"
+
+
+def test_no_two_kinds_share_a_type() -> None:
+    assert len({kind.type for kind in KINDS.values()}) == len(KINDS)
+
+
+def test_errors_of_the_installation_do_not_speak_to_callers() -> None:
+    document = problem_of(errors.FileMissing("secret.onnx is missing"), "id").document()
+    assert document["status"] == 500
+    assert "secret" not in str(document)
+
+
+def test_errors_that_nobody_foresaw_do_not_speak_to_callers() -> None:
+    document = problem_of(RuntimeError("/home/secret"), "id").document()
+    assert document["status"] == 500
+    assert "secret" not in str(document)
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(None, "1"), (0.2, "1"), (2.1, "3")])
+def test_retry_after_is_whole_seconds_rounded_up(seconds: float | None, header: str) -> None:
+    problem = problem_of(errors.QueueFull("full", seconds), "id")
+    assert problem.headers == {"Retry-After": header}
+
+
+def test_kind_is_a_urn() -> None:
+    assert Kind(400, "x", "X").type == "urn:agelens:problem:x"
+
+
+def reply_to(client: httpx.Client, case: dict[str, Any]) -> httpx.Response:
+    return client.request(case.pop("method", "POST"), case.pop("path", "/predict"), **case)
+
+
+CASES: dict[str, tuple[int, dict[str, Any]]] = {
+    "no body at all": (415, {}),
+    "form without the part": (400, {"files": {"photo": grey()}}),
+    "form without a boundary": (400, {"content": b"x", "headers": {"content-type": "multipart/form-data"}}),
+    "form cut short": (400, {"content": b"--b\r\n", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
+    "form that is none": (400, {"content": b"?", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
+    "boundary too long": (
+        400,
+        {"content": b"?", "headers": {"content-type": f"multipart/form-data; boundary={300 * 'b'}"}},
+    ),
+    "two pictures": (413, {"files": [("file", grey()), ("file", grey())]}),
+    "urlencoded": (415, {"data": {"file": "x"}}),
+    "json": (415, {"json": {"file": "x"}}),
+    "compressed": (415, {"content": grey(), "headers": {**PNG, "content-encoding": "gzip"}}),
+    "empty picture": (415, {"files": {"file": b""}}),
+    "empty raw body": (415, {"content": b"", "headers": PNG}),
+    "text": (415, {"files": {"file": b"hello, this is no picture at all"}}),
+    "truncated": (422, {"files": {"file": grey(side=200)[:-40]}}),
+    "too many bytes": (413, {"content": bytes(20 * 2**20 + 1), "headers": PNG}),
+    "unknown model": (422, {"params": {"model": "none"}, "files": {"file": grey()}}),
+    "odd model name": (422, {"params": {"model": "../etc"}, "files": {"file": grey()}}),
+    "interval too wide": (422, {"params": {"interval": "0.999"}, "files": {"file": grey()}}),
+    "interval not a number": (422, {"params": {"interval": "nan"}, "files": {"file": grey()}}),
+    "threshold 0": (422, {"params": {"thresholds": "0"}, "files": {"file": grey()}}),
+    "threshold 101": (422, {"params": {"thresholds": "18,101"}, "files": {"file": grey()}}),
+    "21 thresholds": (422, {"params": {"thresholds": ",".join(["18"] * 21)}, "files": {"file": grey()}}),
+    "no faces wanted": (422, {"params": {"max_faces": "0"}, "files": {"file": grey()}}),
+    "negative size": (422, {"params": {"min_face_size": "-1"}, "files": {"file": grey()}}),
+    "detect perhaps": (422, {"params": {"detect": "perhaps"}, "files": {"file": grey()}}),
+    "accepts html only": (406, {"files": {"file": grey()}, "headers": {"accept": "text/html"}}),
+    "unknown route": (404, {"path": "/nope"}),
+    "unknown model's page": (404, {"method": "GET", "path": "/models/nope"}),
+    "wrong method": (405, {"method": "GET"}),
+    "raw batch": (415, {"path": "/predict/batch", "content": grey(), "headers": PNG}),
+    "empty batch": (400, {"path": "/predict/batch", "files": {"x": b""}}),
+    "too large a batch": (413, {"path": "/predict/batch", "files": [("files", b"x")] * 65}),
+    "too many other parts": (400, {"files": [("x", b"")] * 10}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_goes_wrong_is_a_problem_document(client: httpx.Client, name: str) -> None:
+    status, case = CASES[name]
+    reply = reply_to(client, dict(case))
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/problem+json"
+    problem = ProblemReply.model_validate_json(reply.content)
+    assert (problem.status, problem.request_id) == (status, reply.headers["x-request-id"])
+
+
+def test_wrong_method_says_the_right_one(client: httpx.Client) -> None:
+    assert client.get("/predict").headers["allow"] == "POST"

@@ -1,0 +1,30 @@
+"""`agelens serve` itself, as far as it goes without mediapipe's models."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from tests.server_process import ROOT
+
+
+def agelens(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
+    command = [sys.executable, "-m", "service.cli.main", *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**clean, **variables}, capture_output=True, text=True, check=False)
+
+
+def test_taken_port_is_named_with_the_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = agelens("serve", "--port", str(taken.getsockname()[1]))
+    assert ended.returncode == 1
+    assert "choose another with --host or --port" in ended.stderr
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_settings_are_listed() -> None:
+    ended = agelens("settings", COLUMNS="200", AGELENS_THREADS="3")
+    assert ended.returncode == 0
+    assert "AGELENS_MAX_BODY_BYTES" in ended.stdout

@@ -1,0 +1,167 @@
+"""The commands `agelens predict` and `agelens models`, through the command line as it is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from service.cli.main import app
+from service.cli.predict import parse_ages, percent, sparkline
+from service.inference.distribution import AgeDistribution
+from tests.complete_folder import write_astronaut, write_complete_folder
+from tests.service.doubles import grey
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_complete_folder(tmp_path_factory.mktemp("complete"), "brightness", "other")
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_astronaut(tmp_path_factory.mktemp("photo") / "astronaut.jpg")
+
+
+def agelens(*words: object, stdin: bytes | None = None) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words], input=stdin)
+
+
+@pytest.fixture(scope="module")
+def reply(folder: Path, photo: Path) -> dict[str, object]:
+    result = agelens("predict", photo, "--models-dir", folder, "--json", "--thresholds", "18,25")
+    assert result.exit_code == 0, result.output
+    parsed: dict[str, object] = json.loads(result.stdout)
+    return parsed
+
+
+def test_json_is_the_services_reply_without_a_request(reply: dict[str, object]) -> None:
+    assert reply.keys() == {"model", "image", "faces", "timings_ms"}
+    assert reply["image"] == {"width": 512, "height": 512}
+
+
+def test_thresholds_are_answered(reply: dict[str, object]) -> None:
+    faces = reply["faces"]
+    assert isinstance(faces, list)
+    assert faces[0]["at_least"].keys() == {"18", "25"}
+
+
+def test_table_has_a_row_for_the_face(folder: Path, photo: Path, reply: dict[str, object]) -> None:
+    result = agelens("predict", photo, "--models-dir", folder, "--thresholds", "18")
+    faces = reply["faces"]
+    assert isinstance(faces, list)
+    assert f"{faces[0]['age']:.1f}" in result.stdout
+    assert "≥ 18" in result.stdout
+
+
+def test_annotate_draws_at_the_face(folder: Path, photo: Path, tmp_path: Path, reply: dict[str, object]) -> None:
+    drawn = tmp_path / "drawn.png"
+    assert agelens("predict", photo, "--models-dir", folder, "--annotate", drawn).exit_code == 0
+    changed = np.abs(np.asarray(Image.open(drawn), int) - np.asarray(Image.open(photo), int)).sum(axis=2) > 0
+    faces = reply["faces"]
+    assert isinstance(faces, list)
+    box = faces[0]["box"]
+    rows, columns = np.nonzero(changed)
+    assert columns.min() == pytest.approx(box["x"], abs=4)
+    assert columns.max() == pytest.approx(box["x"] + box["width"], abs=4)
+    assert rows.max() == pytest.approx(box["y"] + box["height"], abs=4)
+    assert changed.mean() < 0.1
+
+
+def test_no_face_is_an_answer(folder: Path) -> None:
+    result = agelens("predict", "-", "--models-dir", folder, stdin=grey(128, 200))
+    assert result.exit_code == 0
+    assert "No face found" in result.stdout
+
+
+def test_whole_picture_is_read_on_request(folder: Path) -> None:
+    result = agelens("predict", "-", "--no-detect", "--models-dir", folder, "--json", stdin=grey(102, 200))
+    assert json.loads(result.stdout)["faces"][0]["age"] == pytest.approx(40, abs=0.01)
+
+
+def test_model_is_chosen_by_name(folder: Path) -> None:
+    words = ("predict", "-", "--no-detect", "--model", "other", "--models-dir", folder)
+    assert "other 1.0.0" in agelens(*words, stdin=grey()).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("nowhere.jpg",), 3, "nowhere.jpg cannot be read: No such file"),
+        (("-",), 3, "send"),
+        (("-", "--annotate", "drawn.gif"), 2, ".jpg, .jpeg, .png, .webp"),
+        (("-", "--thresholds", "18;25"), 2, "as 18,25"),
+        (("-", "--thresholds", "300"), 2, "1 to 100"),
+        (("-", "--model", "nobody"), 2, "no model named nobody"),
+        (("-", "--models-dir", "nowhere"), 1, "AGELENS_MODELS_DIR"),
+    ],
+)
+def test_errors_are_one_line_with_the_fix(folder: Path, words: tuple[str, ...], status: int, said: str) -> None:
+    given = words if "--models-dir" in words else (*words, "--models-dir", str(folder))
+    result = agelens("predict", *given, stdin=b"no picture")
+    assert result.exit_code == status, result.output
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_sparkline_stands_highest_at_the_age() -> None:
+    line = sparkline(AgeDistribution.of(np.eye(101)[42]))
+    assert line.index("█") == 42 // 5
+    assert len(line) == 21
+
+
+@pytest.mark.parametrize(("p", "said"), [(1.0, ">99.9%"), (0.9994, "99.9%"), (0.5, "50.0%"), (0.0, "<0.1%")])
+def test_certainty_is_never_claimed(p: float, said: str) -> None:
+    assert percent(p) == said
+
+
+def test_native_libraries_stay_quiet(folder: Path, photo: Path) -> None:
+    command = [sys.executable, "-m", "service.cli.main", "predict", str(photo), "--models-dir", str(folder)]
+    assert subprocess.run(command, check=True, capture_output=True).stderr == b""
+
+
+def test_ages_are_read_with_commas() -> None:
+    assert parse_ages("18, 25,") == (18, 25)
+
+
+def test_models_lists_names_licences_and_hashes(folder: Path) -> None:
+    output = agelens("models", "--models-dir", folder).stdout
+    assert "brightness" in output
+    assert "Apache-2.0" in output
+
+
+def test_models_as_json_has_the_manifest(folder: Path) -> None:
+    found = json.loads(agelens("models", "--models-dir", folder, "--json").stdout)
+    manifests = [file["manifest"]["name"] for file in found if file["manifest"]]
+    assert manifests == ["brightness", "other"]
+
+
+def test_verify_runs_every_model(folder: Path) -> None:
+    result = agelens("models", "verify", "--models-dir", folder)
+    assert result.exit_code == 0
+    assert result.stdout.count("✓") == 5
+    assert result.stdout.count("first run") == 2
+
+
+def test_verify_names_an_altered_file(tmp_path: Path) -> None:
+    folder = write_complete_folder(tmp_path)
+    (folder / "brightness-1.0.0.onnx").write_bytes(b"something else")
+    result = agelens("models", "verify", "--models-dir", folder)
+    assert result.exit_code == 1
+    assert "brightness-1.0.0.onnx differs from its sha256" in " ".join(result.stdout.split())
+
+
+def test_help_shows_an_example_and_the_statuses() -> None:
+    text = " ".join(agelens("predict", "--help").stdout.split())
+    assert "agelens predict family.jpg" in text
+    assert "3 the photo cannot be read" in text
+
+
+def test_completion_can_be_installed() -> None:
+    assert "--install-completion" in agelens("--help").stdout

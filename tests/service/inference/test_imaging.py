@@ -1,0 +1,147 @@
+"""Decoding every kind of picture, and cutting faces the same way at every scale."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
+from service.inference.faces import BoundingBox, Face, Pixels
+from service.inference.imaging import Pyramid, crop_face, decode_image, whole_picture
+from service.inference.manifest import CropSpec
+
+SPEC = CropSpec(size=64, margin=0.1)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def scene(width: int = 320, height: int = 240) -> Pixels:
+    """Smooth and different in every pixel and channel, so that misplaced crops differ."""
+    x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
+    return np.stack([x * 255, y * 255, (x + y) * 127], axis=-1).astype(np.uint8)
+
+
+def face(x: float, y: float, side: float, angle: float = 0.0) -> Face:
+    box = BoundingBox(x - side / 2, y - side / 2, side, side)
+    dx, dy = np.cos(angle) * side / 4, np.sin(angle) * side / 4
+    eyes = ((x - dx, y - dy), (x + dx, y + dy))
+    return Face(box, 0.9, (*eyes, (x, y), (x, y), (x, y), (x, y)))
+
+
+def test_a_photograph_is_turned_upright_by_its_exif() -> None:
+    image = Image.new("RGB", (40, 20), "black")
+    image.paste("white", (0, 0, 40, 5))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = decode_image(encoded(image, "JPEG", exif=exif, quality=95))
+    assert (photo.width, photo.height) == (20, 40)
+    assert photo.pixels[20, 18].min() > 200
+    assert photo.pixels[20, 2].max() < 50
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "kind"),
+    [("L", 128, "PNG"), ("P", 7, "PNG"), ("CMYK", (0, 0, 0, 127), "JPEG"), ("LA", (128, 255), "PNG"), ("1", 1, "PNG")],
+)
+def test_every_mode_becomes_rgb(mode: str, color: int | tuple[int, ...], kind: str) -> None:
+    photo = decode_image(encoded(Image.new(mode, (30, 20), color), kind))
+    assert photo.pixels.shape == (20, 30, 3)
+    assert photo.pixels.dtype == np.uint8
+
+
+def test_sixteen_bit_grey_is_scaled_not_cut() -> None:
+    values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    photo = decode_image(encoded(Image.fromarray(values)))
+    assert photo.pixels[0, 0, 0] == 0
+    assert photo.pixels[-1, -1, 0] == 255
+    assert abs(int(photo.pixels[32, 0, 0]) - 128) <= 2
+
+
+def test_transparency_is_laid_on_white() -> None:
+    assert decode_image(encoded(Image.new("RGBA", (8, 8), (0, 0, 0, 0)))).pixels.min() == 255
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7 not a picture", b"\x00" * 100])
+def test_what_is_no_picture_is_unsupported(data: bytes) -> None:
+    with pytest.raises(UnsupportedPicture):
+        decode_image(data)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_a_truncated_picture_is_corrupt(kind: str) -> None:
+    data = encoded(Image.fromarray(scene()), kind)
+    with pytest.raises(CorruptPicture):
+        decode_image(data[: len(data) // 2])
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    header = struct.pack(">IIBBBBB", 65_000, 65_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    data += struct.pack(">I", 10) + b"IDAT" + bytes(14)
+    with pytest.raises(PictureTooLarge, match="pixels"):
+        decode_image(data)
+
+
+def test_a_large_jpeg_is_decoded_smaller_but_keeps_its_size() -> None:
+    photo = decode_image(encoded(Image.fromarray(scene(1600, 1200)), "JPEG"), min_side=250)
+    assert (photo.width, photo.height) == (1600, 1200)
+    assert photo.pixels.shape == (300, 400, 3)
+    assert photo.scale == 0.25
+
+
+def test_a_reduced_decode_shows_the_same_picture() -> None:
+    data = encoded(Image.fromarray(scene(800, 600)), "JPEG", quality=95)
+    full, half = decode_image(data).pixels, decode_image(data, min_side=300).pixels
+    means = full.reshape(300, 2, 400, 2, 3).mean(axis=(1, 3))
+    assert half.shape == (300, 400, 3)
+    assert np.abs(means - half).mean() < 2
+
+
+def test_the_centre_of_a_bled_crop_is_the_crop() -> None:
+    picture = scene()
+    cut = face(150.3, 110.7, 90.1, angle=0.2)
+    bled = crop_face(picture, cut, SPEC, bleed=12)
+    assert bled.shape == (88, 88, 3)
+    assert np.array_equal(bled[12:-12, 12:-12], crop_face(picture, cut, SPEC))
+
+
+def test_a_crop_has_the_same_content_at_every_scale() -> None:
+    large = scene(1280, 960)
+    small = np.asarray(Image.fromarray(large).resize((320, 240), Image.Resampling.BOX))
+    near = crop_face(large, face(600, 440, 360), SPEC).astype(float)
+    far = crop_face(small, face(150, 110, 90), SPEC).astype(float)
+    assert near.std() > 5
+    assert np.abs(near - far).max() <= 3
+
+
+def test_a_tilted_face_is_cut_upright() -> None:
+    picture = scene()
+    turned = np.ascontiguousarray(np.rot90(picture, -1))  # clockwise: (x, y) goes to (239 - y, x)
+    upright = crop_face(picture, face(150, 110, 80), SPEC)
+    again = crop_face(turned, face(240 - 110, 150, 80, angle=np.pi / 2), SPEC)
+    assert np.abs(upright.astype(int) - again.astype(int)).max() <= 1
+
+
+def test_beyond_the_border_is_black() -> None:
+    crop = crop_face(np.full((100, 100, 3), 200, np.uint8), face(0, 50, 60), SPEC)
+    assert crop[:, :25].max() == 0
+    assert crop[:, 40:].min() == 200
+
+
+def test_a_pyramid_gives_the_same_crop_as_the_picture() -> None:
+    picture = scene(1280, 960)
+    cut = face(640, 480, 500)
+    assert np.array_equal(crop_face(Pyramid(picture), cut, SPEC), crop_face(picture, cut, SPEC))
+
+
+def test_a_whole_picture_is_its_own_crop() -> None:
+    photo = decode_image(encoded(Image.fromarray(scene(64, 64))))
+    assert np.array_equal(crop_face(photo.pixels, whole_picture(photo, SPEC), SPEC), photo.pixels)

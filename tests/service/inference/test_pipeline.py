@@ -1,0 +1,217 @@
+"""Bytes in, predictions out, through the real detector and the real runtime."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
+from service.inference import onnx_session
+from service.inference.detector import MediapipeDetector
+from service.inference.estimator import Estimator
+from service.inference.faces import Face
+from service.inference.imaging import Pyramid
+from service.inference.lockfile import ModelLock, default_models_dir
+from service.inference.onnx_session import PLUGINS, ort
+from service.inference.pipeline import Pipeline, PredictOptions, load_models
+from tests.pictures import astronaut, coffee, jpeg, pasted
+from tests.tiny_model import SIZE, brightness_manifest, lock_entry, write_brightness_model, write_models_folder
+
+
+class NoFaces:
+    """A detector that never finds anything."""
+
+    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        del picture, min_size
+        return []
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_models_folder(tmp_path_factory.mktemp("models"), "brightness", "other")
+
+
+@pytest.fixture(scope="module")
+def pipeline(models: Path) -> Iterator[Pipeline]:
+    with MediapipeDetector(default_models_dir()) as detector:
+        yield Pipeline(detector, load_models(models, ["brightness", "other"]), "brightness")
+
+
+def grey(level: int, side: int = 100) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("level", "age"), [(51, 20), (102, 40), (204, 80)])
+def test_the_brightness_model_reads_brightness(pipeline: Pipeline, level: int, age: int) -> None:
+    prediction = pipeline.predict(grey(level), PredictOptions(detect=False))
+    assert prediction.faces[0].age == pytest.approx(age, abs=0.01)
+
+
+def test_a_portrait_is_answered_in_its_own_pixels(pipeline: Pipeline) -> None:
+    prediction = pipeline.predict(jpeg(astronaut()))
+    (face,) = prediction.faces
+    assert (prediction.width, prediction.height) == (512, 512)
+    assert 190 < face.face.box.center[0] < 260
+    assert set(prediction.timings_ms) == {"decode", "detect", "crop", "estimate", "total"}
+
+
+def test_a_reduced_decode_answers_in_the_photograph_s_pixels(pipeline: Pipeline) -> None:
+    large = np.asarray(Image.fromarray(astronaut()).resize((3072, 3072), Image.Resampling.BICUBIC))
+    (small_face,) = pipeline.predict(jpeg(astronaut())).faces
+    prediction = pipeline.predict(jpeg(large))
+    (face,) = prediction.faces
+    assert (prediction.width, prediction.height) == (3072, 3072)
+    assert face.face.box.width / 6 == pytest.approx(small_face.face.box.width, rel=0.03)
+    assert face.age == pytest.approx(small_face.age, abs=0.5)
+
+
+def test_a_small_face_in_a_large_photograph_is_cut_from_the_full_decode(pipeline: Pipeline) -> None:
+    scene = np.asarray(Image.fromarray(coffee()).resize((3000, 2000), Image.Resampling.BICUBIC))
+    (face,) = pipeline.predict(jpeg(pasted(300, 1500, 900, scene))).faces
+    assert 1500 < face.face.box.center[0] < 1800
+    (alone,) = pipeline.predict(jpeg(astronaut())).faces
+    assert face.age == pytest.approx(alone.age, abs=1.5)
+
+
+def test_faces_come_largest_first_and_no_more_than_asked(pipeline: Pipeline) -> None:
+    scene = pasted(200, 20, 30, pasted(80, 400, 60))
+    both = pipeline.predict(jpeg(scene)).faces
+    assert [face.face.box.width for face in both] == sorted((f.face.box.width for f in both), reverse=True)
+    assert len(both) == 2
+    assert len(pipeline.predict(jpeg(scene), PredictOptions(max_faces=1)).faces) == 1
+    assert len(pipeline.predict(jpeg(scene), PredictOptions(min_face_size=60)).faces) == 1
+
+
+def test_no_face_is_an_answer(pipeline: Pipeline) -> None:
+    assert pipeline.predict(jpeg(coffee())).faces == ()
+
+
+def test_a_sibling_shares_the_models_but_not_the_detector(pipeline: Pipeline) -> None:
+    sibling = pipeline.with_detector(NoFaces())
+    assert sibling.predict(jpeg(astronaut())).faces == ()
+    assert sibling.predict(grey(51), PredictOptions(detect=False)).faces[0].age == pytest.approx(20, abs=0.01)
+
+
+def test_the_named_model_answers(pipeline: Pipeline) -> None:
+    prediction = pipeline.predict(jpeg(astronaut()), PredictOptions(model="other"))
+    assert prediction.model.name == "other"
+
+
+def test_an_unknown_model_names_those_there_are(pipeline: Pipeline) -> None:
+    with pytest.raises(UnknownModel, match="brightness, other"):
+        pipeline.predict(jpeg(astronaut()), PredictOptions(model="gone"))
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_a_checkpoint_stops_between_stages(pipeline: Pipeline, stages: int) -> None:
+    passed = []
+
+    def stop() -> None:
+        passed.append(1)
+        if len(passed) == stages:
+            raise DeadlineExceeded("time is over")
+
+    with pytest.raises(DeadlineExceeded):
+        pipeline.predict(jpeg(coffee()), checkpoint=stop)
+    assert len(passed) == stages
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"interval": 0.3}, {"interval": 1.0}, {"thresholds": (0,)}, {"thresholds": (101,)}, {"max_faces": 0},
+     {"thresholds": tuple(range(1, 22))}, {"min_face_size": -1.0}],
+)  # fmt: skip
+def test_absurd_options_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidParameter):
+        PredictOptions(**wrong)  # type: ignore[arg-type]  # options of several types, one wrong at a time
+
+
+def test_faces_are_estimated_alike_alone_and_together(models: Path) -> None:
+    estimator = load_models(models)["brightness"]
+    faces = np.random.default_rng(0).integers(0, 256, (11, SIZE, SIZE, 3), dtype=np.uint8)
+    together = estimator.estimate(faces)
+    alone = np.concatenate([estimator.estimate(face[None]) for face in faces])
+    assert together.shape == (11, 101)
+    assert np.ptp(together @ np.arange(101)) > 0.1
+    assert np.array_equal(together, alone)
+
+
+def test_no_faces_give_no_rows(models: Path) -> None:
+    assert load_models(models)["brightness"].estimate(np.empty((0, SIZE, SIZE, 3), np.uint8)).shape == (0, 101)
+
+
+def test_only_defaults_are_loaded_unless_named(models: Path) -> None:
+    assert list(load_models(models)) == ["brightness"]
+    assert list(load_models(models, ["other"])) == ["other"]
+
+
+def test_a_name_that_is_not_locked_is_refused(models: Path) -> None:
+    with pytest.raises(UnknownModel, match="gone"):
+        load_models(models, ["gone"])
+
+
+def test_an_altered_model_is_refused(tmp_path: Path) -> None:
+    write_models_folder(tmp_path)
+    file = next(tmp_path.glob("*.onnx"))
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    with pytest.raises(ChecksumMismatch, match=r"brightness.*sha256"):
+        load_models(tmp_path)
+
+
+def test_models_of_different_crops_are_not_loaded_together(tmp_path: Path) -> None:
+    write_models_folder(tmp_path, "brightness")
+    manifest = brightness_manifest("wide")
+    wide = manifest.model_copy(update={"crop": manifest.crop.model_copy(update={"margin": 0.4})})
+    write_brightness_model(tmp_path / "wide.onnx", wide)
+    files = (*ModelLock.read(tmp_path).files, lock_entry(tmp_path / "wide.onnx"))
+    ModelLock(files=files).write(tmp_path)
+    with pytest.raises(InvalidModelFile, match="different crops"):
+        load_models(tmp_path)
+
+
+def test_a_file_that_is_no_onnx_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_bytes(b"not onnx")
+    with pytest.raises(InvalidModelFile, match=r"no\.onnx"):
+        Estimator(tmp_path / "no.onnx", "")
+
+
+def test_an_unknown_provider_names_the_setting(tmp_path: Path) -> None:
+    write_brightness_model(tmp_path / "toy.onnx")
+    with pytest.raises(InvalidModelFile, match="AGELENS_PROVIDERS"):
+        Estimator(tmp_path / "toy.onnx", "", providers=("NoSuchProvider",))
+
+
+def test_a_plugin_without_a_processor_of_its_kind_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLUGINS, "NobodysExecutionProvider", "no_such_package")
+    write_brightness_model(tmp_path / "toy.onnx")
+    said = "NobodysExecutionProvider, which is not installed or knows no processor"
+    with pytest.raises(InvalidModelFile, match=said):
+        Estimator(tmp_path / "toy.onnx", "", providers=("NobodysExecutionProvider", "CPUExecutionProvider"))
+
+
+def test_a_plugins_device_gives_the_same_ages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_brightness_model(tmp_path / "toy.onnx")
+    faces = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    plain = Estimator(tmp_path / "toy.onnx", "").estimate(faces)
+    own = [device for device in ort.get_ep_devices() if device.ep_name == "CPUExecutionProvider"]
+    monkeypatch.setitem(PLUGINS, "NobodysExecutionProvider", "")
+    monkeypatch.setattr(onnx_session, "_devices", lambda _: own)  # OpenVINO's are Intel's only
+    plugged = Estimator(tmp_path / "toy.onnx", "", providers=("NobodysExecutionProvider",))
+    assert (plugged.estimate(faces) == plain).all()
+
+
+def test_a_model_whose_tensors_differ_is_refused(tmp_path: Path) -> None:
+    manifest = brightness_manifest()
+    write_brightness_model(tmp_path / "toy.onnx", manifest)
+    model = onnx.load(tmp_path / "toy.onnx")
+    lying = manifest.model_copy(update={"crop": manifest.crop.model_copy(update={"size": 48})})
+    onnx.helper.set_model_props(model, {"agelens": lying.model_dump_json()})
+    (tmp_path / "toy.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(InvalidModelFile, match="48"):
+        Estimator(tmp_path / "toy.onnx", "")

@@ -1,0 +1,33 @@
+"""What importing the service does not do: call home, or load what only draws."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+
+
+def _printed(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_onnx_runtime_is_loaded_without_telemetry() -> None:
+    assert _printed("import os, service.estimator; print(os.environ.get('ORT_DISABLE_TELEMETRY'))") == "1"
+
+
+def test_nothing_else_loads_onnx_runtime_first() -> None:
+    sources = [path for package in ("service", "training") for path in (ROOT / package).rglob("*.py")]
+    importing = {path.name for path in sources if re.search(r"(?m)^(import|from) onnxruntime", path.read_text())}
+    assert importing == {"onnx_runtime.py"}
+
+
+def test_the_detector_is_loaded_without_matplotlib() -> None:
+    code = "import sys, service.blazeface; print([name for name in sys.modules if name.startswith('matplotlib')])"
+    assert _printed(code) == "[]"
+
+
+def test_matplotlib_can_be_imported_afterwards() -> None:
+    assert _printed("import service.blazeface, matplotlib.pyplot as plt; print(callable(plt.figure))") == "True"

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidSetting, KeyRejected, RateExceeded
+from service.runtime.access import KeyRing, RateLimit
+from tests.service.conftest import MakeClient
+from tests.service.doubles import grey
+
+
+def test_without_keys_nobody_needs_one() -> None:
+    assert KeyRing(()).identify({}) is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x-api-key": "new"}, {"authorization": "Bearer old"}, {"authorization": "bearer new"}]
+)
+def test_any_of_the_keys_opens(headers: dict[str, str]) -> None:
+    assert KeyRing(("old", "new")).identify(headers)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"x-api-key": "wrong"}, {"x-api-key": ""}, {"authorization": "Basic old"}, {"x-api-key": "ol\xe9"}]
+)
+def test_anything_else_does_not(headers: dict[str, str]) -> None:
+    with pytest.raises(KeyRejected, match="X-API-Key"):
+        KeyRing(("old", "new")).identify(headers)
+
+
+def rewrite(file: Path, text: str) -> None:
+    """Replace the file, as a secret that is mounted is."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(file)
+
+
+def test_keys_of_a_file_can_be_changed_while_serving(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first\n")
+    ring = KeyRing((), file)
+    assert ring.identify({"x-api-key": "first"})
+    rewrite(file, "second\n\n")
+    assert ring.identify({"x-api-key": "second"})
+    with pytest.raises(KeyRejected):
+        ring.identify({"x-api-key": "first"})
+
+
+def test_file_that_vanishes_leaves_its_keys_valid(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first\n")
+    ring = KeyRing((), file)
+    file.unlink()
+    assert ring.identify({"x-api-key": "first"})
+
+
+def test_emptied_file_lets_nobody_in(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first\n")
+    ring = KeyRing((), file)
+    rewrite(file, "")
+    with pytest.raises(KeyRejected):
+        ring.identify({})
+
+
+@pytest.mark.parametrize("content", [None, "\n"])
+def test_file_without_keys_is_refused_at_the_start(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "keys").write_text(content)
+    with pytest.raises(InvalidSetting, match="AGELENS_API_KEYS_FILE"):
+        KeyRing((), tmp_path / "keys")
+
+
+def test_bucket_empties_and_says_when_it_fills() -> None:
+    rates = RateLimit(per_minute=2)
+    rates.charge("a", 2)
+    with pytest.raises(RateExceeded, match="2 pictures a minute") as refused:
+        rates.check("a")
+    assert 0 < (refused.value.retry_after_s or 0) <= 30
+    rates.check("b")
+
+
+def test_batch_may_take_more_than_is_left_but_then_waits_longer() -> None:
+    rates = RateLimit(per_minute=60)
+    rates.charge("a", 120)
+    with pytest.raises(RateExceeded) as refused:
+        rates.check("a")
+    assert 55 < (refused.value.retry_after_s or 0) <= 61
+
+
+def test_pictures_and_models_need_the_key_and_probes_do_not(make_client: MakeClient) -> None:
+    client = make_client(api_keys="k")
+    assert client.post("/predict", files={"file": grey()}).status_code == 401
+    assert client.post("/predict/batch", params={"interval": 7}).status_code == 401
+    assert client.get("/models").status_code == 401
+    assert client.get("/health/ready").status_code == client.get("/metrics").status_code == 200
+    assert client.get("/models", headers={"x-api-key": "k"}).status_code == 200
+
+
+def test_rejected_key_says_how_to_bring_one(make_client: MakeClient) -> None:
+    reply = make_client(api_keys="k").get("/models")
+    assert reply.headers["www-authenticate"] == "Bearer"
+
+
+def test_each_picture_of_a_batch_counts(make_client: MakeClient) -> None:
+    client = make_client(api_keys="k,l", rate_limit_per_minute=3)
+    three = [("files", grey())] * 3
+    assert client.post("/predict/batch", files=three, headers={"x-api-key": "k"}).status_code == 200
+    refused = client.post("/predict", files={"file": grey()}, headers={"x-api-key": "k"})
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["retry-after"]) <= 20
+    assert client.post("/predict", files={"file": grey()}, headers={"x-api-key": "l"}).status_code == 200
+
+
+def test_cors_is_off_unless_configured(make_client: MakeClient) -> None:
+    origin = {"origin": "https://a.example"}
+    assert "access-control-allow-origin" not in make_client().get("/models", headers=origin).headers
+    allowed = make_client(cors_origins="https://a.example")
+    assert allowed.get("/models", headers=origin).headers["access-control-allow-origin"] == "https://a.example"
+    assert "access-control-allow-origin" not in allowed.get("/models", headers={"origin": "https://b.example"}).headers
+
+
+def test_cors_lets_a_page_ask_first(make_client: MakeClient) -> None:
+    asked = {
+        "origin": "https://a.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-api-key",
+    }
+    reply = make_client(cors_origins="https://a.example", api_keys="k").options("/predict", headers=asked)
+    assert (reply.status_code, reply.headers["access-control-allow-methods"]) == (200, "GET, POST")
+
+
+def test_cors_refuses_with_a_problem_that_names_the_setting(make_client: MakeClient) -> None:
+    asked = {"origin": "https://b.example", "access-control-request-method": "DELETE"}
+    reply = make_client(cors_origins="https://a.example").options("/predict", headers=asked)
+    assert (reply.status_code, reply.headers["content-type"]) == (403, "application/problem+json")
+    assert "https://b.example" in reply.json()["detail"]
+    assert "AGELENS_CORS_ORIGINS" in reply.json()["detail"]
+    assert "access-control-allow-origin" not in reply.headers

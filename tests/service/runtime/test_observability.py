@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.api.middleware import new_request_id
+from service.runtime.logs import configure_logs
+from tests.service.conftest import MakeClient, MakeServer
+from tests.service.doubles import Gate, grey
+
+
+def metrics_of(client: httpx.Client) -> dict[tuple[str, tuple[str, ...]], float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+
+
+def test_requests_are_counted_by_method_route_and_status(make_client: MakeClient) -> None:
+    client = make_client()
+    client.post("/predict", files={"file": grey()})
+    client.post("/predict", files={"file": b"bad"})
+    client.get("/secret/../path")
+    client.request("BREW", "/predict")
+    client.get("/models/brightness")
+    seen = metrics_of(client)
+    assert seen["http_requests_total", ("POST", "/predict", "200")] == 1
+    assert seen["http_requests_total", ("POST", "/predict", "415")] == 1
+    assert seen["http_requests_total", ("GET", "unmatched", "404")] == 1
+    assert seen["http_requests_total", ("GET", "/models/{name}", "200")] == 1
+    assert not any("secret" in label for _, labels in seen for label in labels)
+
+
+def test_page_is_counted_under_its_path(make_client: MakeClient) -> None:
+    client = make_client()
+    client.get("/docs")
+    assert metrics_of(client)["http_requests_total", ("GET", "/docs", "200")] == 1
+
+
+def test_pictures_faces_and_stages_are_counted(make_client: MakeClient) -> None:
+    client = make_client()
+    for value in (51, 0):
+        client.post("/predict", files={"file": grey(value)})
+    seen = metrics_of(client)
+    assert seen["agelens_pictures_total", ()] == 2
+    assert seen["agelens_faces_total", ()] == 1
+    assert seen["agelens_pictures_without_face_total", ()] == 1
+    for stage in ("decode", "detect", "crop", "estimate", "queue"):
+        assert seen[f"agelens_{stage}_seconds_count", ()] == 2
+    assert seen["agelens_predicted_age_years_sum", ("brightness",)] == pytest.approx(20, abs=1e-3)
+    assert seen["agelens_interval_width_years_count", ("brightness",)] == 1
+
+
+def test_batch_counts_each_picture(make_client: MakeClient) -> None:
+    client = make_client()
+    client.post("/predict/batch", files=[("files", grey()), ("files", grey()), ("files", b"bad")])
+    seen = metrics_of(client)
+    assert seen["agelens_pictures_total", ()] == 2
+    assert seen["agelens_rejected_total", ("unsupported-picture",)] == 1
+
+
+def test_models_are_told(make_client: MakeClient) -> None:
+    seen = metrics_of(make_client(models="brightness,other"))
+    names = [name for (metric, labels) in seen for name in labels if metric == "agelens_model_info"]
+    assert {"brightness", "other"} <= set(names)
+
+
+def test_queue_depth_is_read_while_it_is_full(make_server: MakeServer, gate: Gate) -> None:
+    server = make_server(gated=True)
+    data = grey()
+    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
+    with server.connect(head.encode() + data), server.connect(head.encode() + data), server.client() as client:
+        gate.wait_for()
+        while not server.state.pool.waiting:
+            pass
+        seen = metrics_of(client)
+    assert seen["agelens_queue_depth", ()] == seen["agelens_pictures_in_flight", ()] == 1
+    assert seen["http_requests_in_flight", ()] == 3
+
+
+def test_two_apps_do_not_share_figures(make_client: MakeClient) -> None:
+    first, second = make_client(), make_client()
+    first.post("/predict", files={"file": grey()})
+    assert metrics_of(second)["agelens_pictures_total", ()] == 0
+
+
+@pytest.fixture
+def written() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    configure_logs("info", stream)
+    yield stream
+    structlog.reset_defaults()
+    root.handlers[:], root.level = before, level
+
+
+def test_log_is_json_with_the_request_id(make_client: MakeClient, written: io.StringIO) -> None:
+    client = make_client()
+    client.post("/predict", files={"file": ("secret.png", grey())}, headers={"x-request-id": "abc"})
+    client.get("/health/live")  # the first request's line is written after its answer, and before this one's
+    lines = [json.loads(line) for line in written.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "request"]
+    assert (line["request_id"], line["route"], line["status"], line["faces"]) == ("abc", "/predict", 200, 1)
+    assert "secret" not in written.getvalue()
+
+
+def test_log_of_a_failure_shows_no_locals(make_client: MakeClient, written: io.StringIO) -> None:
+    client = make_client()
+
+    def broken() -> None:
+        picture = b"private picture"
+        raise RuntimeError(len(picture))
+
+    try:
+        broken()
+    except RuntimeError:
+        structlog.stdlib.get_logger("agelens.http").exception("request_failed")
+    assert "RuntimeError" in written.getvalue()
+    assert "private picture" not in written.getvalue()
+    assert client.get("/health/live").status_code == 200
+
+
+def test_probes_are_not_logged_at_info(make_client: MakeClient, written: io.StringIO) -> None:
+    make_client().get("/health/live")
+    assert "/health/live" not in written.getvalue()
+
+
+def test_request_ids_are_ulids_that_sort_by_time() -> None:
+    ids = [new_request_id() for _ in range(3)]
+    assert {len(one) for one in ids} == {26}
+    assert len(set(ids)) == 3
+    assert [one[:8] for one in ids] == sorted(one[:8] for one in ids)

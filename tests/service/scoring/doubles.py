@@ -1,0 +1,83 @@
+"""Pipelines and a process for scoring's tests: real models behind a detector that sees a face in the middle."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from service.inference.faces import Face
+from service.inference.imaging import Pyramid
+from service.inference.pipeline import Pipeline, load_models
+from service.scoring.command import ScoreCommand
+from service.scoring.job import Job
+from service.scoring.local import score_locally
+from tests.service.doubles import MiddleFace
+
+ROOT = Path(__file__).parents[3]
+DEADLY_GREY = 153
+THREADS = partial(score_locally, kind="threads")
+
+
+class Deadly(MiddleFace):
+    """Kills its process where a picture is of one certain grey."""
+
+    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        if picture.pixels[0, 0, 0] == DEADLY_GREY:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().detect(picture, min_size)
+
+
+def middle_face(job: Job) -> Pipeline:
+    assert job.models_dir
+    estimators = load_models(job.models_dir, ["brightness"])
+    return Pipeline(MiddleFace(), estimators, "brightness")
+
+
+def deadly(job: Job) -> Pipeline:
+    return middle_face(job).with_detector(Deadly())
+
+
+def gated(job: Job) -> Pipeline:
+    """Let one picture through for each byte of the FIFO that the environment names."""
+    gate = Path(os.environ["TEST_GATE"]).open("rb", buffering=0)  # noqa: SIM115 - it stays open as long as the worker
+    return middle_face(job).with_detector(MiddleFace(lambda: assert_byte(gate.read(1))))
+
+
+def assert_byte(read: bytes) -> None:
+    assert read, "the gate was closed"
+
+
+def scored(output: Path) -> list[dict[str, Any]]:
+    """All rows of an archive, by id and face."""
+    rows: list[dict[str, Any]] = []
+    for part in output.glob("part-*"):
+        if part.suffix == ".parquet":
+            rows += pq.read_table(part).to_pylist()
+        elif part.suffix == ".csv":
+            with part.open(newline="") as stream:
+                rows += csv.DictReader(stream)
+        else:
+            rows += [json.loads(line) for line in part.read_text().splitlines()]
+    return sorted(rows, key=lambda row: (row["id"], int(row.get("face") or 0)))
+
+
+def main() -> None:
+    """Score in a process of its own: NAME PHOTOS OUTPUT MODELS [GATE]."""
+    name, photos, output, models_dir, *gate = sys.argv[1:]
+    os.environ["TEST_GATE"] = gate[0] if gate else ""
+    pipeline = {"deadly": deadly, "gated": gated}[name]
+    command = ScoreCommand(photos, Path(output), workers=1, models_dir=Path(models_dir), pipeline=pipeline)
+    command.run(Console(quiet=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""`agelens score`: every input becomes rows, once, whatever kills it; the real runtime behind a detector's double."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from service.api.schemas import FaceReply, PredictReply
+from service.errors import InvalidParameter, InvalidSetting, UnknownModel
+from service.inference.pipeline import PredictOptions
+from service.scoring.archive import SeenIds, agree, chunks, finished, locked
+from service.scoring.command import ScoreCommand
+from service.scoring.job import Item, Job
+from service.scoring.local import score_locally
+from service.scoring.parts import ids_in, part_name, write_part
+from service.scoring.rows import failure, schema
+from tests.service.doubles import grey
+from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Nine pictures: five with a face, two without, one damaged, one that is no picture; and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    for number, value in enumerate((51, 102, 153, 204, 255)):
+        (folder / "below" / f"{number}.png").write_bytes(grey(value))
+    (folder / "black.png").write_bytes(grey(0))
+    (folder / "black.JPG").write_bytes(grey(0, fmt="JPEG"))
+    (folder / "cut.png").write_bytes(grey(102)[:60])
+    (folder / "text.jpeg").write_text("not a picture")
+    (folder / "notes.txt").write_text("left alone")
+    return folder
+
+
+@pytest.fixture
+def score(tmp_path: Path, models_dir: Path) -> Any:
+    """Score with the detector's double in one thread."""
+
+    def run(source: str | Path, output: str = "out", **options: Any) -> Path:
+        command = ScoreCommand(
+            str(source),
+            tmp_path / output,
+            models_dir=models_dir,
+            pipeline=middle_face,
+            **{"engine": THREADS, **options},
+        )
+        assert command.run(QUIET) == 0
+        return tmp_path / output
+
+    return run
+
+
+def test_each_picture_of_a_folder_becomes_rows(score: Any, photos: Path) -> None:
+    rows = scored(score(photos))
+    assert {row["id"]: row["status"] for row in rows} == {
+        **{f"below/{number}.png": "ok" for number in range(5)},
+        "black.png": "no_face",
+        "black.JPG": "no_face",
+        "cut.png": "error",
+        "text.jpeg": "error",
+    }
+    assert [row["age"] for row in rows[:5]] == pytest.approx([20, 40, 60, 80, 100], abs=1e-4)
+
+
+def test_failures_say_why(score: Any, photos: Path) -> None:
+    reasons = {row["id"]: row["error"] for row in scored(score(photos)) if row["status"] == "error"}
+    assert reasons == {"cut.png": "corrupt-picture", "text.jpeg": "unsupported-picture"}
+
+
+def test_a_row_has_the_members_of_a_reply_and_its_values(score: Any, photos: Path, models_dir: Path) -> None:
+    options = PredictOptions(thresholds=(18, 65), interval=0.8)
+    row = scored(score(photos, options=options))[1]
+    pipeline = middle_face(Job(photos, models_dir=models_dir))
+    reply = PredictReply.of(pipeline.predict((photos / "below/1.png").read_bytes(), options), (18, 65), "")
+    face = reply.faces[0].model_dump(mode="json")
+    assert {name: row[name] for name in FaceReply.model_fields} == face
+    assert (row["model"], row["image"]) == (reply.model.model_dump(), reply.image.model_dump())
+
+
+def test_json_lines_and_csv_say_the_same_as_parquet(score: Any, photos: Path) -> None:
+    parquet, lines, table = (scored(score(photos, fmt, format=fmt)) for fmt in ("parquet", "jsonl", "csv"))
+    assert [{name: value for name, value in row.items() if value is not None} for row in parquet] == lines
+    assert [row["id"] for row in table] == [row["id"] for row in lines]
+    assert float(table[1]["age"]) == lines[1]["age"]
+    assert json.loads(table[1]["threshold_probabilities"]) == lines[1]["threshold_probabilities"]
+    assert float(table[1]["box_width"]) == lines[1]["box"]["width"]
+
+
+def test_a_second_run_adds_nothing(score: Any, photos: Path) -> None:
+    output = score(photos)
+    before = {path: path.stat().st_mtime_ns for path in output.glob("part-*")}
+    score(photos)
+    assert {path: path.stat().st_mtime_ns for path in output.glob("part-*")} == before
+
+
+def test_a_lost_part_comes_back_under_its_name_and_a_new_picture_alone(score: Any, photos: Path) -> None:
+    output = score(photos)
+    rows, names = scored(output), sorted(path.name for path in output.glob("part-*"))
+    assert len(names) == 2
+    (output / names[0]).unlink()
+    score(photos)
+    assert (scored(output), sorted(path.name for path in output.glob("part-*"))) == (rows, names)
+    (photos / "new.png").write_bytes(grey(204))
+    score(photos)
+    assert len(scored(output)) == len(rows) + 1
+
+
+def test_other_questions_are_refused_in_the_same_folder(score: Any, photos: Path) -> None:
+    score(photos)
+    with pytest.raises(InvalidParameter, match=r"was begun with options .*choose another --output"):
+        score(photos, options=PredictOptions(interval=0.5))
+
+
+def test_an_output_inside_the_input_is_not_read(score: Any, photos: Path) -> None:
+    for _ in range(2):
+        assert len(scored(score(photos, "photos/out"))) == 9
+
+
+def test_two_runs_do_not_write_to_one_folder(score: Any, photos: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"), pytest.raises(InvalidSetting, match="another `agelens score` writes"):
+        score(photos)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "*.none", "nowhere://bucket", "empty"])
+def test_an_input_that_is_nothing_is_refused(score: Any, tmp_path: Path, source: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InvalidParameter):
+        score(source if ":" in source else tmp_path / source)
+
+
+def test_unknown_model_is_refused_before_any_worker_starts(score: Any, photos: Path) -> None:
+    with pytest.raises(UnknownModel, match="nobody"):
+        score(photos, options=PredictOptions(model="nobody"))
+
+
+def test_processes_and_threads_write_the_same_parts(score: Any, photos: Path) -> None:
+    threads, processes = score(photos, "threads"), score(photos, "processes", engine=score_locally, workers=2)
+    assert scored(threads) == scored(processes)
+    assert {path.name for path in threads.glob("part-*")} == {path.name for path in processes.glob("part-*")}
+
+
+def test_the_picture_that_kills_its_process_is_a_failure_and_no_other(tmp_path: Path, models_dir: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(2):
+        (photos / f"{number}.png").write_bytes(grey(153 if number else 102))
+    command = [sys.executable, "-m", "tests.service.scoring.doubles", "deadly", photos, tmp_path / "out", models_dir]
+    subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
+    assert {row["id"]: row["error"] for row in scored(tmp_path / "out")} == {
+        "0.png": None,
+        "1.png": "worker-died",
+    }
+
+
+def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> None:
+    photos, output, gate = tmp_path / "photos", tmp_path / "out", tmp_path / "gate"
+    photos.mkdir()
+    for number in range(40):
+        (photos / f"{number}.png").write_bytes(grey(number + 1))
+    os.mkfifo(gate)
+    command = [sys.executable, "-m", "tests.service.scoring.doubles", "gated", photos, output, models_dir, gate]
+    running = subprocess.Popen([str(word) for word in command], cwd=ROOT)
+    with running, gate.open("wb", buffering=0) as stream:
+        stream.write(b"." * 12)  # one full chunk of eight, and half of the next
+        _until(lambda: len(list(output.glob("part-*"))) == 1, running)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    (before,) = output.glob("part-*")
+    written = before.stat().st_mtime_ns
+    ScoreCommand(str(photos), output, models_dir=models_dir, pipeline=middle_face, engine=THREADS).run(QUIET)
+    assert sorted(row["id"] for row in scored(output)) == sorted(f"{number}.png" for number in range(40))
+    assert before.stat().st_mtime_ns == written
+    assert not list(output.glob(".part-*"))
+
+
+def _until(happened: Any, running: subprocess.Popen[bytes]) -> None:
+    while not happened():
+        assert running.poll() is None, "it ended before it was killed"
+        os.sched_yield()
+
+
+def test_a_part_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(pa.ArrowInvalid):
+        write_part(tmp_path / "part-1.parquet", [{"id": "a", "face": "no number"}], "parquet", ())
+    assert not list(tmp_path.glob("part-*"))
+
+
+def test_an_id_in_two_parts_is_found(tmp_path: Path) -> None:
+    for number in range(2):
+        write_part(tmp_path / f"part-{number}.csv", [failure("a,\nb", OSError())], "csv", ())
+    with pytest.raises(InvalidParameter, match=r"part-1\.csv and in another part"):
+        finished(tmp_path, "csv")
+
+
+@pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
+def test_ids_come_back_from_parts(tmp_path: Path, fmt: Any) -> None:
+    ids = ['"quoted", comma', "new\nline", "ünïcode", "007", "null"]
+    write_part(tmp_path / "part", [failure(ident, OSError()) for ident in ids for _ in range(2)], fmt, (18,))
+    assert list(ids_in(tmp_path / "part", fmt)) == ids
+
+
+def test_seen_ids_forget_nothing_when_they_are_many() -> None:
+    seen = SeenIds()
+    many = 70_000
+    assert all(seen.add(str(number)) for number in range(many))
+    assert not any(seen.add(str(number)) for number in range(0, many, 7))
+    assert len(seen) == many
+
+
+def test_chunks_are_named_by_what_is_in_them() -> None:
+    items = [Item(str(number), None) for number in (*range(5), 0)]
+    made = list(chunks(items, SeenIds(), 2, "csv"))
+    assert [chunk["ids"] for chunk in made] == [["0", "1"], ["2", "3"], ["4"]]
+    assert made[0]["part"] == part_name(["0", "1"], "csv") != part_name(["01"], "csv")
+
+
+def test_heavy_pictures_fill_a_chunk_sooner() -> None:
+    items = [Item(str(number), None, bytes(20 * 2**20)) for number in range(3)]
+    assert [len(chunk["ids"]) for chunk in chunks(items, SeenIds(), 256, "csv")] == [2, 1]
+
+
+def test_the_chunk_size_is_that_of_the_first_run(tmp_path: Path) -> None:
+    assert agree(tmp_path, {"input": "a"}, 100) == 100
+    assert agree(tmp_path, {"input": "a"}, 7) == 100
+
+
+def test_csv_has_all_columns_even_where_no_row_has_them(score: Any, tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(b"nothing")
+    (part,) = score(tmp_path / "one.png", format="csv", options=PredictOptions(thresholds=(18,))).glob("part-*")
+    (row,) = csv.DictReader(part.read_text().splitlines())
+    assert {"age", "box_x", "landmarks_left_eye", "interval_low", "at_least_18"} <= set(row)
+
+
+def test_faces_cut_out_need_no_detector(tmp_path: Path, models_dir: Path) -> None:
+    (tmp_path / "one.png").write_bytes(grey(51))
+    options = PredictOptions(detect=False)
+    ScoreCommand(
+        str(tmp_path / "one.png"), tmp_path / "out", options=options, models_dir=models_dir, engine=THREADS
+    ).run(QUIET)
+    (row,) = scored(tmp_path / "out")
+    assert (row["age"], row["landmarks"]) == (pytest.approx(20, abs=1e-4), None)
+
+
+def test_parquet_has_one_schema_whatever_is_in_a_part(tmp_path: Path) -> None:
+    write_part(tmp_path / "part", [failure("a", OSError())], "parquet", (18,))
+    assert pq.read_schema(tmp_path / "part").equals(schema((18,)))

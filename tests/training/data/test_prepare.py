@@ -1,0 +1,113 @@
+"""Stores: every picture once, with the service's detector and crop, and going on after an interruption."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.inference.detector import MediapipeDetector
+from service.inference.imaging import Pyramid, crop_face, decode_image
+from service.inference.lockfile import default_models_dir
+from service.inference.manifest import CropSpec
+from tests.pictures import astronaut, coffee, jpeg, pasted
+from training.data.augment import centre
+from training.data.prepare import PrepareError, prepare
+from training.data.store import FaceStore
+from training.datasets import Listing, read
+
+CROP = CropSpec(size=64, margin=0.1, detector_threshold=0.7)
+MODELS = default_models_dir()
+
+
+def dataset(root: Path, count: int = 6) -> Listing:
+    """Write a folder in UTKFace's naming: portraits of growing size, one picture without a face, one broken."""
+    root.mkdir()
+    for i in range(count):
+        picture = pasted(150 + 2 * i, 5 * i, i)
+        (root / f"{20 + i}_1_0_2017010100000000{i}.jpg.chip.jpg").write_bytes(jpeg(picture))
+    (root / "70_0_0_20170101000000010.jpg.chip.jpg").write_bytes(jpeg(coffee()))
+    (root / "71_0_0_20170101000000011.jpg.chip.jpg").write_bytes(jpeg(astronaut())[:5000])
+    return read("utkface", root)
+
+
+def index_of(store: Path) -> list[dict[str, str]]:
+    with (store / "index.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_store_holds_every_face_and_a_reason_for_the_rest(tmp_path: Path) -> None:
+    reasons = prepare(dataset(tmp_path / "faces"), tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    rows = index_of(tmp_path / "store")
+    assert len(rows) == 8
+    assert reasons[""] == 6
+    assert reasons["no face found"] == 1
+    assert [row["row"] == "" for row in rows] == [row["reason"] != "" for row in rows]
+    assert rows[-1]["reason"].startswith("unreadable")
+    assert rows[0]["low"] == rows[0]["high"] == "20"
+    assert rows[0]["sex"] == "female"
+
+
+def test_the_stored_centre_is_what_the_service_crops(tmp_path: Path) -> None:
+    listing = dataset(tmp_path / "faces", count=2)
+    prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    store = FaceStore.open(tmp_path / "store")
+    with MediapipeDetector(MODELS) as detector:
+        for i in (0, 1):
+            picture = Pyramid(decode_image(listing.open(listing.samples[i].path)).pixels)
+            crop = crop_face(picture, detector.detect(picture)[0], CROP)
+            assert crop.std() > 10
+            assert np.array_equal(centre(store.faces[i], CROP.size), crop)
+
+
+def test_preparing_again_changes_nothing(tmp_path: Path) -> None:
+    listing = dataset(tmp_path / "faces", count=2)
+    first = prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    assert prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1) == first
+    after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
+    assert after == before
+
+
+def test_another_crop_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    listing = dataset(tmp_path / "faces", count=1)
+    prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    with pytest.raises(PrepareError, match="another crop"):
+        prepare(listing, tmp_path / "store", MODELS, CROP.model_copy(update={"margin": 0.3}), bleed=8, workers=1)
+
+
+def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    listing = dataset(tmp_path / "faces", count=24)
+    script = (
+        "from pathlib import Path; from tests.training.test_prepare import CROP, MODELS; "
+        "from training.datasets import read; from training.data.prepare import prepare\n"
+        f"if __name__ == '__main__': prepare(read('utkface', Path({str(tmp_path / 'faces')!r})), "
+        f"Path({str(tmp_path / 'store')!r}), MODELS, CROP, 8, 1)"
+    )
+    (tmp_path / "run.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "run.py")],
+        env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    journal = tmp_path / "store" / "index.partial.csv"
+    while process.poll() is None and not (journal.exists() and journal.read_text().count("\n") >= 3):
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    done = journal.read_text().count("\n")
+    assert 3 <= done < len(listing.samples)
+    journal.write_text(journal.read_text() + "23,utkface,half a li")  # what a kill may leave
+    prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    whole = tmp_path / "whole"
+    prepare(listing, whole, MODELS, CROP, bleed=8, workers=1)
+    assert index_of(tmp_path / "store") == index_of(whole)
+    assert np.array_equal(np.load(tmp_path / "store" / "faces.npy"), np.load(whole / "faces.npy"))
+    assert json.loads((whole / "store.json").read_text())["bleed"] == 8

@@ -1,0 +1,193 @@
+"""Original photographs through the service's pipeline: grey pictures, brightness models, a detector of one box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from service.errors import InvalidParameter
+from service.inference.detector import FaceDetector
+from service.inference.estimator import Estimator
+from service.inference.faces import BoundingBox, Face
+from service.inference.imaging import Pyramid
+from service.inference.lockfile import sha256_of
+from tests.complete_folder import write_astronaut, write_complete_folder
+from tests.training.export.bell_model import write_bell_model
+from training.data.gather import gather
+from training.datasets import Listing, read
+from training.evaluation.evaluate import RememberingDetector, evaluate, photographs, training_median
+from training.evaluation.robustness import CHANGES, old_print, robustness
+from training.evaluation.run import command, listings, measure, named_paths
+
+SIDE = 120
+
+
+class MiddleDetector:
+    """Finds one face in the middle of any picture that is not black, and counts how often it looked."""
+
+    def __init__(self) -> None:
+        self.looked = 0
+
+    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        self.looked += 1
+        if picture.pixels.max() == 0 or min(picture.pixels.shape[:2]) < 2 * min_size:
+            return []
+        height, width = picture.pixels.shape[:2]
+        marks = tuple(
+            (width * x, height * y) for x, y in ((0.4, 0.4), (0.6, 0.4), (0.5, 0.5), (0.5, 0.6), (0.3, 0.4), (0.7, 0.4))
+        )
+        return [Face(BoundingBox(width / 4, height / 4, width / 2, height / 2), 0.9, marks)]
+
+
+def grey_picture(folder: Path, name: str, age: int) -> None:
+    Image.new("RGB", (SIDE, SIDE), (round(age * 2.55),) * 3).save(folder / name)
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Listing:
+    """Make four photographs read as 20, 40, 60 and nothing; two training faces aged 30 and 50."""
+    root = tmp_path / "own"
+    root.mkdir()
+    rows = [
+        "file,age,sex,split",
+        "a.png,22,female,test",
+        "b.png,40,male,test",
+        "c.png,50,male,test",
+        "black.png,70,,test",
+    ]
+    for name, age in (("a.png", 20), ("b.png", 40), ("c.png", 60), ("black.png", 0), ("t.png", 30), ("u.png", 30)):
+        grey_picture(root, name, age)
+    (root / "labels.csv").write_text("\n".join([*rows, "t.png,30,,train", "u.png,50,,train"]) + "\n")
+    return read("own", root)
+
+
+@pytest.fixture
+def estimators(tmp_path: Path) -> dict[str, Estimator]:
+    folder = tmp_path / "models"
+    paths = [write_bell_model(folder, "bell"), write_bell_model(folder, "older", shift=10)]
+    return {path.stem: Estimator(path, sha256_of(path)) for path in paths}
+
+
+def test_errors_detection_and_missed_faces_come_out_as_counted_by_hand(
+    listing: Listing, estimators: dict[str, Estimator], tmp_path: Path
+) -> None:
+    shown = photographs([listing], "test")
+    trees = evaluate(estimators, MiddleDetector, shown, tmp_path / "out", fallback_age=40.0, workers=2)
+    pooled = trees["bell"]["results"]["pooled"]
+    assert (trees["bell"]["photographs"], trees["bell"]["detection_rate"]) == (4, 0.75)
+    assert pooled["mae"] == pytest.approx((2 + 0 + 10) / 3, abs=0.1)
+    assert trees["bell"]["mae_with_missed"] == pytest.approx((2 + 0 + 10 + 30) / 4, abs=0.1)
+    assert trees["older"]["results"]["pooled"]["bias"] == pytest.approx(pooled["bias"] + 10, abs=0.1)
+
+
+def test_what_was_predicted_lies_beside_the_figures(
+    listing: Listing, estimators: dict[str, Estimator], tmp_path: Path
+) -> None:
+    evaluate(estimators, MiddleDetector, photographs([listing], "test"), tmp_path / "out")
+    tree = json.loads((tmp_path / "out/bell.json").read_text())
+    with np.load(tmp_path / "out/bell.npz") as raw:
+        assert tree["model"]["sha256"] == estimators["bell"].sha256
+        assert np.isnan(raw["pmf"][raw["name"] == "black.png"]).all()
+        assert raw["name"][raw["worst"][0]] == "c.png"
+        assert raw["worst_faces"].shape == (3, 96, 96, 3)
+
+
+def test_an_unreadable_photograph_is_missed_and_named(
+    listing: Listing, estimators: dict[str, Estimator], tmp_path: Path
+) -> None:
+    (tmp_path / "own/b.png").write_bytes(b"no picture")
+    trees = evaluate(estimators, MiddleDetector, photographs([listing], "test"), tmp_path / "out")
+    assert [missed["file"] for missed in trees["bell"]["missed_examples"]] == ["b.png", "black.png"]
+    assert trees["bell"]["missed_examples"][0]["reason"].startswith("unreadable")
+
+
+def test_several_models_cost_one_detection() -> None:
+    counting = MiddleDetector()
+    detector = RememberingDetector(counting)
+    pictures = [Pyramid(np.full((8, 8, 3), grey, np.uint8)) for grey in (10, 20)]
+    for picture in (pictures[0], pictures[0], pictures[1]):
+        assert detector.detect(picture)[0].box.width == 4
+    assert counting.looked == 2
+
+
+def test_no_photograph_is_an_error_that_names_the_remedy(estimators: dict[str, Estimator], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="check the datasets"):
+        evaluate(estimators, MiddleDetector, [], tmp_path)
+
+
+def test_a_limit_takes_photographs_from_all_over_the_set(listing: Listing) -> None:
+    assert [photograph.sample.path for photograph in photographs([listing], "test", 2)] == ["a.png", "black.png"]
+
+
+def test_a_missed_face_is_answered_with_the_median_of_the_training_split(listing: Listing) -> None:
+    assert training_median([listing]) == 40
+
+
+def test_robustness_compares_the_same_photographs_in_every_version(
+    listing: Listing, estimators: dict[str, Estimator]
+) -> None:
+    rows = robustness(estimators, MiddleDetector, photographs([listing], "test"))["bell"]
+    assert [row["group"] for row in rows] == ["unchanged", *CHANGES]
+    assert {row["n"] for row in rows} == {3}
+    errors = {row["group"]: row["mae"] for row in rows}
+    assert errors["grey"] == pytest.approx(errors["unchanged"], abs=0.2)
+    assert errors["lower third covered"] != pytest.approx(errors["unchanged"], abs=0.2)
+
+
+def test_each_change_changes_a_coloured_picture() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    picture, box = Image.fromarray(pixels), BoundingBox(30, 30, 60, 60)
+    for change in CHANGES.values():
+        after = np.asarray(change(picture, box))
+        assert after.shape != pixels.shape or not np.array_equal(after, pixels)
+
+
+def test_an_old_print_is_yellowed_grey_of_little_contrast() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    after = np.asarray(old_print(Image.fromarray(pixels), BoundingBox(30, 30, 60, 60))).astype(int)
+    assert ((after[..., 0] - after[..., 2] >= 25) & (after[..., 0] - after[..., 2] <= 27)).all()
+    assert after.min() > 40
+    assert 5 < after.std() < 0.6 * pixels.std()
+
+
+def test_datasets_are_named_with_either_dash() -> None:
+    assert named_paths(["all-age-faces=/data/aaf.zip"]) == {"all_age_faces": Path("/data/aaf.zip")}
+    with pytest.raises(InvalidParameter, match="name=path"):
+        named_paths(["utkface"])
+
+
+def test_the_command_shows_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/opt/bin/agelens-train", "evaluate", "--dataset", "utkface=/data/utkface.zip"])
+    assert command() == "agelens-train evaluate --dataset utkface=utkface.zip"
+
+
+def test_photographs_without_a_split_get_the_one_that_prepare_gives(tmp_path: Path) -> None:
+    for age in range(20, 40):
+        (tmp_path / str(age)).mkdir()
+        noise = np.random.default_rng(age).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / str(age) / f"{age}.png")
+    (listing,) = listings([f"own={tmp_path}"], [])
+    assert {sample.split for sample in listing.samples} >= {"train", "test"}
+    assert listing.samples == gather("own", tmp_path).samples
+
+
+def test_a_real_photograph_goes_through_the_real_detector_to_a_page(tmp_path: Path) -> None:
+    folder, root = tmp_path / "models", tmp_path / "own"
+    folder.mkdir()
+    root.mkdir()
+    write_astronaut(root / "astronaut.png")
+    (root / "labels.csv").write_text("file,age,split\nastronaut.png,37,test\n")
+    page = measure([f"own={root}"], [], [], write_complete_folder(folder), tmp_path / "out")
+    tree = json.loads((tmp_path / "out/brightness.json").read_text())
+    assert tree["detection_rate"] == 1
+    assert "brightness" in page.read_text()
+
+
+def detectors() -> Iterator[FaceDetector]:
+    """Hold the double to the protocol."""
+    yield MiddleDetector()

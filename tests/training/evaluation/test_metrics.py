@@ -1,0 +1,168 @@
+"""Metrics against their plain formulas on small tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.evaluation.metrics import (
+    accuracy,
+    bootstrap,
+    by_decade,
+    by_group,
+    challenge_25,
+    constant_row,
+    error_with_missed,
+    probability_integral_transform,
+)
+from training.evaluation.predictions import Predictions
+from training.evaluation.reliability import (
+    binomial_interval,
+    calibration_error,
+    calibration_error_by_chance,
+    coverage,
+    reliability,
+)
+from training.evaluation.summary import summarise, summarise_sources
+
+
+def bells(centers: NDArray[np.float64], sigma: float = 3.0) -> NDArray[np.float64]:
+    weights = np.exp(-((np.arange(101) - centers[:, None]) ** 2) / (2 * sigma**2))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def honest(n: int = 4000, seed: int = 0) -> Predictions:
+    """Ages drawn from the very distributions that predict them."""
+    rng = np.random.default_rng(seed)
+    pmf = bells(rng.uniform(10, 70, n))
+    ages = (pmf.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1)
+    return Predictions.of(pmf, np.minimum(ages, 100))
+
+
+def points(
+    predicted: list[int],
+    low: list[int],
+    high: list[int] | None = None,
+    sex: list[str] | None = None,
+    source: list[str] | None = None,
+) -> Predictions:
+    return Predictions.of(np.eye(101)[predicted], low, high, sex=sex, source=source)
+
+
+def test_mae_bias_and_cumulative_score_of_known_errors() -> None:
+    row = accuracy(points([10, 20, 30, 40], [12, 20, 24, 34]))
+    assert (row["mae"], row["bias"], row["cs5"]) == pytest.approx((3.5, 2.5, 0.5))
+
+
+def test_an_age_inside_a_group_is_no_error_and_outside_counts_from_its_border() -> None:
+    found = points([5, 3, 9], [4, 4, 4], [6, 6, 6])
+    assert found.bias == pytest.approx([0, -1, 3])
+
+
+def test_crps_equals_its_plain_double_sum() -> None:
+    pmf = bells(np.array([20.0, 33.0]))
+    expected = [
+        sum((pmf[i, : k + 1].sum() - (1 if y <= k else 0)) ** 2 for k in range(101)) for i, y in enumerate([25, 30])
+    ]
+    assert Predictions.of(pmf, [25, 30]).crps == pytest.approx(expected)
+
+
+def test_crps_of_a_point_is_its_absolute_error() -> None:
+    assert points([10, 50], [13, 50]).crps == pytest.approx([3, 0])
+
+
+def test_the_likelihood_of_a_group_is_its_total_probability() -> None:
+    found = Predictions.of(np.full((1, 101), 1 / 101), [8], [12])
+    assert found.nll == pytest.approx([-np.log(5 / 101)])
+
+
+def test_a_bootstrap_interval_has_the_width_of_the_standard_error() -> None:
+    values = np.random.default_rng(0).normal(10, 2, 400)
+    low, high = bootstrap(values)
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 20, rel=0.15)
+
+
+def test_decades_split_by_the_given_years_and_leave_out_empty_ones() -> None:
+    found = points([5, 15, 95], [9, 10, 100])
+    assert [(row["group"][:2], row["n"]) for row in by_decade(found, found.middle)] == [("0–", 1), ("10", 1), ("90", 1)]
+
+
+def test_groups_leave_out_what_is_not_known() -> None:
+    found = points([10, 20, 30], [10, 22, 34], sex=["female", "male", ""])
+    assert [(row["group"], row["mae"]) for row in by_group(found, found.sex)] == [("female", 0), ("male", 2)]
+
+
+def test_challenge_25_counts_only_minors_and_only_from_25() -> None:
+    row = challenge_25(points([25, 24, 40, 30], [17, 17, 10, 18]))
+    assert (row["n"], row["rate"]) == (3, pytest.approx(2 / 3))
+
+
+def test_a_constant_answer_scores_its_distance() -> None:
+    assert constant_row(points([1, 2], [10, 40]), 20.0)["mae"] == pytest.approx(15)
+
+
+def test_missed_photographs_are_answered_with_the_constant() -> None:
+    assert error_with_missed(points([10], [12]), [(30, 30), (18, 25)], 20.0) == pytest.approx((2 + 10 + 0) / 3)
+
+
+def test_the_randomised_pit_of_an_honest_model_is_uniform() -> None:
+    histogram = np.histogram(probability_integral_transform(honest()), bins=10, range=(0, 1))[0]
+    assert histogram / 4000 == pytest.approx(np.full(10, 0.1), abs=0.02)
+
+
+def test_the_pit_of_a_certain_and_right_model_is_spread_over_its_one_step() -> None:
+    transform = probability_integral_transform(points([30] * 1000, [30] * 1000))
+    assert (transform.min() < 0.05, transform.max() > 0.95) == (True, True)
+
+
+def test_calibration_error_is_the_gap_of_each_bin_weighted_by_count() -> None:
+    probability = np.repeat([0.2, 0.6], [5, 5])
+    happened = np.array([1, 1, 0, 0, 0, 1, 1, 1, 0, 0], dtype=bool)
+    assert calibration_error(probability, happened, bins=2) == pytest.approx(0.5 * 0.2 + 0.5 * 0.0)
+
+
+def test_an_honest_model_stays_within_the_spread_by_chance_and_a_shifted_one_does_not() -> None:
+    good = honest()
+    shifted = Predictions.of(np.roll(good.pmf, 3, axis=1), good.low)
+    assert reliability(good, 25)["ece"] <= calibration_error_by_chance(good.at_least(25))[1] * 1.5
+    assert reliability(shifted, 25)["ece"] > reliability(shifted, 25)["ece_by_chance_95"]
+
+
+def test_reliability_bins_are_of_equal_count_and_rise() -> None:
+    bins = reliability(honest(), 18)["bins"]
+    assert {part["n"] for part in bins} == {400}
+    assert [part["predicted"] for part in bins] == sorted(part["predicted"] for part in bins)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(8, 10, 0.4439, 0.9748), (0, 10, 0, 0.3085), (10, 10, 0.6915, 1)]
+)
+def test_binomial_intervals_equal_published_values(hits: int, n: int, low: float, high: float) -> None:
+    assert binomial_interval(hits, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_coverage_counts_true_ages_inside_both_ends() -> None:
+    pmf = np.zeros((3, 101))
+    pmf[:, 20:23] = [0.25, 0.5, 0.25]
+    row = coverage(Predictions.of(pmf, [20, 22, 23]), 0.9, ())
+    assert (row["coverage"], row["width"]) == (pytest.approx(2 / 3), 3)
+
+
+def test_an_honest_model_covers_at_least_what_it_claims_without_a_table() -> None:
+    assert coverage(honest(), 0.9, ())["coverage"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_summary_of_several_sources_has_each_and_all_together() -> None:
+    found = points([10, 20], [10, 25], source=["a", "b"])
+    summary = summarise_sources(found, (), 30.0)
+    assert {name: part["mae"] for name, part in summary.items()} == {"pooled": 2.5, "a": 0, "b": 5}
+
+
+def test_groups_of_ages_get_no_reliability_or_coverage() -> None:
+    assert {"coverage", "reliability", "crps"}.isdisjoint(summarise(points([10], [8], [12]), (), 30.0))
+
+
+def test_nothing_found_is_an_error_that_says_so() -> None:
+    with pytest.raises(ValueError, match="no face was found"):
+        summarise(points([], []), (), 30.0)

@@ -1,0 +1,151 @@
+"""The page and the card say what was measured, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from service.inference.lockfile import ModelLock, sha256_of
+from tests.training.export.bell_model import bell_manifest, write_bell_model
+from training.evaluation.predictions import Predictions
+from training.evaluation.report import page, table
+from training.evaluation.summary import summarise_sources
+from training.export.card import card, headline, sign_off, with_terms
+from training.export.graph import ExportRefused
+from training.export.lock import fingerprint
+from training.onnx_manifest import manifest_of
+
+
+def tree_of(shift: float, name: str = "bell") -> dict[str, Any]:
+    """Measure 200 bells that sit `shift` years too high, from two sources."""
+    rng = np.random.default_rng(0)
+    ages = rng.integers(1, 90, 200)
+    weights = np.exp(-((np.arange(101) - (ages + rng.normal(shift, 4, 200))[:, None]) ** 2) / 32)
+    sources = ["utkface", "all_age_faces"] * 100
+    sex, race = ["female", "female", "male", "male"] * 50, ["asian", ""] * 100
+    found = Predictions.of(weights / weights.sum(axis=1, keepdims=True), ages, sex=sex, race=race, source=sources)
+    return {
+        "model": {"name": name, "decode": "median"},
+        "split": "test",
+        "command": "agelens-train evaluate --dataset utkface=utkface.zip",
+        "photographs": 201,
+        "detection_rate": 200 / 201,
+        "mae_with_missed": 5.0,
+        "fallback_age": 29.0,
+        "results": summarise_sources(found, (), 29.0),
+        "robustness": [{"group": "grey", "n": 200, "detection_rate": 0.99, "mae": 4.5, "bias": 0.1, "spread": 5.0}],
+    }
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[str, dict[str, Any]]:
+    return {"bell": tree_of(0), "older": tree_of(6, "older")}
+
+
+@pytest.fixture
+def raws(tmp_path: Path) -> dict[str, Path]:
+    """Write what `evaluate` would lay beside each tree: two faces found, one missed."""
+    pmf = np.full((3, 101), np.nan, np.float32)
+    pmf[0], pmf[1] = np.eye(101)[20], np.eye(101)[60]
+    path, faces = tmp_path / "raw.npz", np.zeros((2, 96, 96, 3), np.uint8)
+    np.savez(path, pmf=pmf, low=np.array([10, 61, 5]), worst=np.array([0, 1]), worst_faces=faces)
+    return {"bell": path, "older": path}
+
+
+def test_the_page_fetches_nothing(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    text = page(trees, raws)
+    fetched = [word for word in ('src="http', "<script", "<link", "@import", "url(http") if word in text]
+    assert fetched == []
+    assert text.count("<svg") >= 18
+
+
+def test_the_page_shows_every_model_with_its_own_figures(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    text = page(trees, raws)
+    for name, tree in trees.items():
+        assert f"<td>{name}</td><td>{tree['results']['pooled']['mae']:.2f} (" in text
+    assert "always 29" in text
+
+
+def test_the_page_shows_the_worst_faces_with_true_and_predicted_age(
+    trees: dict[str, Any], raws: dict[str, Path]
+) -> None:
+    text = page(trees, raws)
+    assert text.count("<figure>") == 4
+    assert "<figcaption>10 → 20</figcaption>" in text
+
+
+def test_names_are_escaped() -> None:
+    assert "<b>" not in table(["<b>"], [["<b>"]])
+
+
+def test_the_card_puts_children_and_the_old_first(trees: dict[str, Any]) -> None:
+    lines = card(bell_manifest(), trees["bell"], "0" * 64).splitlines()
+    groups = [line.split("|")[1].strip() for line in lines if line.startswith("| ") and "–" in line.split("|")[1]]
+    assert groups[:5] == ["0–9", "60–69", "70–79", "80–89", "10–19"]
+
+
+def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> None:
+    text = card(bell_manifest(), trees["older"], "0" * 64)
+    pooled = trees["older"]["results"]["pooled"]
+    assert f"| **all** | 200 | {pooled['mae']:.2f} ({pooled['mae_low']:.2f}–{pooled['mae_high']:.2f}) |" in text
+    assert f"| 18 | {pooled['reliability'][2]['ece']:.3f} |" in text
+    assert "| grey | 200 | 4.50 | +0.10 | 99.0% |" in text
+    assert "    agelens-train evaluate --dataset utkface=utkface.zip" in text
+
+
+def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
+    row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "by_source": {"utkface": 5.0, "aaf": 7.25}}
+    other = {**row, "name": "clean", "what": "no blur", "command": "agelens-train train clean"}
+    text = card(bell_manifest(), trees["bell"], "0" * 64, ablation=[{**row, "command": "agelens-train train x"}, other])
+    assert "| utkface alone | 40 | 5.00 | 7.25 |" in text
+    assert "    agelens-train train x\n" in text
+    assert "no blur" not in text
+    assert "Across data sets" not in card(bell_manifest(), trees["bell"], "0" * 64, ablation=[other])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("utkface", "utkface (non-commercial research)"),
+        ("folder/mobilenet_v1_vggface2.npz", "mobilenet_v1_vggface2 (research; cite Cao et al. (2018))"),
+        ("mine", "mine"),
+    ],
+)
+def test_the_card_says_the_terms_that_it_knows_and_no_folder(name: str, shown: str) -> None:
+    assert with_terms(name) == shown
+
+
+def test_the_headline_names_split_and_source(trees: dict[str, Any]) -> None:
+    figures = headline(trees["bell"])
+    assert figures["test_mae"] == round(trees["bell"]["results"]["pooled"]["mae"], 4)
+    assert {"test_mae_utkface", "test_cs5_all_age_faces", "test_ece_18", "test_coverage_0.9"} <= figures.keys()
+
+
+def test_signing_off_writes_figures_lock_and_card(trees: dict[str, Any], tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path)
+    tree = {**trees["bell"], "fingerprint": fingerprint(onnx.load(path))}
+    (tmp_path / "bell.json").write_text(json.dumps(tree))
+    out = sign_off(path, tmp_path / "bell.json")
+    assert manifest_of(onnx.load(path), "bell").metrics["test_mae"] == headline(tree)["test_mae"]
+    assert ModelLock.read(tmp_path).files[0].sha256 == sha256_of(path)
+    assert sha256_of(path) in out.read_text()
+
+
+def test_signing_off_twice_is_allowed(trees: dict[str, Any], tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path)
+    tree = {**trees["bell"], "fingerprint": fingerprint(onnx.load(path))}
+    (tmp_path / "bell.json").write_text(json.dumps(tree))
+    first = sign_off(path, tmp_path / "bell.json").read_text()
+    assert sign_off(path, tmp_path / "bell.json").read_text() == first
+
+
+def test_figures_of_another_file_are_refused(trees: dict[str, Any], tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path)
+    (tmp_path / "bell.json").write_text(json.dumps({**trees["bell"], "fingerprint": "0" * 64}))
+    with pytest.raises(ExportRefused, match="measured on another file"):
+        sign_off(path, tmp_path / "bell.json")

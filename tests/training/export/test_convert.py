@@ -1,0 +1,257 @@
+"""From Keras weights to a locked file; the graph's surgery on a real network of a few kilobytes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from keras import ops
+
+from service.errors import FileMissing
+from service.inference.estimator import Estimator
+from service.inference.lockfile import ModelLock, sha256_of, verified_path
+from tests.tiny_model import SIZE
+from tests.training.export.bell_model import bell_manifest, bell_model, grey_faces, write_bell_model, write_grey_store
+from tests.training.tiny_run import tiny_recipe
+from training.export.calibration import KNOTS, Correction, conformal_table, decoded
+from training.export.convert import check_parity, convert, export, load_run
+from training.export.ensemble import ensemble, mean_of
+from training.export.graph import (
+    ExportRefused,
+    correction_of,
+    embed,
+    folded,
+    keep_contract,
+    refuse_stray_transposes,
+    run,
+    set_correction,
+    tail_nodes,
+)
+from training.export.lock import fingerprint, lock_model
+from training.export.release import Split, recalibrate
+from training.model.age_model import AgeModel, servable
+from training.model.backbones import build_backbone
+from training.model.heads import head_named
+from training.onnx_manifest import manifest_of
+from training.recipes.recipe import Recipe
+from training.run_folder import BEST
+
+FACES = grey_faces(np.linspace(5, 95, 19))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # A quarter, 500 faces, is for calibration: enough for more than one band of `SMALLEST_BAND`.
+    return write_grey_store(tmp_path_factory.mktemp("stores") / "grey", count=2000)
+
+
+def bell_network(sigma: float = 2.0, columns: int = SIZE) -> keras.Model:
+    """Build the bell model in Keras: uint8 faces to a bell around 100 · brightness of the leftmost columns."""
+    faces = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    age = ops.mean(ops.cast(faces[:, :, :columns], "float32"), axis=(1, 2, 3)) * (100 / 255)
+    offset = ops.expand_dims(age, -1) - np.arange(101, dtype=np.float32)
+    return keras.Model(faces, ops.softmax(-ops.square(offset) / (2 * sigma**2), axis=-1))
+
+
+def load_bell(run_dir: Path) -> tuple[Any, Recipe]:
+    return bell_network(), tiny_recipe(size=SIZE)
+
+
+def load_left_half(run_dir: Path) -> tuple[Any, Recipe]:
+    return bell_network(columns=SIZE // 2), tiny_recipe(size=SIZE)
+
+
+def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path, tmp_path: Path) -> None:
+    path = export(tmp_path, tmp_path / "models", "bell", "1.2.3", [store], load=load_bell)
+    entry = ModelLock.read(tmp_path / "models").files[0]
+    manifest = Estimator(verified_path(tmp_path / "models", entry), entry.sha256).manifest
+    assert (path.name, manifest.name, manifest.version, manifest.crop.size) == ("bell.onnx", "bell", "1.2.3", SIZE)
+    assert manifest.metrics["temperature"] == pytest.approx(9, rel=0.3)
+    assert len(manifest.intervals) > 1
+
+
+def test_intervals_are_read_off_all_faces_that_training_held_back(store: Path, tmp_path: Path) -> None:
+    path = recalibrate(write_bell_model(tmp_path, sigma=2), [store])
+    held_back = [Split.load([store], split, SIZE) for split in ("calib", "val")]
+    pmf = run(onnx.load(path), np.concatenate([split.faces for split in held_back]))
+    ages = np.concatenate([split.low for split in held_back])
+    found = manifest_of(onnx.load(path), "bell").intervals
+    assert found == conformal_table(pmf, ages, decoded(pmf, "median"))
+
+
+def test_calibration_lowers_the_crps_and_leaves_the_error_alone(store: Path, tmp_path: Path) -> None:
+    metrics = manifest_of(onnx.load(recalibrate(write_bell_model(tmp_path, sigma=2), [store])), "bell").metrics
+    assert metrics["calib_loss"] < metrics["calib_loss_before"] - 0.2
+    assert metrics["val_mae"] == pytest.approx(6 * np.sqrt(2 / np.pi), rel=0.15)
+
+
+def test_a_file_may_average_a_face_and_its_mirror_image(store: Path, tmp_path: Path) -> None:
+    path = export(tmp_path, tmp_path / "models", "half", "1.0.0", [store], load=load_left_half, flip=True)
+    half_lit = FACES.copy()
+    half_lit[:, :, : SIZE // 2] = 0
+    assert run(onnx.load(path), half_lit) == pytest.approx(run(onnx.load(path), half_lit[:, :, ::-1]), abs=1e-6)
+    assert manifest_of(onnx.load(path), "half").flip
+
+
+def test_a_run_is_loaded_with_the_very_weights_it_saved(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    keras.utils.set_random_seed(1)
+    model = AgeModel(build_backbone(recipe.backbone, recipe.size), head_named(recipe.head, dropout=0.0))
+    model.save_weights(tmp_path / BEST)
+    recipe.save(tmp_path)
+    loaded, found = load_run(tmp_path)
+    faces = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    logits = model.predict(faces, verbose=0)
+    assert found == recipe
+    assert loaded.predict(faces, verbose=0) == pytest.approx(np.asarray(model.head.pmf(logits)), abs=1e-6)
+
+
+def test_a_run_without_weights_is_refused_by_name(tmp_path: Path) -> None:
+    tiny_recipe().save(tmp_path)
+    with pytest.raises(FileMissing, match=r"best\.weights\.h5"):
+        load_run(tmp_path)
+
+
+def test_a_converted_network_answers_as_keras_does_at_any_batch_size() -> None:
+    network = bell_network()
+    expected = network.predict(FACES, verbose=0)
+    assert check_parity(expected, run(convert(network, SIZE), FACES)).probability < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [("coral", {}), ("coral", {"from_ages": True}), ("mean_variance", {}), ("dldl", {})],
+)
+def test_every_family_is_converted_to_what_it_answers(family: str, options: dict[str, Any]) -> None:
+    keras.utils.set_random_seed(1)
+    head = head_named(family, dropout=0.0, **options)
+    network = AgeModel(build_backbone("two_convolutions", SIZE), head)
+    for layer in network.layers:
+        # Dense layers so steep that faces differ.
+        if layer.name in ("head_ages", "head_score") and layer.input.shape[-1] == 16:
+            kernel, *bias = layer.get_weights()
+            layer.set_weights([50 * np.random.default_rng(1).standard_normal(kernel.shape), *bias])
+    served = servable(network)
+    expected = served.predict(FACES, verbose=0)
+    assert np.abs(expected - expected[0]).max() > 0.01
+    assert np.abs(expected - run(convert(served, SIZE), FACES)).max() < 1e-4
+
+
+def test_constant_answers_prove_nothing_and_are_refused() -> None:
+    pmf = np.tile(bell(40.0), (8, 1))
+    with pytest.raises(ExportRefused, match="equality proves nothing"):
+        check_parity(pmf, pmf)
+
+
+def test_a_file_that_differs_is_refused_with_both_figures() -> None:
+    pmf = np.stack([bell(age) for age in range(20, 60, 5)])
+    moved = np.stack([bell(age + 0.3) for age in range(20, 60, 5)])
+    with pytest.raises(ExportRefused) as refused:
+        check_parity(pmf, moved)
+    probability, years = re.findall(r"by (\S+) in probability and (\S+) years", str(refused.value))[0]
+    assert float(probability) == pytest.approx(np.abs(pmf - moved).max(), rel=0.05)
+    assert float(years) == pytest.approx(0.3, abs=0.005)  # the median is interpolated between whole ages
+
+
+def bell(age: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    weights = np.exp(-((np.arange(101) - age) ** 2) / 50)
+    return np.asarray(weights / weights.sum())
+
+
+def test_the_correction_in_the_graph_is_the_formula() -> None:
+    model = bell_model()
+    plain = run(model, FACES)
+    correction = Correction(tuple(np.linspace(-0.5, 1.0, len(KNOTS))), tuple(np.linspace(0.1, -0.2, len(KNOTS))))
+    set_correction(model, correction)
+    found = correction_of(model)
+    assert found.log_temperatures == pytest.approx(correction.log_temperatures, abs=1e-6)
+    assert found.tilts == pytest.approx(correction.tilts, abs=1e-6)
+    assert run(model, FACES) == pytest.approx(correction.applied(plain), abs=1e-5)
+
+
+def test_no_correction_leaves_the_distribution_as_it_was() -> None:
+    model, bare = bell_model(), bell_model()
+    del bare.graph.node[-len(tail_nodes(bare)) :]
+    bare.graph.output[0].name = "raw_pmf"
+    bare.graph.node[-1].output[0] = "raw_pmf"
+    keep_contract(bare)
+    assert run(model, FACES) == pytest.approx(run(bare, FACES), abs=1e-6)
+
+
+def test_folding_keeps_the_function() -> None:
+    model = bell_model(transposes=3)
+    assert run(folded(model), FACES) == pytest.approx(run(model, FACES), abs=1e-6)
+
+
+def test_stray_transposes_are_refused_by_name() -> None:
+    refuse_stray_transposes(bell_model(), allowed=1)
+    with pytest.raises(ExportRefused, match=r"3 transposes remain where 1 are needed.*turned0"):
+        refuse_stray_transposes(bell_model(transposes=3), allowed=1)
+
+
+def test_tensors_get_the_names_of_the_contract_and_a_free_batch() -> None:
+    model = bell_model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 7
+    keep_contract(model)
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+    assert run(model, FACES).shape == (19, 101)
+
+
+def test_a_float_input_breaks_the_contract() -> None:
+    model = bell_model()
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    with pytest.raises(ExportRefused, match=r"`faces` must be uint8 \[batch, height, width, 3\]"):
+        keep_contract(model)
+
+
+def test_a_second_input_breaks_the_contract_by_name() -> None:
+    model = bell_model()
+    model.graph.input.append(onnx.helper.make_tensor_value_info("ages", onnx.TensorProto.FLOAT, [101]))
+    with pytest.raises(ExportRefused, match=r"not \(faces, ages\) and \(age_pmf\)"):
+        keep_contract(model)
+
+
+def test_the_fingerprint_follows_the_graph_and_not_the_metrics() -> None:
+    first, measured, hotter = bell_model(), bell_model(), bell_model()
+    set_correction(hotter, Correction.of_temperature(2))
+    for model, metrics in ((first, {}), (measured, {"test_mae": 4.0}), (hotter, {})):
+        embed(model, bell_manifest().model_copy(update={"metrics": metrics}))
+    assert fingerprint(first) == fingerprint(measured) != fingerprint(hotter)
+
+
+def test_locking_again_keeps_whether_a_model_is_loaded_by_default(tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path)
+    assert lock_model(path).default is True
+    assert lock_model(path, default=False).default is False
+    assert [entry.sha256 for entry in ModelLock.read(tmp_path).files] == [sha256_of(path)]
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
+    first, second = bell_model(3), bell_model(6, shift=10)
+    expected = (run(first, FACES) + run(second, FACES)) / 2
+    assert np.abs(run(first, FACES) - run(second, FACES)).max() > 0.05
+    assert run(mean_of([first, second], SIZE), FACES) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_ensemble_resizes_faces_for_a_member_of_another_size() -> None:
+    first, second = bell_model(3), bell_model(6, size=2 * SIZE)
+    expected = (run(first, FACES) + run(second, FACES.repeat(2, axis=1).repeat(2, axis=2))) / 2
+    assert run(mean_of([first, second], SIZE), FACES) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_ensemble_is_a_model_file_with_a_calibration_of_its_own(store: Path, tmp_path: Path) -> None:
+    members = [write_bell_model(tmp_path, "young", shift=-3), write_bell_model(tmp_path, "old", shift=3)]
+    path = ensemble(members, tmp_path, "ensemble", "1.0.0", [store])
+    manifest = Estimator(path, sha256_of(path)).manifest
+    assert (manifest.family, manifest.provenance.recipe) == ("ensemble", "mean of young 1.0.0 + old 1.0.0")
+    assert manifest.intervals
+
+
+def test_one_model_is_no_ensemble() -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        mean_of([bell_model()], SIZE)

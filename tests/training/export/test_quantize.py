@@ -1,0 +1,116 @@
+"""Smaller files of a real network with a convolution, on grey faces whose age their brightness tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from service.inference.estimator import Estimator
+from service.inference.lockfile import ModelLock, sha256_of
+from tests.training.export.bell_model import bell_model, grey_faces, write_bell_model, write_grey_store
+from training.export.calibration import decoded
+from training.export.graph import ExportRefused, run, tail_nodes
+from training.export.quantize import first_nodes, quantize, refuse_costly, to_float16, to_int8
+from training.onnx_manifest import manifest_of
+
+FACES = grey_faces(np.linspace(5, 95, 32))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_grey_store(tmp_path_factory.mktemp("stores") / "grey", noise=4)
+
+
+def operators(model: onnx.ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+def test_int8_stays_within_half_a_year_of_float() -> None:
+    model = bell_model()
+    ages = decoded(run(model, FACES), "median")
+    assert ages.std() > 20
+    assert decoded(run(to_int8(model, FACES), FACES), "median") == pytest.approx(ages, abs=0.5)
+
+
+def test_int8_weights_keep_seven_bits_so_that_no_processor_saturates() -> None:
+    weights = [
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in to_int8(bell_model(), FACES).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) == 4
+    ]
+    assert [np.abs(each.astype(int)).max() <= 64 for each in weights] == [True]
+
+
+def test_what_rounding_takes_from_the_weights_is_given_back_on_average() -> None:
+    model = bell_model()
+    kernel = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    uneven = np.array([1, 0.3 / 64, 0.3 / 64], np.float32).reshape(1, 3, 1, 1)  # seven bits round the small ones to 0
+    values = onnx.numpy_helper.to_array(kernel) * uneven * 3 / uneven.sum()
+    kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
+    ages, small_ages = (decoded(run(each, FACES), "mean") for each in (model, to_int8(model, FACES)))
+    assert small_ages.mean() == pytest.approx(ages.mean(), abs=0.1)
+
+
+def test_the_first_of_many_convolutions_stay_in_float() -> None:
+    names = [f"conv{number}" for number in range(27)]
+    nodes = [onnx.helper.make_node("Conv", ["x", "w"], ["y"], name=name) for name in names]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "many", [], []))
+    assert first_nodes(model) == ["conv0", "conv1"]
+    assert first_nodes(bell_model()) == []
+
+
+def test_int8_leaves_head_and_calibration_in_float() -> None:
+    small = to_int8(bell_model(), FACES)
+    nodes = {node.name: list(node.input) for node in small.graph.node}
+    kept = ("head", "offset", "softmax", *tail_nodes(small))
+    assert all(not any("quantize" in name.lower() for name in nodes[each]) for each in kept)
+    assert "QuantizeLinear" in operators(to_int8(bell_model(), FACES))
+
+
+def test_float16_is_smaller_and_answers_the_same() -> None:
+    model = bell_model()
+    small = to_float16(model)
+    assert len(small.SerializeToString()) < len(model.SerializeToString())
+    assert run(small, FACES) == pytest.approx(run(model, FACES), abs=2e-3)
+
+
+def test_a_weight_beyond_float16_is_refused() -> None:
+    model = bell_model()
+    kernel = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 4)
+    kernel.CopyFrom(onnx.numpy_helper.from_array(np.full(kernel.dims, 1e6, np.float32), kernel.name))
+    with pytest.raises(ExportRefused, match="too large for float16"):
+        to_float16(model)
+
+
+def test_a_loss_above_a_twentieth_of_a_year_is_refused_with_its_figures() -> None:
+    refuse_costly(4.0, 4.05, "int8")
+    with pytest.raises(ExportRefused, match=r"int8 costs 0\.060 years on val \(4\.000 → 4\.060\)"):
+        refuse_costly(4.0, 4.06, "int8")
+
+
+@pytest.mark.parametrize("precision", ["int8", "float16"])
+def test_a_smaller_file_has_its_own_name_calibration_and_lock_entry(
+    precision: str, store: Path, tmp_path: Path
+) -> None:
+    source = write_bell_model(tmp_path, sigma=2)
+    path = quantize(source, precision, [store])  # type: ignore[arg-type]  # a parameter of pytest is a plain str
+    estimator = Estimator(path, sha256_of(path))
+    assert (path.name, estimator.manifest.precision) == (f"bell-{precision}.onnx", precision)
+    assert estimator.manifest.metrics["temperature"] == pytest.approx(4, rel=0.35)
+    assert estimator.manifest.intervals
+    assert {entry.file for entry in ModelLock.read(tmp_path).files} == {source.name, path.name}
+
+
+def test_only_a_float32_file_is_quantised(store: Path, tmp_path: Path) -> None:
+    path = quantize(write_bell_model(tmp_path), "float16", [store])
+    with pytest.raises(ExportRefused, match="float16 already"):
+        quantize(path, "int8", [store])
+
+
+def test_the_manifest_says_what_float32_scored(store: Path, tmp_path: Path) -> None:
+    path = quantize(write_bell_model(tmp_path), "int8", [store])
+    metrics = manifest_of(onnx.load(path), path.name).metrics
+    assert metrics["val_mae"] == pytest.approx(metrics["float32_val_mae"], abs=0.05)

@@ -1,0 +1,120 @@
+"""What the proposals of small faces learn from, and that their file is their network."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+import pytest
+
+from service.inference.face_proposals import FILE, STRIDE
+from service.inference.faces import BoundingBox
+from service.inference.lockfile import ModelLock
+from service.inference.manifest import METADATA_KEY, Provenance
+from tests.tiny_model import write_models_folder
+from training.data.synthetic import synthetic_face
+from training.export.graph import ExportRefused
+from training.face_proposals.backgrounds import drawn
+from training.face_proposals.make import answered, check_proposals, graph_of, publish
+from training.face_proposals.network import SIDE, Pool, build_proposer, proposal_loss, targets, varied
+from training.face_proposals.report import Measured, Sighting, card, provenance
+from training.face_proposals.scenes import Portrait, SceneFace, Scenes
+
+MADE = Provenance(
+    recipe="face-proposals", data=("utkface",), initial_weights="none", commit="none", created="2026-01-01"
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    path: Path = tmp_path_factory.mktemp("photographs") / "face.png"
+    rng = np.random.default_rng(0)
+    cv2.imwrite(str(path), synthetic_face(30, 160, rng))
+    return Scenes([[Portrait(path, BoundingBox(40, 40, 80, 80))]], (drawn(rng, 300, 400),))
+
+
+def test_scenes_hold_faces_of_the_sizes_asked_for_inside(scenes: Scenes) -> None:
+    found = [scenes.scene(np.random.default_rng(seed), 128, 192, smallest=20)[1] for seed in range(12)]
+    small = [face for faces in found for face in faces if face.width <= 110]
+    assert small
+    assert all(face.width >= 20 and 0 <= face.x <= 192 and 0 <= face.y <= 128 for face in small)
+
+
+def test_equal_seeds_give_equal_scenes(scenes: Scenes) -> None:
+    first, again = (scenes.scene(np.random.default_rng(3), 96, 96)[0] for _ in range(2))
+    assert np.array_equal(first, again)
+
+
+def test_faces_turn_as_far_as_asked(scenes: Scenes) -> None:
+    turns = [abs(face.turn) for seed in range(30) for face in scenes.scene(np.random.default_rng(seed), 96, 96)[1]]
+    assert math.radians(45) < max(turns) <= math.radians(80)
+
+
+def test_a_cell_of_a_face_is_told_where_and_how_wide_it_is_and_how_turned() -> None:
+    wanted = targets([SceneFace(70, 66, 48, 0.5)], 128, 128)
+    assert wanted[8, 8, 0] == 1
+    x, y, width = (8.5 + wanted[8, 8, 2]) * STRIDE, (8.5 + wanted[8, 8, 3]) * STRIDE, np.exp(wanted[8, 8, 4]) * STRIDE
+    assert np.allclose((x, y, width), (70, 66, 48), atol=1e-3)
+    assert np.isclose(np.arctan2(wanted[8, 8, 6], wanted[8, 8, 5]), 0.5)
+    assert wanted[0, 0, 0] < 0.01
+
+
+def test_a_large_face_is_none_and_one_of_a_size_between_is_not_judged() -> None:
+    large, between = (targets([SceneFace(64, 64, width)], 128, 128) for width in (300.0, 130.0))
+    assert large[..., 0].max() == between[..., 0].max() == 0
+    assert large[8, 8, -1] == 1
+    assert between[8, 8, -1] == 0
+
+
+def test_a_mirrored_scene_has_mirrored_faces() -> None:
+    picture, face = np.zeros((64, 64, 3), np.uint8), SceneFace(10, 20, 12, 0.3)
+    held = {varied(np.random.default_rng(seed), picture, [face])[1][0] for seed in range(8)}
+    assert held == {face, SceneFace(54, 20, 12, -0.3)}
+
+
+def test_the_right_answer_costs_least() -> None:
+    truth = targets([SceneFace(70, 66, 48, 0.5)], 128, 128)[None]
+    logit = np.where(truth[..., :1] == 1, 9.0, -9.0)
+    right = np.concatenate([logit, truth[..., 2:7]], -1).astype(np.float32)
+    elsewhere, wider = np.roll(right, 3, axis=1), right + np.array([0, 0, 0, 0.5, 0, 0], np.float32)
+    costs = [float(proposal_loss(truth, answer)) for answer in (right, elsewhere, wider)]
+    assert costs[0] < 0.01 < min(costs[1:])
+
+
+def test_composed_scenes_are_kept_for_another_run(scenes: Scenes, tmp_path: Path) -> None:
+    first = Pool.composed(scenes, 3, tmp_path, 0)
+    again = Pool.composed(Scenes([], ()), 3, tmp_path, 0)
+    assert np.array_equal(first.pictures, again.pictures)
+    assert first.faces == again.faces
+    pictures, truths = next(again.batches(0))
+    assert pictures.shape[1:] == (SIDE, SIDE, 3)
+    assert len(pictures) == len(truths)
+
+
+def test_the_file_answers_as_the_network_and_says_where_it_comes_from(tmp_path: Path) -> None:
+    # Some random networks answer much the same everywhere, which is refused: not one that the tests before decide.
+    keras.utils.set_random_seed(0)
+    proposer, sample = build_proposer(), np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    last = proposer.get_layer("heat")
+    last.set_weights([values * scale for values, scale in zip(last.get_weights(), (300_000, 0), strict=True)])
+    graph, expected = graph_of(proposer), np.asarray(answered(proposer, sample))
+    check_proposals(graph, sample, expected)
+    with pytest.raises(ExportRefused, match="differs from Keras"):
+        check_proposals(graph, sample, expected * np.float32(0.9))
+    path = publish(graph, write_models_folder(tmp_path), MADE)
+    assert provenance(path) == MADE
+    (entry,) = ModelLock.read(tmp_path).of_kind("proposals")
+    assert (entry.file, entry.size) == (FILE, path.stat().st_size)
+    assert METADATA_KEY in json.dumps([prop.key for prop in graph.metadata_props])
+
+
+def test_the_card_says_the_shares_that_were_counted(tmp_path: Path) -> None:
+    proposer = build_proposer()
+    publish(graph_of(proposer), write_models_folder(tmp_path), MADE)
+    (entry,) = ModelLock.read(tmp_path).of_kind("proposals")
+    seen = [Sighting(30.0, 50.0, True, True), Sighting(30.0, 50.0, True, False)]
+    text = card(entry, MADE, Measured(seen, [3], 0, [40.0]), Measured([], [1], 2, [30.0]))
+    assert "| 24 to 40 px | 2 | 100.0% (15.8%–100.0%) | 50.0% (1.3%–98.7%) |" in text
+    assert "| without faces | 1 | 1.0 | 2 | 30 |" in text

@@ -1,0 +1,66 @@
+"""Trackers, read back with the tools that people use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from training.fit.trackers import CsvTracker, TensorBoardTracker, Tracker, Trackers
+from training.recipes.recipe import recipe_named
+from training.revision import revision
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def a_short_run(tracker: Tracker) -> None:
+    tracker.begin(recipe_named("smoke"), 0)
+    tracker.scalars(1, {"loss": 2.5})
+    tracker.scalars(2, {"loss": 1.5, "val_mae": 4.25})
+    tracker.image(2, "faces", PICTURE)
+    tracker.close()
+
+
+def test_tensorboard_shows_metrics_pictures_recipe_and_commit(tmp_path: Path) -> None:
+    a_short_run(TensorBoardTracker(tmp_path))
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.5), (2, 1.5)]
+    assert [(event.step, event.value) for event in events.Scalars("val_mae")] == [(2, 4.25)]
+    (image,) = events.Images("faces")
+    assert (image.step, image.width, image.height) == (2, 30, 20)
+    texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in ("recipe", "commit")}
+    assert '"name": "smoke"' in texts["recipe"]
+    assert texts["commit"] == revision() != ""
+
+
+def test_a_resumed_run_adds_to_its_csv_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        a_short_run(CsvTracker(tmp_path / "metrics.csv"))
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines[:4] == ["step,name,value", "1,loss,2.5", "2,loss,1.5", "2,val_mae,4.25"]
+    assert len(lines) == 7
+
+
+def test_several_trackers_are_told_the_same(tmp_path: Path) -> None:
+    a_short_run(Trackers([CsvTracker(tmp_path / "a.csv"), CsvTracker(tmp_path / "b.csv")]))
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text() != ""
+
+
+def test_weights_and_biases_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    from training.fit.trackers import WandbTracker
+
+    a_short_run(WandbTracker(tmp_path))
+    (run,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert next(run.glob("*.wandb")).stat().st_size > 0
+    (image,) = run.glob("files/media/images/faces_2_*.png")
+    assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_recipe_that_is_tracked_is_whole() -> None:
+    assert json.loads(recipe_named("smoke").to_json())["augmentation"]["jpeg_share"] == 0.0

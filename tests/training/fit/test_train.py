@@ -1,0 +1,240 @@
+"""Training a real small network: it learns, keeps its best, goes on where it was cut, and ends clearly."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from service.errors import InvalidParameter
+from tests.training.tiny_run import Memory, tiny_recipe
+from training.data.augment import Augmentation
+from training.data.store import FaceStore
+from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
+from training.fit.checkpoint import Checkpoint
+from training.fit.launch import launch, relaunch
+from training.fit.train import UNBLENDED, TrainResult, select, train
+from training.fit.validation import score
+from training.fit.weight_average import read
+from training.model.initialise import new_model, trained_model
+from training.recipes.recipe import Stage
+from training.run_folder import BEST, CHECKPOINT
+
+
+@pytest.fixture
+def stores(store_path: Path) -> list[FaceStore]:
+    return [FaceStore.open(store_path)]
+
+
+def test_a_network_learns_and_its_best_weights_reproduce_the_reported_error(
+    stores: list[FaceStore], tmp_path: Path
+) -> None:
+    memory = Memory()
+    result = train(tiny_recipe(epochs=25), stores, tmp_path, tracker=memory)
+    maes = memory.values["val_mae"]
+    assert result.val_mae == min(maes) < 0.75 * maes[0]
+    model, recipe = trained_model(tmp_path)
+    faces = select(recipe, stores, "val")
+    scores = score(lambda batch: read([model.head.pmf(model(batch))])[0], faces, recipe.size, 8)
+    assert scores.mae == pytest.approx(result.val_mae, abs=0.01)
+
+
+def test_a_tracker_hears_of_every_step_epoch_and_picture(stores: list[FaceStore], tmp_path: Path) -> None:
+    memory = Memory()
+    train(tiny_recipe(epochs=2), stores, tmp_path, tracker=memory)
+    assert {name: len(values) for name, values in memory.values.items()} == {
+        "loss": 16, "learning_rate": 16, "val_mae": 2, "val_mae/synthetic": 2
+    }  # fmt: skip
+    names = ("faces", "worst_errors", "age_error")
+    assert memory.images == [(step, name, 3) for step in (8, 16) for name in names]
+
+
+def test_a_frozen_backbone_stays_and_thaws_in_the_next_stage(stores: list[FaceStore], tmp_path: Path) -> None:
+    head = Stage("head", 1, 1e-2, trainable="head", warmup_steps=0)
+    recipe = tiny_recipe(stages=(head,))
+    train(recipe, stores, tmp_path / "head")
+    train(replace(recipe, stages=(head, Stage("all", 1, 1e-2, warmup_steps=0))), stores, tmp_path / "both")
+    start, both = (trained_model(tmp_path / run)[0] for run in ("head", "both"))
+    kernels = [read(model.backbone.trainable_variables)[0] for model in (start, both)]
+    assert (kernels[0] != kernels[1]).any()
+    assert (read([start.backbone.layers[3].moving_mean])[0] == 0).all()
+
+
+def test_a_stage_may_change_faces_in_its_own_way(stores: list[FaceStore], tmp_path: Path) -> None:
+    mild, losses = tiny_recipe(epochs=1), []
+    for name, recipe in (
+        ("mild", mild),
+        ("strong", replace(mild, augmentation=Augmentation())),
+        (
+            "last",
+            replace(
+                mild, augmentation=Augmentation(), stages=(replace(mild.stages[0], augmentation=mild.augmentation),)
+            ),
+        ),
+    ):
+        memory = Memory()
+        train(recipe, stores, tmp_path / name, tracker=memory)
+        losses.append(memory.values["loss"])
+    assert losses[0] == losses[2] != losses[1]
+
+
+def test_a_run_that_was_cut_off_goes_on_as_if_nothing_had_happened(stores: list[FaceStore], tmp_path: Path) -> None:
+    recipe = tiny_recipe(epochs=3)
+    undisturbed = train(recipe, stores, tmp_path / "undisturbed")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, stores, tmp_path / "cut", tracker=Memory(cut_at=14))
+    assert Checkpoint.load(tmp_path / "cut").progress.total_steps == 12
+    memory = Memory()
+    resumed = train(recipe, stores, tmp_path / "cut", resume=True, tracker=memory)
+    assert len(memory.values["loss"]) == 12
+    assert resumed.val_mae == pytest.approx(undisturbed.val_mae, abs=0.05)
+
+
+def test_resuming_a_finished_run_trains_no_further(stores: list[FaceStore], tmp_path: Path) -> None:
+    first = train(tiny_recipe(), stores, tmp_path)
+    memory = Memory()
+    assert train(tiny_recipe(), stores, tmp_path, resume=True, tracker=memory) == first
+    assert "loss" not in memory.values
+
+
+def test_a_run_resumed_in_its_second_stage_has_that_stages_optimiser(stores: list[FaceStore], tmp_path: Path) -> None:
+    stages = (Stage("head", 1, 1e-2, trainable="head"), Stage("all", 2, 1e-2))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(stages=stages), stores, tmp_path, tracker=Memory(cut_at=13))
+    result = train(tiny_recipe(stages=stages), stores, tmp_path, resume=True)
+    assert result.steps == 24
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_with_its_checkpoint(stores: list[FaceStore], tmp_path: Path) -> None:
+    recipe = tiny_recipe(head="dldl", stages=(Stage("all", 4, 1e36, final_learning_rate=1e36, warmup_steps=6),))
+    with pytest.raises(LossNotFinite, match=r"step \d+ at a learning rate"):
+        train(replace(recipe, checkpoint_steps=1, clip_norm=0.0), stores, tmp_path)
+    saved = Checkpoint.load(tmp_path)
+    assert saved.progress.total_steps >= 1
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), stores, tmp_path)
+    with pytest.raises(CheckpointCorrupt, match="another recipe"):
+        train(tiny_recipe(epochs=2), stores, tmp_path, resume=True)
+
+
+def test_a_corrupt_checkpoint_ends_the_run_and_leaves_the_best_weights(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), stores, tmp_path)
+    best = (tmp_path / BEST).read_bytes()
+    (tmp_path / CHECKPOINT).write_bytes(b"PK")
+    with pytest.raises(CheckpointCorrupt, match="rename"):
+        train(tiny_recipe(epochs=1), stores, tmp_path, resume=True)
+    assert (tmp_path / BEST).read_bytes() == best
+
+
+def test_a_stage_without_progress_ends_after_its_patience(stores: list[FaceStore], tmp_path: Path) -> None:
+    stage = Stage("all", 9, learning_rate=0.0, final_learning_rate=0.0, patience=2)
+    assert train(tiny_recipe(stages=(stage,), ema_decay=0.0), stores, tmp_path).steps < 9 * 8
+
+
+def test_a_budget_ends_the_run_early_with_weights(stores: list[FaceStore], tmp_path: Path) -> None:
+    result = train(tiny_recipe(epochs=10_000), stores, tmp_path, max_minutes=0.001)
+    assert result.steps < 10_000 * 8
+    assert (tmp_path / BEST).is_file()
+
+
+def test_a_split_without_faces_is_named(stores: list[FaceStore], tmp_path: Path) -> None:
+    recipe = tiny_recipe(stages=(Stage("all", 1, 1e-3, sources=("imdb_wiki",)),))
+    with pytest.raises(NothingToTrain, match=r"imdb_wiki.*the stores given are: synthetic"):
+        train(recipe, stores, tmp_path)
+
+
+def test_faces_cut_for_another_size_are_refused(stores: list[FaceStore], tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match=r"cut for 32 px, tiny takes 64 px.*--size 64"):
+        train(tiny_recipe(size=64), stores, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("head", "options"), [("mean_variance", {}), ("dldl", {}), ("coral", {"from_ages": True, "dropout": 0.0})]
+)
+def test_every_family_trains(stores: list[FaceStore], tmp_path: Path, head: str, options: dict[str, Any]) -> None:
+    memory = Memory()
+    recipe = tiny_recipe(epochs=6, head=head, head_options=options, ramp_epochs=0.0)
+    train(recipe, stores, tmp_path, tracker=memory)
+    assert np.mean(memory.values["loss"][-8:]) < np.mean(memory.values["loss"][:8])
+
+
+def test_a_run_starts_from_an_earlier_one(stores: list[FaceStore], tmp_path: Path) -> None:
+    before = train(tiny_recipe(epochs=15), stores, tmp_path / "first")
+    still = Stage("all", 1, learning_rate=0.0, final_learning_rate=0.0)
+    recipe = tiny_recipe(stages=(still,), weights=str(tmp_path / "first"), batch_norm_momentum=1.0)
+    assert train(recipe, stores, tmp_path / "second").val_mae == pytest.approx(before.val_mae, abs=0.01)
+
+
+def test_a_run_may_keep_a_share_of_what_it_began_with(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=2), stores, tmp_path / "first")
+    recipe = tiny_recipe(weights=str(tmp_path / "first"), start_share=0.25)
+    result = train(recipe, stores, tmp_path / "second")
+    first, second = (trained_model(tmp_path / run)[0] for run in ("first", "second"))
+    blended = read(second.weights)
+    keras.Model(second.inputs, second.outputs).load_weights(tmp_path / "second" / UNBLENDED)
+    for start, end, kept in zip(read(first.weights), read(second.weights), blended, strict=True):
+        np.testing.assert_allclose(kept, 0.25 * start + 0.75 * end, rtol=1e-5, atol=1e-6)
+    assert any((start != end).any() for start, end in zip(read(first.weights), read(second.weights), strict=True))
+    again = train(recipe, stores, tmp_path / "second", resume=True)
+    assert again.val_mae == pytest.approx(result.val_mae, abs=1e-4)
+    for kept, now in zip(blended, read(trained_model(tmp_path / "second")[0].weights), strict=True):
+        np.testing.assert_allclose(now, kept, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_of_before_a_field_came_goes_on(stores: list[FaceStore], tmp_path: Path) -> None:
+    finished = train(tiny_recipe(epochs=1), stores, tmp_path)
+    saved = Checkpoint.load(tmp_path)
+    older = json.loads(saved.recipe)
+    del older["start_share"]
+    replace(saved, recipe=json.dumps(older)).save(tmp_path)
+    assert train(tiny_recipe(epochs=1), stores, tmp_path, resume=True) == finished
+
+
+def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1), stores, tmp_path)
+    earlier, _ = trained_model(tmp_path)
+    larger = tiny_recipe(weights=str(tmp_path), size=48)
+    model = new_model(larger, select(larger, stores, "train"))
+    assert model.size == 48
+    for mine, theirs in zip(model.weights, earlier.weights, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_head_takes_over_what_fits_it_of_another_familys(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1, head="dldl"), stores, tmp_path)
+    earlier, _ = trained_model(tmp_path)
+    coral = tiny_recipe(weights=str(tmp_path), head_options={"dropout": 0.0, "from_ages": True})
+    model = new_model(coral, select(coral, stores, "train"))
+    for mine, theirs in zip(model.weights, earlier.weights, strict=False):
+        np.testing.assert_array_equal(mine, theirs)
+    assert len(model.weights) == len(earlier.weights) + 3
+
+
+def test_a_student_learns_from_a_trained_teacher(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=10), stores, tmp_path / "teacher")
+    memory = Memory()
+    recipe = tiny_recipe(epochs=6, head="mean_variance", teacher=str(tmp_path / "teacher"), ramp_epochs=0.0)
+    train(recipe, stores, tmp_path / "student", tracker=memory)
+    assert np.mean(memory.values["loss"][-8:]) < np.mean(memory.values["loss"][:8])
+    assert trained_model(tmp_path / "student")[0].count_params() == 16 * 101 + 101 + 3 * 72 + 32 + 8 * 144 + 64
+
+
+def test_mixed_precision_trains_and_saves_full_precision(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=1, mixed_precision=True), stores, tmp_path)
+    model, _ = trained_model(tmp_path)
+    assert {str(variable.dtype) for variable in model.weights} == {"float32"}
+
+
+def test_a_launched_run_remembers_what_resuming_needs(store_path: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = launch("smoke", [store_path], run, changes={"backbone": "two_convolutions", "epochs": 1, "size": 32})
+    assert json.loads((run / "run.json").read_text())["stores"] == [str(store_path)]
+    assert relaunch(run) == result
+    assert isinstance(result, TrainResult)

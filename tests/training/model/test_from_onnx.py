@@ -1,0 +1,86 @@
+"""Going on from an exported file: the shipped networks come back into Keras as they answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from service.errors import FileMissing, InvalidParameter
+from tests.training.tiny_run import tiny_recipe
+from training.data.store import FaceSet, FaceStore
+from training.data.synthetic import synthetic_store
+from training.export.calibration import Correction
+from training.export.convert import initial_weights
+from training.export.graph import run, set_correction
+from training.fit.train import select
+from training.model.age_model import AgeModel, servable, with_mirror_image
+from training.model.from_onnx import ExportedFile
+from training.model.initialise import new_model, preprocessing_of
+from training.onnx_manifest import manifest_of
+from training.recipes.recipe import Recipe, recipe_named
+
+MODELS = Path(__file__).parents[3] / "models"
+RECIPES = {"coral-mobilenet": "coral_mobilenet_third", "mean-variance-resnet": "mean_variance_mobile_resnet_third"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FaceStore:
+    return FaceStore.open(synthetic_store(tmp_path_factory.mktemp("stores") / "drawn", 60, size=160, bleed=30))
+
+
+def faces_of(recipe: Recipe, store: FaceStore) -> FaceSet:
+    return select(recipe, [store], "train")
+
+
+def continued(name: str, store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> tuple[AgeModel, Recipe]:
+    monkeypatch.chdir(MODELS.parent)
+    recipe = recipe_named(RECIPES[name])
+    assert recipe.weights == f"models/{name}.onnx"
+    return new_model(recipe, faces_of(recipe, store)), recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_shipped_network_is_read_back_as_it_answers(
+    name: str, store: FaceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, recipe = continued(name, store, monkeypatch)
+    faces = faces_of(recipe, store).faces(np.arange(16), recipe.size)
+    exported = onnx.load(MODELS / f"{name}.onnx")
+    # The correction is fitted to the distribution that the network gives, and is none of its weights.
+    set_correction(exported, Correction())
+    expected = run(exported, faces)
+    assert (expected @ np.arange(101)).std() > 1
+    answered = np.asarray(with_mirror_image(servable(model))(faces))
+    np.testing.assert_allclose(answered, expected, atol=1e-5)
+    # Trained on, its batch norms see what they saw.
+    moved = np.asarray(model(faces.astype(np.float32), training=True))[:, -101:]
+    still = np.asarray(model(faces.astype(np.float32), training=False))[:, -101:]
+    assert np.corrcoef(moved.ravel(), still.ravel())[0, 1] > 0.9
+
+
+def test_what_a_run_began_with_is_told_by_the_file(store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(MODELS.parent)
+    recipe = recipe_named("coral_mobilenet_third")
+    made = manifest_of(onnx.load(MODELS / "coral-mobilenet.onnx"), "coral-mobilenet.onnx")
+    assert initial_weights(recipe) == f"{made.provenance.initial_weights}, then coral-mobilenet {made.version}"
+    assert preprocessing_of(recipe) == "imagenet-mean"
+
+
+def test_another_network_than_the_files_is_refused_by_name(store: FaceStore) -> None:
+    recipe = tiny_recipe(weights=str(MODELS / "coral-mobilenet.onnx"), size=160)
+    with pytest.raises(InvalidParameter, match="does not fit two_convolutions: it lacks convolution_8"):
+        new_model(recipe, faces_of(recipe, store))
+
+
+@pytest.mark.parametrize("name", ["coral-mobilenet-int8", "ensemble-int8"])
+def test_only_the_float32_file_of_one_network_is_gone_on_from(name: str) -> None:
+    with pytest.raises(InvalidParameter, match=r"goes on from the float32 file of one network"):
+        ExportedFile.open(MODELS / f"{name}.onnx")
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(FileMissing, match=r"no initial weights nosuch\.onnx"):
+        ExportedFile.open(Path("nosuch.onnx"))

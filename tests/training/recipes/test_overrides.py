@@ -1,0 +1,47 @@
+"""`--set`: fields of a recipe from text."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.errors import InvalidParameter
+from training.recipes.overrides import overridden
+from training.recipes.recipe import recipe_named
+
+RECIPE = recipe_named("coral_mobilenet")
+
+
+def test_a_field_of_each_part_is_set() -> None:
+    settings = ["ema_decay=0", "weights=null", "augmentation.grey_share=1", "stage.learning_rate=1e-4"]
+    changed = overridden(RECIPE, [*settings, "head_options.dropout=0.1", "sampling=sqrt_inverse"])
+    assert (changed.ema_decay, changed.weights, changed.sampling) == (0.0, None, "sqrt_inverse")
+    assert changed.augmentation.grey_share == 1.0
+    assert changed.stages[-1].learning_rate == 1e-4
+    assert changed.head_options == {**RECIPE.head_options, "dropout": 0.1}
+
+
+def test_one_stage_or_all_of_them_are_changed() -> None:
+    rates = [stage.backbone_rate for stage in RECIPE.stages]
+    last, every = (overridden(RECIPE, [f"{name}.backbone_rate=0.5"]) for name in ("stage", "stages"))
+    assert [stage.backbone_rate for stage in last.stages] == [*rates[:-1], 0.5]
+    assert [stage.backbone_rate for stage in every.stages] == [0.5] * len(rates)
+
+
+def test_all_else_stays() -> None:
+    assert overridden(overridden(RECIPE, ["seed=7"]), [f"seed={RECIPE.seed}"]) == RECIPE
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("seed", "takes FIELD=VALUE"),
+        ("sead=1", "a recipe has no 'sead' to set; there are .*seed"),
+        ("augmentation.gray_share=1", "an augmentation has no 'gray_share' .*grey_share"),
+        ("optimizer.rate=1", "before the dot goes augmentation, stage, stages or head_options"),
+        ("stages=1", "a recipe has no 'stages'"),
+        ("seed=one", f"seed is {RECIPE.seed} now; 'one' is of another kind"),
+    ],
+)
+def test_what_cannot_be_set_is_said(setting: str, says: str) -> None:
+    with pytest.raises(InvalidParameter, match=says):
+        overridden(RECIPE, [setting])

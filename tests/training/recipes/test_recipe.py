@@ -1,0 +1,77 @@
+"""Recipes: frozen, readable back, and complete in what they tell people."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, replace
+
+import pytest
+
+from service.errors import InvalidParameter
+from training.model.backbones import BACKBONES
+from training.model.heads import HEADS
+from training.recipes.recipe import Recipe, Stage, recipe_named, recipe_names
+
+
+@pytest.fixture(params=recipe_names())
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return recipe_named(request.param)
+
+
+def test_the_ancestors_and_ours_are_there() -> None:
+    assert set(recipe_names()) >= {
+        "coral_imdb_adience", "coral_mobilenet", "mean_variance_fgnet_aaf", "mean_variance_resnet29", "smoke"
+    }  # fmt: skip
+
+
+def test_a_recipe_survives_its_file(recipe: Recipe) -> None:
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_a_stages_own_augmentation_survives_too() -> None:
+    recipe = recipe_named("coral_mobilenet")
+    assert recipe.stages[-1].augmentation is not None
+    assert Recipe.from_json(recipe.to_json()).stages[-1].augmentation == recipe.stages[-1].augmentation
+
+
+def test_a_recipe_says_how_to_run_it_and_what_to_expect(recipe: Recipe) -> None:
+    assert recipe.command.startswith(("agelens-train train ", "agelens-train synthetic "))
+    assert f"train {recipe.name} " in recipe.command
+    assert recipe.cost
+    assert recipe.expected
+
+
+def test_a_recipe_names_a_network_and_a_family_that_exist(recipe: Recipe) -> None:
+    assert recipe.backbone in BACKBONES
+    assert recipe.head in HEADS
+
+
+def test_the_coral_ancestor_trains_its_head_then_two_sets() -> None:
+    stages = [(stage.trainable, stage.epochs, stage.sources) for stage in recipe_named("coral-imdb-adience").stages]
+    assert stages == [("head", 3, ("imdb_wiki",)), ("all", 12, ("imdb_wiki",)), ("all", 60, ("adience",))]
+
+
+def test_an_unknown_recipe_names_the_known_ones() -> None:
+    with pytest.raises(InvalidParameter, match=r"choose one of .*smoke"):
+        recipe_named("nosuch")
+
+
+def test_a_recipe_cannot_be_changed_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        recipe_named("smoke").seed = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stages": ()},
+        {"batch_size": 1},
+        {"stages": (Stage("all", 1, 1e-3, mixing=-0.1),)},
+        {"teacher_sees": "batch"},
+        {"sampling": "rare"},
+        {"start_share": 0.5},
+        {"start_share": 1.0, "weights": "imagenet"},
+    ],
+)
+def test_a_recipe_that_cannot_run_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InvalidParameter, match="recipe smoke"):
+        replace(recipe_named("smoke"), **change)  # type: ignore[arg-type]

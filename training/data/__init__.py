@@ -1,0 +1,1 @@
+"""Faces cut out and stored, and the batches made of them."""

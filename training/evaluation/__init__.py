@@ -1,0 +1,1 @@
+"""How well a model file does: error, coverage, calibration, robustness."""

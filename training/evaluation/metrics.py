@@ -1,0 +1,119 @@
+"""Figures of merit from distributions alone, the same for every family; all errors in years."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.predictions import Predictions
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+RESAMPLES: Final = 1000
+CURVE: Final = tuple(range(16))
+"""Years at which the cumulative score is shown."""
+
+GATE: Final = 18
+CHALLENGE: Final = 25
+DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
+
+
+def bootstrap(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean over photographs (Efron and Tibshirani 1993, section 13.3)."""
+    rng = np.random.default_rng(seed)
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def cumulative_score(error: Floats, years: float) -> float:
+    """Share of errors of at most `years`, 0..1; half a year of rounding is not forgiven."""
+    return float((error <= years).mean())
+
+
+def accuracy(predictions: Predictions) -> Row:
+    """Count, MAE with its bootstrap interval, CS@5 and bias of some photographs."""
+    if not len(predictions):
+        return {"n": 0}
+    low, high = bootstrap(predictions.error)
+    return {
+        "n": len(predictions),
+        "mae": float(predictions.error.mean()),
+        "mae_low": low,
+        "mae_high": high,
+        "cs5": cumulative_score(predictions.error, 5),
+        "bias": float(predictions.bias.mean()),
+    }
+
+
+def by_decade(predictions: Predictions, years: Floats) -> list[Row]:
+    """Accuracy by decade of `years` [n], the true or the predicted age; empty decades are left out."""
+    rows = []
+    for low, high in DECADES:
+        chosen = (years >= low) & (years < high)
+        if chosen.any():
+            rows.append({"group": f"{low}–{high - 1}", **accuracy(predictions.where(chosen))})
+    return rows
+
+
+def by_group(predictions: Predictions, groups: NDArray[np.str_]) -> list[Row]:
+    """Accuracy by named group; photographs whose group is not known are left out."""
+    return [{"group": str(name), **accuracy(predictions.where(groups == name))} for name in np.unique(groups) if name]
+
+
+def challenge_25(predictions: Predictions) -> Row:
+    """Share of people under 18 whose estimated age is 25 or over (NIST IR 8525's Challenge 25 false positives)."""
+    minors = predictions.where(predictions.high < GATE)
+    if not len(minors):
+        return {"n": 0}
+    passed = (minors.age >= CHALLENGE).astype(np.float64)
+    low, high = bootstrap(passed)
+    return {"n": len(minors), "rate": float(passed.mean()), "rate_low": low, "rate_high": high}
+
+
+def probability_integral_transform(predictions: Predictions, seed: int = 0) -> Floats:
+    """Randomised PIT, F(y - 1) + u·p(y) with u uniform (Czado, Gneiting and Held 2009, section 2); exact ages only."""
+    exact = predictions.exact
+    rows = np.arange(len(exact))
+    upper = np.cumsum(exact.pmf, axis=1)[rows, exact.low]
+    share = np.random.default_rng(seed).random(len(exact))
+    return np.asarray(np.clip(upper - (1 - share) * exact.pmf[rows, exact.low], 0, 1), dtype=np.float64)
+
+
+def constant_row(predictions: Predictions, age: float) -> Row:
+    """Accuracy of answering `age` whatever the photograph: the floor that any model must beat."""
+    error = np.maximum(np.maximum(predictions.low - age, age - predictions.high), 0)
+    return {"age": age, "mae": float(error.mean()), "cs5": cumulative_score(error, 5)}
+
+
+def error_with_missed(predictions: Predictions, missed: Iterable[tuple[int, int]], age: float) -> float:
+    """MAE over all photographs where those without a found face (labels low, high) are answered with `age`."""
+    errors = [max(low - age, age - high, 0.0) for low, high in missed]
+    return float(np.concatenate([predictions.error, errors]).mean())
+
+
+def proper_scores(predictions: Predictions) -> Row:
+    """Return CRPS with its bootstrap interval and the PIT's histogram of ten bins (exact ages), and the likelihood."""
+    nll = {"nll": float(predictions.nll.mean())}
+    if not len(predictions.exact):
+        return nll
+    crps = predictions.exact.crps
+    low, high = bootstrap(crps)
+    transform = probability_integral_transform(predictions)
+    histogram = np.histogram(transform, bins=10, range=(0, 1))[0] / len(transform)
+    return {
+        **nll,
+        "crps": float(crps.mean()),
+        "crps_low": low,
+        "crps_high": high,
+        "pit": [float(share) for share in histogram],
+    }
+
+
+def curve(predictions: Predictions) -> list[float]:
+    """Cumulative score at 0..15 years."""
+    return [cumulative_score(predictions.error, years) for years in CURVE]

@@ -1,0 +1,93 @@
+"""Are probabilities and intervals what they say? Calibration error of P(age ≥ t), coverage of intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from service.inference.distribution import IntervalBand
+from training.evaluation.metrics import DECADES
+from training.evaluation.predictions import Predictions
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Row = dict[str, Any]
+
+LEGAL_AGES: Final = (13, 16, 18, 21, 25)
+BINS: Final = 10
+LEVELS: Final = (0.5, 0.8, 0.9, 0.95)
+SIMULATIONS: Final = 400
+
+
+def equal_mass_bins(probability: Floats, bins: int = BINS) -> list[NDArray[np.intp]]:
+    """Return the indices of `probability` [n] in rising order, cut into bins of equal count."""
+    return np.array_split(np.argsort(probability, kind="stable"), min(bins, len(probability)))
+
+
+def calibration_error(probability: Floats, happened: Flags, bins: int = BINS) -> float:
+    """Return Σ_b n_b/n · |mean probability - share that happened| over equal-mass bins, the expected error."""
+    parts = equal_mass_bins(probability, bins)
+    gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts]
+    return float(sum(gaps) / len(probability))
+
+
+def calibration_error_by_chance(probability: Floats, bins: int = BINS, seed: int = 0) -> tuple[float, float]:
+    """Median and 95th percentile of the error that a perfectly calibrated model of these probabilities would show."""
+    rng = np.random.default_rng(seed)
+    draws = (rng.random(len(probability)) < probability for _ in range(SIMULATIONS))
+    middle, high = np.percentile([calibration_error(probability, draw, bins) for draw in draws], [50, 95])
+    return float(middle), float(high)
+
+
+def reliability(predictions: Predictions, age: int) -> Row:
+    """Calibration error of P(age ≥ `age`), the spread by chance, and the bins of the reliability diagram."""
+    exact = predictions.exact
+    probability, happened = exact.at_least(age), exact.low >= age
+    middle, high = calibration_error_by_chance(probability)
+    return {
+        "threshold": age,
+        "ece": calibration_error(probability, happened),
+        "ece_by_chance": middle,
+        "ece_by_chance_95": high,
+        "bins": [
+            {"n": len(part), "predicted": float(probability[part].mean()), "observed": float(happened[part].mean())}
+            for part in equal_mass_bins(probability)
+        ],
+    }
+
+
+def binomial_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a share (Clopper and Pearson 1934)."""
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return low, high
+
+
+def coverage(predictions: Predictions, level: float, bands: Sequence[IntervalBand]) -> Row:
+    """Share of true ages inside the service's intervals and their mean width in ages, overall and by decade predicted.
+
+    Where no age is exact the result says n = 0.
+    """
+    exact = predictions.exact
+    intervals = exact.intervals(level, bands)
+    inside = (exact.low >= intervals[:, 0]) & (exact.low <= intervals[:, 1])
+    width = intervals[:, 1] - intervals[:, 0] + 1
+    decades = []
+    for low, high in DECADES:
+        chosen = (exact.age >= low) & (exact.age < high)
+        if chosen.any():
+            decades.append({"group": f"{low}–{high - 1}", **_covered(inside[chosen], width[chosen])})
+    return {"level": level, **_covered(inside, width), "bands": decades}
+
+
+def _covered(inside: Flags, width: NDArray[np.integer]) -> Row:
+    n, hits = len(inside), int(inside.sum())
+    if not n:
+        return {"n": 0}
+    low, high = binomial_interval(hits, n)
+    return {"n": n, "coverage": hits / n, "coverage_low": low, "coverage_high": high, "width": float(width.mean())}

@@ -1,0 +1,95 @@
+"""`agelens-train evaluate`: datasets and model files in; JSON, raw distributions and one page out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from service.errors import InvalidParameter
+from service.inference.detector import FaceDetector, MediapipeDetector
+from service.inference.lockfile import ModelLock
+from service.inference.pipeline import load_models
+from training.data.gather import gather
+from training.datasets import Listing
+from training.evaluation.evaluate import evaluate, photographs, training_median
+from training.evaluation.report import report
+from training.evaluation.robustness import robustness
+from training.export.lock import fingerprint
+
+
+def named_paths(pairs: Sequence[str]) -> dict[str, Path]:
+    """Split `name=path` texts, `-` in a name counting as `_`; raise InvalidParameter."""
+    found = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not name or not equals or not path:
+            raise InvalidParameter(f"write a dataset as name=path, for instance utkface=data/utkface.zip, not {pair!r}")
+        found[name.replace("-", "_")] = Path(path)
+    return found
+
+
+def listings(datasets: Sequence[str], indexes: Sequence[str]) -> list[Listing]:
+    """Read datasets given as `name=path`, split as `prepare` splits them; raise InvalidParameter or DatasetError."""
+    roots, tables = named_paths(datasets), named_paths(indexes)
+    stray = tables.keys() - roots.keys()
+    if stray:
+        raise InvalidParameter(f"an index is given for {', '.join(sorted(stray))}, but no such dataset")
+    return [gather(name, root, tables.get(name)) for name, root in roots.items()]
+
+
+def measure(
+    datasets: Sequence[str],
+    indexes: Sequence[str],
+    models: Sequence[str],
+    models_dir: Path,
+    out: Path,
+    *,
+    split: str | None = "test",
+    limit: int | None = None,
+    robustness_photographs: int = 0,
+    workers: int | None = None,
+) -> Path:
+    """Evaluate models on original photographs and write `out/NAME.json`, `out/NAME.npz` and `out/report.html`.
+
+    `models` empty means the lock's defaults. `robustness_photographs` of each dataset are measured again in six
+    harder versions. Returns the page's path. Raises SetupError, InvalidParameter, DatasetError or ValueError.
+    """
+    read_sets = listings(datasets, indexes)
+    estimators = load_models(models_dir, list(models) or None)
+
+    def make_detector() -> FaceDetector:
+        return MediapipeDetector(models_dir)
+
+    by_bytes = {entry.sha256: entry.file for entry in ModelLock.read(models_dir).of_kind("model")}
+    files = {name: fingerprint(onnx.load(models_dir / by_bytes[each.sha256])) for name, each in estimators.items()}
+    extras: dict[str, dict[str, Any]] = {
+        name: {"split": split or "all", "command": command(), "fingerprint": value} for name, value in files.items()
+    }
+    if robustness_photographs:
+        shown = photographs(read_sets, split, robustness_photographs)
+        for name, rows in robustness(estimators, make_detector, shown, workers=workers).items():
+            extras[name]["robustness"] = rows
+    evaluate(
+        estimators,
+        make_detector,
+        photographs(read_sets, split, limit),
+        out,
+        fallback_age=training_median(read_sets),
+        workers=workers,
+        extras=extras,
+    )
+    return report(out, list(estimators), out / "report.html")
+
+
+def command() -> str:
+    """Return this program's command line, each path cut to its last part so that no folder of one machine shows."""
+    words = [Path(sys.argv[0]).name]
+    for word in sys.argv[1:]:
+        name, equals, path = word.rpartition("=")
+        words.append(name + equals + (Path(path).name if "/" in path else path))
+    return shlex.join(words)

@@ -1,0 +1,45 @@
+"""All metrics of one set of predictions as one JSON-ready tree: what reports and cards are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.inference.distribution import IntervalBand
+from training.evaluation.metrics import accuracy, by_decade, by_group, challenge_25, constant_row, curve, proper_scores
+from training.evaluation.predictions import Predictions
+from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, reliability
+
+
+def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float) -> dict[str, Any]:
+    """Measure everything that distributions and labels allow, overall and by group; raise ValueError where empty."""
+    if not len(predictions):
+        raise ValueError("no face was found in any photograph; check the dataset's root and the detector")
+    tree: dict[str, Any] = {
+        **accuracy(predictions),
+        **proper_scores(predictions),
+        "cumulative_score": curve(predictions),
+        "constant": constant_row(predictions, constant_age),
+        "challenge_25": challenge_25(predictions),
+        "by_true_age": by_decade(predictions, predictions.middle),
+        "by_predicted_age": by_decade(predictions, predictions.age),
+    }
+    for name in ("sex", "race", "source"):
+        tree[f"by_{name}"] = by_group(predictions, getattr(predictions, name))
+    if len(predictions.exact):
+        tree["reliability"] = [reliability(predictions, age) for age in LEGAL_AGES]
+        tree["coverage"] = [coverage(predictions, level, bands) for level in LEVELS]
+    return tree
+
+
+def summarise_sources(
+    predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float
+) -> dict[str, dict[str, Any]]:
+    """Summaries of each source alone, by name, and of all together as `pooled`."""
+    parts = {"pooled": predictions}
+    names = [str(name) for name in np.unique(predictions.source) if name]
+    if len(names) > 1:
+        parts |= {name: predictions.where(predictions.source == name) for name in names}
+    return {name: summarise(part, bands, constant_age) for name, part in parts.items()}

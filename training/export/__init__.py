@@ -1,0 +1,1 @@
+"""From a trained network to a calibrated ONNX file with its card."""

@@ -1,0 +1,205 @@
+"""The model card: Markdown made of a model's manifest and of what was measured, nothing typed in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import onnx
+
+from service.inference.manifest import Manifest
+from training.export.graph import ExportRefused, embed
+from training.export.lock import fingerprint, lock_model, write_model
+from training.onnx_manifest import manifest_of
+
+Tree = dict[str, Any]
+Row = dict[str, Any]
+
+UNFIT: Final = """\
+- Proof of age, or any decision about a person without a human who can be asked again.
+- Identifying people, or guessing anything but age.
+- Comparing two photographs of one person to the year: the interval says how little one picture shows.
+- A gate that relies on P(age ≥ t) where the mix of ages differs from the one measured here: such a probability holds
+  for the mix it was calibrated on.
+"""
+
+MIRRORED: Final = ", the mean over the face and its mirror image"
+
+TERMS: Final = {
+    "adience": "research, cite Eidinger, Enbar and Hassner (2014)",
+    "all_age_faces": "research, cite Cheng et al. (2019)",
+    "appa_real": "research, cite Agustsson et al. (2017)",
+    "dlib": "CC0",
+    "fgnet": "research",
+    "imagenet": "non-commercial research",
+    "imdb_wiki": "academic research",
+    "utkface": "non-commercial research",
+    "vggface2": "research; cite Cao et al. (2018)",
+}
+"""Terms of data and pretrained weights, by the names that manifests use."""
+
+LIMITS: Final = """\
+- UTKFace's ages are estimates of another network that people checked; where All-Age-Faces has its ages from is not
+  documented. The model can be no better than they are.
+- The split is the project's own, without duplicates; it is not the split of other published figures, so a comparison
+  with them is not like for like. UTKFace names no persons, and some appear in training and test.
+- Neither set has age 0, so P(age > 0) was never trained; ages over 100 count as 100.
+- Trained once, with one seed; the intervals are bootstrap intervals over photographs, not over trainings.
+"""
+
+
+def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: Path | None = None) -> Path:
+    """Write the measured figures into the file's manifest, its lock entry anew, and `NAME.md` beside it.
+
+    `ablation` is what `agelens-train ablate` wrote: its rows of one data set alone go into the card.
+    Returns the card's path. Raises ExportRefused where the evaluation is of another graph.
+    """
+    tree = json.loads(evaluation.read_text())
+    model = onnx.load(path)
+    if tree.get("fingerprint") != fingerprint(model):
+        raise ExportRefused(f"{evaluation.name} was measured on another file than {path.name}; evaluate this one")
+    manifest = manifest_of(model, path.name)
+    signed = manifest.model_copy(update={"metrics": {**manifest.metrics, **headline(tree)}})
+    embed(model, signed)
+    entry = lock_model(write_model(model, path.parent))
+    out = path.with_suffix(".md")
+    out.write_text(card(signed, tree, entry.sha256, report, json.loads(ablation.read_text()) if ablation else ()))
+    return out
+
+
+def headline(tree: Tree) -> dict[str, float]:
+    """Return the figures that go into the manifest: MAE and CS@5 by source, coverage, calibration, detection."""
+    split = tree.get("split", "test")
+    figures = {f"{split}_detection_rate": tree["detection_rate"]}
+    for source, result in tree["results"].items():
+        suffix = "" if source == "pooled" else f"_{source}"
+        figures[f"{split}_mae{suffix}"] = result["mae"]
+        figures[f"{split}_cs5{suffix}"] = result["cs5"]
+    pooled = tree["results"]["pooled"]
+    figures |= {f"{split}_ece_{row['threshold']}": row["ece"] for row in pooled.get("reliability", ())}
+    figures |= {f"{split}_coverage_{row['level']:g}": row["coverage"] for row in pooled.get("coverage", ())}
+    return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None, ablation: Sequence[Row] = ()) -> str:
+    """Return the card of a model as Markdown."""
+    made = manifest.provenance
+    facts = [
+        ("family", manifest.family),
+        ("precision", manifest.precision),
+        ("input", f"{manifest.crop.size}×{manifest.crop.size} RGB, cut {manifest.crop.margin:g} beyond the face's box"),
+        ("answer", f"P(age = 0..100){MIRRORED * manifest.flip}; the age is its {manifest.decode}"),
+        ("recipe", f"`{made.recipe}`, code {made.commit}, {made.created}"),
+        ("data", "; ".join(with_terms(source) for source in made.data)),
+        ("initial weights", "; ".join(with_terms(name) for name in made.initial_weights.split(", "))),
+        ("licence", manifest.licence),
+        ("sha256", f"`{sha256}`"),
+    ]
+    parts = [
+        f"# {manifest.name} {manifest.version}\n\nWritten by `agelens-train card` from measurements; do not edit.\n",
+        markdown(["", ""], [[key, value] for key, value in facts]),
+        f"## Measured on `{tree.get('split', 'test')}`\n\n{measured(tree)}",
+        *(source_part(source, result) for source, result in tree["results"].items()),
+    ]
+    if "robustness" in tree:
+        parts.append("## Robustness\n\n" + robustness_table(tree["robustness"]))
+    alone = [row for row in ablation if row["name"] == "recipe" or row["name"].startswith("only-")]
+    if alone:
+        parts.append("## Across data sets\n\n" + across(alone))
+    parts.append(f"## Limits\n\n{LIMITS}")
+    parts.append(
+        "## Uses\n\nFor research: age distributions of photographs in aggregate, and methods that need an honest "
+        f"uncertainty.\n\nUnfit for:\n\n{UNFIT}"
+    )
+    if report:
+        parts.append(f"More figures: {report}\n")
+    return "\n".join(parts)
+
+
+def with_terms(name: str) -> str:
+    """Return a data set's or weights' name with its terms, where they are known; a path is cut to its stem."""
+    stem = Path(name).stem
+    known = next((terms for key, terms in TERMS.items() if stem == key or stem.endswith(f"_{key}")), None)
+    return f"{stem} ({known})" if known else stem
+
+
+def measured(tree: Tree) -> str:
+    """Say how it was measured and what the detector found."""
+    text = (
+        f"{tree['photographs']} original photographs through detector and crop as the service does it; the largest "
+        f"face counts. A face was found in {tree['detection_rate']:.2%} of them; with the missed ones "
+        f"answered {tree['fallback_age']:.0f}, the MAE of all is {tree['mae_with_missed']:.2f} years. "
+        "Ranges are 95 % intervals.\n"
+    )
+    command = tree.get("command")
+    return f"{text}\n    {command}\n" if command else text
+
+
+def source_part(source: str, result: Tree) -> str:
+    """Return the part of the card about one source, children and the old first."""
+    rows = result["by_true_age"]
+    first = [row for row in rows if row["group"].startswith(("0–", "6", "7", "8", "9"))]
+    rest = [row for row in rows if row not in first]
+    whole = {"group": "**all**", **{key: value for key, value in result.items() if not isinstance(value, list | dict)}}
+    lines = [accuracy_line(row) for row in (whole, *first, *rest)]
+    for group in ("sex", "race"):
+        lines += [accuracy_line(row) for row in result[f"by_{group}"]]
+    constant = result["constant"]
+    lines.append([f"always {constant['age']:.0f}", "", f"{constant['mae']:.2f}", f"{constant['cs5']:.1%}", ""])
+    parts = [f"### {source}\n", markdown(["", "n", "MAE, years", "CS@5", "bias"], lines)]
+    if "reliability" in result:
+        head = ["P(age ≥ t)", "calibration error", "by chance, median (95 %)"]
+        parts.append(markdown(head, [reliability_line(row) for row in result["reliability"]]))
+    if "coverage" in result:
+        ninety = next(row for row in result["coverage"] if row["level"] == 0.9)
+        lines = [[f"{row['level']:.0%} interval, all", *coverage_line(row)] for row in result["coverage"]]
+        lines += [[f"90 %, predicted {row['group']}", *coverage_line(row)] for row in ninety["bands"]]
+        parts.append(markdown(["", "n", "true age inside", "ages wide"], lines))
+    minors = result["challenge_25"]
+    if minors["n"]:
+        rate = f"{minors['rate']:.1%} ({minors['rate_low']:.1%}–{minors['rate_high']:.1%})"
+        parts.append(f"Challenge 25: {rate} of {minors['n']} people under 18 are estimated 25 or over.\n")
+    return "\n".join(parts)
+
+
+def accuracy_line(row: Row) -> list[str]:
+    """Return one row of accuracy as cells."""
+    mae = f"{row['mae']:.2f} ({row['mae_low']:.2f}–{row['mae_high']:.2f})"
+    return [row["group"], str(row["n"]), mae, f"{row['cs5']:.1%}", f"{row['bias']:+.2f}"]
+
+
+def reliability_line(row: Row) -> list[str]:
+    """Return one threshold as cells."""
+    return [str(row["threshold"]), f"{row['ece']:.3f}", f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"]
+
+
+def coverage_line(row: Row) -> list[str]:
+    """Return one coverage as cells."""
+    inside = f"{row['coverage']:.1%} ({row['coverage_low']:.1%}–{row['coverage_high']:.1%})"
+    return [str(row["n"]), inside, f"{row['width']:.1f}"]
+
+
+def robustness_table(rows: Sequence[Row]) -> str:
+    """Return the rows of changed photographs as a table."""
+    lines = [
+        [r["group"], str(r["n"]), f"{r['mae']:.2f}", f"{r['bias']:+.2f}", f"{r['detection_rate']:.1%}"] for r in rows
+    ]
+    return markdown(["", "n", "MAE, years", "bias", "faces found"], lines)
+
+
+def across(rows: Sequence[Row]) -> str:
+    """Say what one data set teaches about another: those rows of `agelens-train ablate`, at least one."""
+    sources = list(rows[0]["by_source"])
+    lines = [
+        [row["what"], str(row["steps"]), *(f"{row['by_source'][source]:.2f}" for source in sources)] for row in rows
+    ]
+    head = ["short runs that learned from", "steps", *(f"MAE on {source} `val`, years" for source in sources)]
+    return markdown(head, lines) + "\n" + "".join(f"    {row['command']}\n" for row in rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -1,0 +1,176 @@
+"""From trained weights to an ONNX file that keeps the contract, equal to Keras on real faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from service.inference.manifest import INPUT_NAME, CropSpec, Manifest, Provenance
+from training.data.store import FaceStore
+from training.export.calibration import decoded
+from training.export.graph import (
+    OPSET,
+    ExportRefused,
+    append_calibration,
+    folded,
+    keep_contract,
+    refuse_stray_transposes,
+    run,
+)
+from training.export.release import Split, finish, publish
+from training.model.from_onnx import SUFFIX, ExportedFile
+from training.recipes.recipe import Recipe
+from training.revision import revision
+
+PARITY_FACES: Final = 64
+PARITY_PROBABILITY: Final = 1e-4
+PARITY_YEARS: Final = 0.01
+LEAST_SPREAD: Final = 0.5
+"""Years of standard deviation that ages of real faces must show before parity means anything."""
+
+LICENCE: Final = "Research use only, on the terms of the data it was trained on"
+
+Faces = NDArray[np.uint8]
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences between the file and Keras: in one probability, and in the median age in years."""
+
+    probability: float
+    years: float
+
+
+def require_tensorflow() -> None:
+    """Raise ExportRefused unless Keras runs on TensorFlow, which tf2onnx reads."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ExportRefused(f"export needs KERAS_BACKEND=tensorflow, it is {keras.backend.backend()}")
+
+
+def convert(servable: Any, size: int) -> onnx.ModelProto:
+    """Turn a servable Keras model (uint8 [b, size, size, 3] → pmf [b, 101]) into a folded graph, not calibrated yet.
+
+    Raises ExportRefused where the graph breaks the contract or more than one transpose remains.
+    """
+    require_tensorflow()
+    import tensorflow as tf
+    import tf2onnx
+
+    signature = (tf.TensorSpec((None, size, size, 3), tf.uint8, name=INPUT_NAME),)
+    function = tf.function(lambda faces: servable(faces, training=False), input_signature=signature)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    keep_contract(model)
+    model = folded(model)
+    refuse_stray_transposes(model, allowed=1)
+    append_calibration(model)
+    return model
+
+
+def check_parity(expected: Floats, actual: Floats) -> Parity:
+    """Compare pmfs [n, 101] of the same faces; raise ExportRefused where they are constant or differ."""
+    ages, ages_actual = decoded(expected, "median"), decoded(actual, "median")
+    if min(ages.std(), ages_actual.std()) < LEAST_SPREAD:
+        raise ExportRefused(
+            f"all {len(ages)} faces get nearly one age ({ages.mean():.1f} ± {ages.std():.2f} years), "
+            "so equality proves nothing; export trained weights and check them on different faces"
+        )
+    parity = Parity(float(np.abs(expected - actual).max()), float(np.abs(ages - ages_actual).max()))
+    if parity.probability > PARITY_PROBABILITY or parity.years > PARITY_YEARS:
+        raise ExportRefused(
+            f"the file differs from Keras by {parity.probability:.1e} in probability and {parity.years:.3f} years; "
+            f"at most {PARITY_PROBABILITY:.0e} and {PARITY_YEARS} are allowed"
+        )
+    return parity
+
+
+def converted(servable: Any, faces: Faces) -> tuple[onnx.ModelProto, Parity]:
+    """Convert and compare with Keras on real faces uint8 [n, size, size, 3]; raise ExportRefused."""
+    model = convert(servable, faces.shape[1])
+    return model, check_parity(np.asarray(servable.predict(faces, verbose=0)), run(model, faces))
+
+
+def shared_crop(stores: Sequence[Path], size: int) -> CropSpec:
+    """Return the crop that all stores were cut with, at the model's size; raise ExportRefused where they differ."""
+    crops = [FaceStore.open(path).crop for path in stores]
+    if any(crop.geometry() != crops[0].geometry() for crop in crops):
+        raise ExportRefused("the stores were cut differently; prepare them again with one crop")
+    return crops[0].model_copy(update={"size": size})
+
+
+def export(
+    run_dir: Path,
+    out_dir: Path,
+    name: str,
+    version: str,
+    stores: Sequence[Path],
+    *,
+    licence: str = LICENCE,
+    default: bool | None = None,
+    flip: bool = False,
+    load: Callable[[Path], tuple[Any, Recipe]] | None = None,
+) -> Path:
+    """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
+
+    With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
+    `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused where the file would
+    differ from Keras, and FileMissing where the run or a store is not whole.
+    """
+    servable, recipe = (load or load_run)(run_dir)
+    if flip:
+        from training.model.age_model import with_mirror_image
+
+        servable = with_mirror_image(servable)
+    crop = shared_crop(stores, recipe.size)
+    faces = Split.load(stores, "val", recipe.size, limit=PARITY_FACES).faces
+    model, parity = converted(servable, faces)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        family=recipe.head.replace("_", "-"),
+        flip=flip,
+        crop=crop,
+        provenance=Provenance(
+            recipe=recipe.name,
+            data=tuple(FaceStore.open(path).source for path in stores),
+            initial_weights=initial_weights(recipe),
+            commit=revision(),
+            created=datetime.now(UTC).date().isoformat(),
+        ),
+        licence=licence,
+        metrics={"parity_probability": parity.probability, "parity_years": parity.years},
+    )
+    finish(model, manifest, stores)
+    return publish(model, out_dir, default)
+
+
+def initial_weights(recipe: Recipe) -> str:
+    """Name what a recipe began with; of an earlier run or file, what that began with and its own name."""
+    if recipe.weights is None:
+        return "none"
+    path = Path(recipe.weights)
+    if path.suffix == SUFFIX:
+        earlier = ExportedFile.open(path).manifest
+        return f"{earlier.provenance.initial_weights}, then {earlier.name} {earlier.version}"
+    if not path.is_dir():
+        return path.stem
+    before = Recipe.from_json((path / "recipe.json").read_text())
+    return f"{initial_weights(before)}, then {before.name}"
+
+
+def load_run(run_dir: Path) -> tuple[Any, Recipe]:
+    """Build the servable Keras model of a run's best weights; raise FileMissing where the run is not whole."""
+    from training.model.age_model import servable
+    from training.model.initialise import trained_model
+
+    model, recipe = trained_model(run_dir)
+    return servable(model), recipe

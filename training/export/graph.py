@@ -1,0 +1,190 @@
+"""Surgery on ONNX graphs: tensor names, the calibration, the manifest, and what a graph may not hold."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from service.errors import AgelensError
+from service.inference.distribution import AGES
+from service.inference.manifest import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Manifest
+from service.inference.onnx_session import ort
+from training.export.calibration import KNOTS, SMALLEST, Correction
+
+OPSET: Final = 17
+PREFIX: Final = "calibration_"
+
+FIRST, RISE = "calibration_first", "calibration_rise"
+"""What calibration sets: both curves at the first of J knots [1, 2], and their rises to the next [J - 1, 2]."""
+
+RAW_OUTPUT: Final = "raw_pmf"
+CHUNK: Final = 8
+
+
+class ExportRefused(AgelensError):
+    """A file is not fit to ship; the text says what was measured and what is required."""
+
+
+def rename(model: ModelProto, old: str, new: str) -> None:
+    """Give the tensor `old` the name `new` wherever it appears."""
+    if old == new:
+        return
+    for node in model.graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+        if value.name == old:
+            value.name = new
+
+
+def keep_contract(model: ModelProto) -> None:
+    """Name the one input and one output as the contract does, with a dynamic batch; raise ExportRefused."""
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        names = [", ".join(value.name for value in values) for values in (model.graph.input, model.graph.output)]
+        raise ExportRefused(
+            f"a model file has exactly one input and one output, not ({names[0]}) and ({names[1]}); export the "
+            "servable graph, with constants as NumPy arrays (a tensor made outside it becomes an input)"
+        )
+    rename(model, model.graph.input[0].name, INPUT_NAME)
+    rename(model, model.graph.output[0].name, OUTPUT_NAME)
+    _check_type(model.graph.input[0], TensorProto.UINT8, "uint8 [batch, height, width, 3]", 4)
+    _check_type(model.graph.output[0], TensorProto.FLOAT, f"float32 [batch, {AGES}]", 2)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = AGES
+
+
+def _check_type(value: onnx.ValueInfoProto, element: int, wanted: str, rank: int) -> None:
+    tensor = value.type.tensor_type
+    if tensor.elem_type != element or len(tensor.shape.dim) != rank:
+        raise ExportRefused(f"`{value.name}` must be {wanted}")
+
+
+def append_calibration(model: ModelProto) -> None:
+    """End the graph with a `Correction` of its distribution, one that changes nothing at first.
+
+    It bends any distribution over ages, so one definition serves every family and the ensemble, which has no logits.
+    """
+    rename(model, OUTPUT_NAME, RAW_OUTPUT)
+    model.graph.output[0].name = OUTPUT_NAME
+    knots = np.array(KNOTS, np.float32)
+    constants = {
+        "smallest": np.float32(SMALLEST),
+        "none": np.float32(0),
+        "whole": np.float32(1),
+        "ages": np.arange(AGES, dtype=np.float32).reshape(AGES, 1),
+        "ages_row": np.arange(AGES, dtype=np.float32).reshape(1, AGES),
+        "knots": knots[None, :-1],
+        "widths": np.diff(knots)[None, :],
+        "columns": np.array([1, 1], np.int64),
+    }
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), PREFIX + name))
+    model.graph.initializer.extend(_tensors(Correction()))
+    steps: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
+        ("floored", "Max", (RAW_OUTPUT, "smallest"), {}),
+        ("log", "Log", ("floored",), {}),
+        ("mean", "MatMul", (RAW_OUTPUT, "ages"), {}),
+        # How far the mean age is along each stretch between two knots, 0..1: a curve is a sum of such ramps.
+        ("beyond", "Sub", ("mean", "knots"), {}),
+        ("share", "Div", ("beyond", "widths"), {}),
+        ("positive", "Max", ("share", "none"), {}),
+        ("ramps", "Min", ("positive", "whole"), {}),
+        ("rises", "MatMul", ("ramps", RISE), {}),
+        ("curves", "Add", ("rises", FIRST), {}),
+        ("log_temperature, tilt", "Split", ("curves", "columns"), {"axis": 1}),
+        ("temperature", "Exp", ("log_temperature",), {}),
+        ("tempered", "Div", ("log", "temperature"), {}),
+        ("distance", "Sub", ("ages_row", "mean"), {}),
+        ("lean", "Mul", ("distance", "tilt"), {}),
+        ("corrected", "Add", ("tempered", "lean"), {}),
+        (OUTPUT_NAME, "Softmax", ("corrected",), {"axis": -1}),
+    )
+    own = {name for outputs, *_ in steps for name in outputs.split(", ")} | set(constants)
+    for outputs, operator, inputs, attributes in steps:
+        before, after = (
+            [name if name == OUTPUT_NAME or name not in own else PREFIX + name for name in side]
+            for side in (inputs, outputs.split(", "))
+        )
+        model.graph.node.append(helper.make_node(operator, before, after, name=PREFIX + outputs, **attributes))
+
+
+def correction_of(model: ModelProto) -> Correction:
+    """Return the correction in the graph; raise KeyError where it has none."""
+    first, rise = (numpy_helper.to_array(_initializer(model, name)) for name in (FIRST, RISE))
+    curves = np.concatenate([first, first + np.cumsum(rise, axis=0)])
+    return Correction(tuple(map(float, curves[:, 0])), tuple(map(float, curves[:, 1])))
+
+
+def set_correction(model: ModelProto, correction: Correction) -> None:
+    """Put a correction into the graph; raise KeyError where it has no place for one."""
+    for tensor in _tensors(correction):
+        _initializer(model, tensor.name).CopyFrom(tensor)
+
+
+def _tensors(correction: Correction) -> list[TensorProto]:
+    curves = np.array([correction.log_temperatures, correction.tilts], np.float32).T
+    values = {FIRST: curves[:1], RISE: np.diff(curves, axis=0)}
+    return [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in values.items()]
+
+
+def _initializer(model: ModelProto, name: str) -> TensorProto:
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            return tensor
+    raise KeyError(f"the graph has no initializer `{name}`; export it again")
+
+
+def tail_nodes(model: ModelProto) -> list[str]:
+    """Return the names of the nodes that `append_calibration` added; quantisation leaves them alone."""
+    return [node.name for node in model.graph.node if node.name.startswith(PREFIX)]
+
+
+def embed(model: ModelProto, manifest: Manifest) -> None:
+    """Write the manifest into the file's metadata, in place of any before."""
+    helper.set_model_props(model, {METADATA_KEY: manifest.model_dump_json()})
+
+
+def refuse_stray_transposes(model: ModelProto, allowed: int) -> None:
+    """Raise ExportRefused where more than `allowed` transposes (one per network, at the input) remain."""
+    found = [node.name for node in model.graph.node if node.op_type == "Transpose"]
+    if len(found) > allowed:
+        raise ExportRefused(
+            f"{len(found)} transposes remain where {allowed} are needed to turn the picture to channels first: "
+            f"{', '.join(found[:5])}; build the network from layers that tf2onnx moves as a whole"
+        )
+
+
+def folded(model: ModelProto) -> ModelProto:
+    """Fold constants and batch norms into the same function, by ONNX Runtime's portable optimisations.
+
+    Fold before `append_calibration`: what changes nothing yet would be folded away too.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "folded.onnx"
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = 3
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        result = onnx.load(path)
+    standard = [entry for entry in result.opset_import if entry.domain == ""]
+    del result.opset_import[:]
+    result.opset_import.extend(standard)
+    onnx.checker.check_model(result)
+    return result
+
+
+def run(model: ModelProto, faces: NDArray[np.uint8], threads: int = 2) -> NDArray[np.float32]:
+    """Run a graph on faces uint8 [n, size, size, 3] in chunks of 8; float32 [n, 101]."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    chunks = [faces[start : start + CHUNK] for start in range(0, len(faces), CHUNK)]
+    return np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: chunk})[0] for chunk in chunks])

@@ -1,0 +1,58 @@
+"""Write a finished model file and its entry in `models.lock.json`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+
+from service.errors import FileMissing
+from service.inference.lockfile import LockEntry, ModelLock, sha256_of
+from training.export.graph import embed
+from training.onnx_manifest import manifest_of
+
+
+def write_model(model: onnx.ModelProto, folder: Path) -> Path:
+    """Write `NAME.onnx` after the manifest's name, by way of a temporary file so that no half file ever stands."""
+    manifest = manifest_of(model, "the graph")
+    path = folder / f"{manifest.name}.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(model.SerializeToString(deterministic=True))
+    partial.replace(path)
+    return path
+
+
+def lock_model(path: Path, default: bool | None = None) -> LockEntry:
+    """Enter the file in its folder's lock, making the lock where there is none.
+
+    `default` None keeps what the entry said before (False for a new one).
+    """
+    folder = path.parent
+    try:
+        files = ModelLock.read(folder).files
+    except FileMissing:
+        files = ()
+    before = next((entry for entry in files if entry.file == path.name), None)
+    if default is None:
+        default = before is not None and before.default
+    manifest = manifest_of(onnx.load(path), path.name)
+    entry = LockEntry(
+        file=path.name,
+        kind="model",
+        size=path.stat().st_size,
+        sha256=sha256_of(path),
+        source=f"agelens-train, recipe {manifest.provenance.recipe}",
+        default=default,
+    )
+    ModelLock(files=(*(other for other in files if other.file != path.name), entry)).write(folder)
+    return entry
+
+
+def fingerprint(model: onnx.ModelProto) -> str:
+    """sha256 of the graph and its manifest without the metrics, so that writing measurements in does not change it."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    embed(bare, manifest_of(model, "the graph").model_copy(update={"metrics": {}}))
+    return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()

@@ -1,0 +1,1 @@
+"""The network that proposes faces: its training pictures, training and card."""

@@ -1,0 +1,142 @@
+"""Networks that a student learns from: what they say of every training face, asked once, before the first step.
+
+Distributions teach what labels cannot, how sure to be (Hinton et al. 2015, section 2); features teach a network that
+lacks face-recognition pretraining what another learnt from millions of faces (FitNets, Romero et al. 2015, section 2).
+The teacher sees the clean face and its mirror image, the student an augmented one: it learns to see through the change,
+and a training step does not pay for a second network. Or both see the same changed and blended face, which nobody has
+learnt by heart (Beyer et al. 2022, "a good teacher is patient and consistent", section 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from service.cpu import available_cpus
+from service.errors import FileMissing, InvalidParameter
+from service.inference.distribution import AGES
+from service.inference.manifest import INPUT_NAME, OUTPUT_NAME
+from service.inference.onnx_session import ort, session_options
+from training.data.store import FaceSet
+from training.fit.checkpoint import replace
+from training.model.backbones import build_backbone
+
+Faces = NDArray[np.uint8]
+Targets = NDArray[np.float32]
+
+LEAST_DEVIATION: Final = 1e-3
+"""Features that hardly vary are not blown up to unit variance."""
+
+AT_ONCE: Final = 32
+"""Faces that a teacher is asked about at a time."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """`run` maps faces uint8 [b, size, size, 3] to what it teaches, float32 [b, ages + features].
+
+    `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its features.
+    """
+
+    run: Callable[[Faces], Targets]
+    ages: int
+    features: int
+
+
+def teacher_named(name: str, size: int) -> Teacher:
+    """Open a teacher: an exported .onnx file (distributions), a run's folder (both), or BACKBONE:WEIGHTS (features).
+
+    `size` is the pixels a side of the student's faces; a trained teacher is shown them at its own. Raises FileMissing
+    or InvalidParameter.
+    """
+    path = Path(name)
+    if path.suffix == ".onnx":
+        return _exported(path)
+    if path.is_dir():
+        return _trained(path)
+    backbone, _, weights = name.partition(":")
+    if not weights:
+        raise InvalidParameter(
+            f"a teacher is an .onnx file, a run's folder or BACKBONE:WEIGHTS, and {name!r} is none that is there"
+        )
+    network = build_backbone(backbone, size, weights)
+    return Teacher(_keras_run(network), 0, network.output.shape[-1])
+
+
+def lessons(
+    teacher: Teacher,
+    faces: FaceSet,
+    size: int,
+    file: Path,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Targets:
+    """Return what a teacher says of each face of a set, float32 [n, ages + features], by the face's place in it.
+
+    Each row is the mean over the exact centre crop and its mirror image; features are standardised over the set, so
+    that none outweighs the others. Kept in `file`, and read from there where it exists. `on_progress` hears how many
+    of how many faces are done. Raises InvalidParameter where the file is of another set or teacher.
+    """
+    shape = (len(faces), teacher.ages + teacher.features)
+    if file.exists():
+        kept: Targets = np.load(file)
+        if kept.shape != shape:
+            raise InvalidParameter(f"{file} holds lessons {kept.shape}, this run needs {shape}; delete it")
+        return kept
+    told = np.empty(shape, dtype=np.float32)
+    for start in range(0, len(faces), AT_ONCE):
+        # The last batch is padded: one shape means one compilation.
+        index = np.arange(start, start + AT_ONCE).clip(max=len(faces) - 1)
+        seen = faces.faces(index, size)
+        mean = (teacher.run(seen) + teacher.run(seen[:, :, ::-1])) / 2
+        told[start : start + AT_ONCE] = mean[: len(faces) - start]
+        if on_progress:
+            on_progress(min(start + AT_ONCE, len(faces)), len(faces))
+    features = told[:, teacher.ages :]
+    features -= features.mean(axis=0)
+    features /= np.maximum(features.std(axis=0), LEAST_DEVIATION)
+    replace(file, lambda path: np.save(path, told))
+    return told
+
+
+def _exported(path: Path) -> Teacher:
+    if not path.is_file():
+        raise FileMissing(f"there is no teacher {path}; name an .onnx file that `agelens-train export` wrote")
+    session = ort.InferenceSession(path.read_bytes(), session_options(available_cpus()), ["CPUExecutionProvider"])
+    own = session.get_inputs()[0].shape[1]
+
+    def run(faces: Faces) -> Targets:
+        seen = _resized(faces, own)
+        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: seen})[0], dtype=np.float32)
+
+    return Teacher(run, AGES, 0)
+
+
+def _trained(run_dir: Path) -> Teacher:
+    from training.model.initialise import trained_model
+
+    model, _ = trained_model(run_dir)
+    pmf = keras.layers.Lambda(model.head.pmf, output_shape=(AGES,))(model.output)
+    features = model.get_layer("features").output
+    network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
+    run = _keras_run(network)
+    return Teacher(lambda faces: run(_resized(faces, model.size)), AGES, features.shape[-1])
+
+
+def _resized(faces: Faces, size: int) -> Faces:
+    """Return faces at the size that a teacher takes, uint8 [b, size, size, 3]; at that size already, as they are."""
+    if faces.shape[1] == size:
+        return np.ascontiguousarray(faces)
+    how = cv2.INTER_AREA if faces.shape[1] > size else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(face, (size, size), interpolation=how) for face in faces])
+
+
+def _keras_run(network: Any) -> Callable[[Faces], Targets]:
+    return lambda faces: np.asarray(ops.convert_to_numpy(network.predict_on_batch(faces)), dtype=np.float32)

@@ -1,0 +1,89 @@
+"""Pictures of how well a network does: faces with their ages, the worst errors, the error along the age."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from service.inference.distribution import AgeDistribution
+from service.inference.faces import Pixels
+from training.data.store import FaceSet, Ints
+from training.fit.validation import Scores
+
+CAPTION_PX = 16
+TILE_PX = 128
+INTERVAL = 0.9
+SHOWN = 24
+BAND_YEARS = 5
+
+
+def pictures(faces: FaceSet, scores: Scores, size: int) -> dict[str, Pixels]:
+    """Return what a tracker is shown after an epoch: a grid of faces, the worst errors, the age-error curve."""
+    return {
+        "faces": face_grid(faces, scores, spread(faces, SHOWN), size),
+        "worst_errors": face_grid(faces, scores, worst(scores, SHOWN), size),
+        "age_error": age_error_curve(age_error_bands(faces, scores)),
+    }
+
+
+def spread(faces: FaceSet, count: int) -> Ints:
+    """Return up to `count` places in the set, evenly over the ages, int64 [n]."""
+    by_age = np.argsort(faces.low, kind="stable")
+    return by_age[np.linspace(0, len(by_age) - 1, min(count, len(by_age))).astype(int)]
+
+
+def worst(scores: Scores, count: int) -> Ints:
+    """Return the places of the largest errors, worst first, int64 [n]."""
+    return np.argsort(-scores.errors, kind="stable")[:count]
+
+
+def face_grid(faces: FaceSet, scores: Scores, places: Ints, size: int, columns: int = 6) -> Pixels:
+    """Draw faces in rows, each over `true > predicted (low-high)`, the model's own 90 % interval; uint8 [h, w, 3]."""
+    tiles = [_tile(faces, scores, int(place), size) for place in places]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return np.vstack(rows)
+
+
+def caption(faces: FaceSet, scores: Scores, place: int) -> str:
+    """Return what stands under a face: true age or group, predicted age, 90 % interval."""
+    low, high = faces.low[place], faces.high[place]
+    true = f"{low}" if low == high else f"{low}-{high}"
+    youngest, oldest = AgeDistribution.of(scores.pmf[place]).interval(INTERVAL, (), float(scores.ages[place]))
+    return f"{true} > {scores.ages[place]:.0f} ({youngest}-{oldest})"
+
+
+def _tile(faces: FaceSet, scores: Scores, place: int, size: int) -> Pixels:
+    face = faces.faces(np.array([place]), size)[0]
+    tile = np.zeros((TILE_PX + CAPTION_PX, TILE_PX, 3), dtype=np.uint8)
+    tile[:TILE_PX] = cv2.resize(face, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
+    where = (2, TILE_PX + CAPTION_PX - 4)
+    cv2.putText(tile, caption(faces, scores, place), where, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+    return tile
+
+
+def age_error_bands(faces: FaceSet, scores: Scores) -> list[tuple[int, float, int]]:
+    """Return (first age, mean absolute error in years, faces) of each five-year band of true age that has faces."""
+    band = (faces.low + faces.high) // 2 // BAND_YEARS
+    return [
+        (int(each) * BAND_YEARS, float(scores.errors[band == each].mean()), int((band == each).sum()))
+        for each in np.unique(band)
+    ]
+
+
+def age_error_curve(bands: Sequence[tuple[int, float, int]]) -> Pixels:
+    """Plot the error along the age, uint8 [h, w, 3]."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 3.6), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([first + BAND_YEARS / 2 for first, _, _ in bands], [error for _, error, _ in bands], marker="o")
+    axes.set(xlabel="true age (years)", ylabel="mean absolute error (years)", ylim=(0, None))
+    axes.grid(visible=True, alpha=0.3)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return np.asarray(Image.open(stream).convert("RGB"))

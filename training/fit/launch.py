@@ -1,0 +1,93 @@
+"""From names on a command line to a run, and back to it after it was cut off."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from service.errors import FileMissing, InvalidParameter
+from training.data.store import FaceStore
+from training.fit.trackers import CsvTracker, Tracker, Trackers
+from training.fit.train import TrainResult, train
+from training.recipes.overrides import overridden
+from training.recipes.recipe import Recipe, recipe_named
+
+RUN_FILE = "run.json"
+"""What a run needs besides its recipe to be gone on with: stores and time."""
+
+
+def launch(
+    name: str,
+    stores: Sequence[Path],
+    run_dir: Path,
+    max_minutes: float | None = None,
+    changes: Mapping[str, object] | None = None,
+    settings: Sequence[str] = (),
+    *,
+    wandb: bool = False,
+) -> TrainResult:
+    """Train the named recipe with changes, then `FIELD=VALUE` settings, into a new folder.
+
+    Raises InvalidParameter where the folder is in use or a field is not there.
+    """
+    if (run_dir / RUN_FILE).exists():
+        raise InvalidParameter(f"{run_dir} holds a run already; go on with --resume, or name another with --run")
+    recipe = overridden(changed(recipe_named(name), changes or {}), settings)
+    opened = [FaceStore.open(store) for store in stores]
+    run_dir.mkdir(parents=True, exist_ok=True)
+    about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes, "wandb": wandb}
+    (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
+    return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir, wandb))
+
+
+def relaunch(run_dir: Path) -> TrainResult:
+    """Go on with the run in a folder, with the recipe, stores and time it began with; raise FileMissing."""
+    for name in (RUN_FILE, "recipe.json"):
+        if not (run_dir / name).is_file():
+            raise FileMissing(f"{run_dir} has no {name}, so there is no run to resume; start one without --resume")
+    about = json.loads((run_dir / RUN_FILE).read_text())
+    recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
+    stores = [FaceStore.open(Path(store)) for store in about["stores"]]
+    return train(
+        recipe,
+        stores,
+        run_dir,
+        resume=True,
+        max_minutes=about["max_minutes"],
+        tracker=trackers(run_dir, about.get("wandb", False)),
+    )
+
+
+def use_all_devices() -> None:
+    """Share every batch among all devices from here on; raise InvalidParameter on another backend than JAX."""
+    if keras.backend.backend() != "jax":
+        raise InvalidParameter(f"several devices need KERAS_BACKEND=jax, it is {keras.backend.backend()}")
+    keras.distribution.set_distribution(keras.distribution.DataParallel())
+
+
+def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
+    """Return the recipe with other fields; `epochs` is the last stage's, a new head starts without options."""
+    fields = {name: value for name, value in changes.items() if value is not None}
+    if fields.get("head", recipe.head) != recipe.head:
+        fields["head_options"] = {}
+    epochs = fields.pop("epochs", None)
+    if epochs is not None:
+        last = replace(recipe.stages[-1], epochs=int(str(epochs)))
+        fields["stages"] = (*recipe.stages[:-1], last)
+    return replace(recipe, **fields)  # type: ignore[arg-type]
+
+
+def trackers(run_dir: Path, wandb: bool = False) -> Tracker:
+    """Return what a run is tracked with: a CSV file, TensorBoard, and Weights & Biases where asked for."""
+    from training.fit.trackers import TensorBoardTracker
+
+    chosen: list[Tracker] = [CsvTracker(run_dir / "metrics.csv"), TensorBoardTracker(run_dir / "tensorboard")]
+    if wandb:
+        from training.fit.trackers import WandbTracker
+
+        chosen.append(WandbTracker(run_dir))
+    return Trackers(chosen)

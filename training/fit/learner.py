@@ -1,0 +1,90 @@
+"""A network that learns: one optimiser step, its average, and everything a checkpoint must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from training.data.store import Batch
+from training.fit.checkpoint import Arrays
+from training.fit.distillation import Targets, Teacher
+from training.fit.loss import packed_labels, packed_loss, trained_graph
+from training.fit.optimizer import build_optimizer
+from training.fit.weight_average import WeightAverage, assign, read
+from training.model.age_model import AgeModel
+from training.recipes.recipe import Recipe, Stage
+
+Pmf = NDArray[np.float32]
+
+
+class Learner:
+    """Keras's own `train_on_batch` under a packed label, so that every backend runs the same loop."""
+
+    def __init__(self, network: AgeModel, recipe: Recipe, teacher: Teacher | None = None) -> None:
+        """Take the network and start its average; a teacher adds its lessons to every label."""
+        self.network = network
+        self.recipe = recipe
+        self.teacher = teacher
+        self.trained = trained_graph(network, teacher)
+        self.average = WeightAverage(self.network.weights, recipe.ema_decay)
+
+    def begin(self, stage: Stage, lessons: Targets | None = None) -> None:
+        """Set what is trainable and make the stage's optimiser.
+
+        `lessons` are the teacher's on the stage's clean faces; without them it is asked about every batch.
+        """
+        self.lessons = lessons
+        # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
+        for layer in self.network.backbone.layers:
+            layer.trainable = stage.trainable == "all"
+        self.optimizer = build_optimizer(stage, self.recipe.clip_norm, self.network.backbone_variables)
+        self.optimizer.build(self.trained.trainable_variables)
+        # XLA only where the backend is XLA: it makes TensorFlow's step slower on a CPU.
+        loss = packed_loss(self.network, self.teacher, self.recipe.teacher_weight, self.recipe.imitation_weight)
+        self.trained.compile(self.optimizer, loss, jit_compile=keras.backend.backend() == "jax")
+
+    def step(self, batch: Batch, rate: float, ramp: float) -> float:
+        """Take one step at a learning rate; return the loss of the batch."""
+        self.optimizer.learning_rate.assign(rate)
+        loss = self.trained.train_on_batch(batch.faces, self._labels(batch, ramp))
+        self.average.update()
+        return float(np.asarray(loss).ravel()[0])
+
+    def _labels(self, batch: Batch, ramp: float) -> NDArray[np.float32]:
+        if self.teacher is None:
+            return packed_labels(batch, ramp, None)
+        if self.lessons is None:
+            seen = batch.faces if batch.framed is None else batch.framed
+            return packed_labels(batch, ramp, self.teacher.run(seen), of_blends=True)
+        return packed_labels(batch, ramp, self.lessons[batch.places])
+
+    def predict(self, faces: NDArray[np.uint8]) -> Pmf:
+        """Return the distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""
+        logits = ops.convert_to_tensor(self.network.predict_on_batch(faces))
+        return np.asarray(ops.convert_to_numpy(self.network.head.pmf(logits)), dtype=np.float32)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the network's weights without the optimiser's, which Keras would add to a compiled model's."""
+        self._bare().save_weights(path)
+
+    def load_weights(self, path: Path) -> None:
+        """Read what `save_weights` wrote, and let the average start anew from it."""
+        self._bare().load_weights(path)
+        self.average.restore(read(self.network.weights), 0)
+
+    def _bare(self) -> keras.Model:
+        return keras.Model(self.network.inputs, self.network.outputs)
+
+    def state(self) -> tuple[Arrays, Arrays, Arrays]:
+        """Return copies of the model's variables, of the average and of the optimiser's variables."""
+        return read(self.trained.variables), self.average.values, read(self.optimizer.variables)
+
+    def restore(self, model: Arrays, average: Arrays, optimizer: Arrays, steps: int) -> None:
+        """Take up what `state` returned; raise ValueError where it belongs to another network."""
+        assign(self.trained.variables, model)
+        self.average.restore(average, steps)
+        assign(self.optimizer.variables, optimizer)

@@ -1,0 +1,155 @@
+"""Train a recipe: its stages one after the other, from checkpoints where there are some."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import keras
+
+from service.errors import InvalidParameter
+from training.data.store import FaceSet, FaceStore
+from training.errors import CheckpointCorrupt, NothingToTrain
+from training.fit.checkpoint import Arrays, Checkpoint, replace
+from training.fit.display import Display
+from training.fit.distillation import Targets, lessons, teacher_named
+from training.fit.learner import Learner
+from training.fit.schedule import Progress
+from training.fit.stage import StageRun
+from training.fit.trackers import Tracker
+from training.fit.validation import score
+from training.fit.weight_average import assign, read
+from training.model.initialise import new_model
+from training.recipes.recipe import Recipe, Stage
+from training.run_folder import BEST
+
+UNBLENDED: Final = "unblended.weights.h5"
+"""The best weights of a run whose recipe keeps a share of its start, before it was taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """How a run ended: lowest val_mae of the last stage in years, the epoch it came from, all steps taken."""
+
+    val_mae: float
+    epoch: int
+    steps: int
+    run_dir: Path
+
+
+def train(
+    recipe: Recipe,
+    stores: Sequence[FaceStore],
+    run_dir: Path,
+    resume: bool = False,
+    *,
+    max_minutes: float | None = None,
+    tracker: Tracker | None = None,
+) -> TrainResult:
+    """Run a recipe; leave `best.weights.h5` (averaged weights), `recipe.json` and a checkpoint in `run_dir`.
+
+    With `max_minutes` the cosine of each stage ends when its share of that time does; asking a teacher comes on top.
+    With `resume` the run goes on from its last checkpoint. Raises TrainingError; the last good checkpoint and the best
+    weights stay intact. Raises InvalidParameter where a store is cut for another size.
+    """
+    _refuse_other_sizes(recipe, stores)
+    # The augmentation's thread must not spread over the cores that the training step needs.
+    cv2.setNumThreads(1)
+    keras.utils.set_random_seed(recipe.seed)
+    saved = _checkpoint(recipe, run_dir) if resume else None
+    run_dir.mkdir(parents=True, exist_ok=True)
+    recipe.save(run_dir)
+    if not resume:
+        for old in (*run_dir.glob("lessons.*.npy"), *run_dir.glob(UNBLENDED)):
+            old.unlink()
+    learner = _learner(recipe, select(recipe, stores, "train"))
+    start = read(learner.network.weights)
+    progress = saved.progress if saved else Progress()
+    tracker = tracker or Tracker()
+    tracker.begin(recipe, progress.total_steps)
+    budget_s = None if max_minutes is None else 60 * max_minutes
+    with Display() as display, closing(tracker):
+        for stage in recipe.stages[progress.stage :]:
+            train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
+            learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display))
+            if saved is not None:
+                _restore(learner, saved, run_dir)
+                saved = None
+            run = StageRun(recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display)
+            finished = run.run()
+            learner.load_weights(run_dir / BEST)
+            progress = finished.next_stage()
+    mae = _blended(learner, start, val_faces, run_dir) if recipe.start_share else finished.best_mae
+    return TrainResult(mae, finished.best_epoch, finished.total_steps, run_dir)
+
+
+def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> float:
+    """Take the recipe's share of the first weights into the best ones, and keep both; return the val_mae."""
+    recipe = learner.recipe
+    if not (run_dir / UNBLENDED).exists():
+        shutil.copyfile(run_dir / BEST, run_dir / UNBLENDED)
+    learner.load_weights(run_dir / UNBLENDED)
+    ends = read(learner.network.weights)
+    share = recipe.start_share
+    assign(learner.network.weights, [share * one + (1 - share) * other for one, other in zip(start, ends, strict=True)])
+    replace(run_dir / BEST, learner.save_weights)
+    return score(learner.predict, val_faces, recipe.size, recipe.batch_size).mae
+
+
+def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tuple[str, ...] = ()) -> FaceSet:
+    """Return a split's faces from the named sources (none named: all); raise NothingToTrain where there are none."""
+    faces = FaceSet.joined([store.select(split) for store in stores if not sources or store.source in sources])
+    if not len(faces):
+        given = ", ".join(store.source for store in stores) or "none"
+        wanted = ", ".join(sources) or "any store"
+        raise NothingToTrain(f"split {split!r} of {wanted} holds no faces; the stores given are: {given}")
+    return faces if recipe.faces_per_set is None else faces.limited(recipe.faces_per_set)
+
+
+def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
+    network = new_model(recipe, faces)
+    teacher = teacher_named(recipe.teacher, recipe.size) if recipe.teacher else None
+    if teacher and teacher.features and recipe.teacher_sees != "clean":
+        raise InvalidParameter(
+            f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "
+            "name an .onnx file that `agelens-train export` wrote, or leave teacher_sees at clean"
+        )
+    return Learner(network, recipe, teacher)
+
+
+def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Targets | None:
+    """Ask the teacher about a stage's clean faces, or read what it said for a stage on the same ones."""
+    if learner.teacher is None or learner.recipe.teacher_sees != "clean":
+        return None
+    alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
+    return lessons(learner.teacher, faces, learner.recipe.size, run_dir / f"lessons.{alike}.npy", display.taught)
+
+
+def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:
+    """Raise InvalidParameter where a store's crop would lose its edges, or end before the network's."""
+    for store in stores:
+        if store.crop.size != recipe.size:
+            raise InvalidParameter(
+                f"the faces of {store.source} were cut for {store.crop.size} px, {recipe.name} takes {recipe.size} px: "
+                f"prepare them with --size {recipe.size}, or train with --size {store.crop.size}"
+            )
+
+
+def _checkpoint(recipe: Recipe, run_dir: Path) -> Checkpoint:
+    saved = Checkpoint.load(run_dir)
+    # Compared as recipes: a field that came later has its default in an older run.
+    if Recipe.from_json(saved.recipe) != recipe:
+        raise CheckpointCorrupt(f"the checkpoint in {run_dir} is of another recipe; train into another folder")
+    return saved
+
+
+def _restore(learner: Learner, saved: Checkpoint, run_dir: Path) -> None:
+    try:
+        learner.restore(saved.model, saved.average, saved.optimizer, saved.progress.stage_steps)
+    except ValueError as error:
+        raise CheckpointCorrupt(f"the checkpoint in {run_dir} does not fit the network: {error}") from error

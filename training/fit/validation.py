@@ -1,0 +1,59 @@
+"""Ages from distributions, and their error on labelled faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.distribution import AgeDistribution
+from training.data.store import FaceSet
+
+Floats = NDArray[np.float64]
+
+
+def median_ages(pmf: NDArray[np.floating]) -> Floats:
+    """Return the medians in years, float64 [n], of distributions [n, 101], by the service's own arithmetic."""
+    return np.array([AgeDistribution.of(row).median for row in pmf])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions for a whole set: pmf [n, 101], decoded ages and absolute errors in years [n]."""
+
+    pmf: NDArray[np.floating]
+    ages: Floats
+    errors: Floats
+
+    @property
+    def mae(self) -> float:
+        """Mean absolute error in years; for a group label, the distance outside it."""
+        return float(self.errors.mean())
+
+
+def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: FaceSet, size: int, batch: int) -> Scores:
+    """Run `predict` (faces [batch, size, size, 3] → pmf) over a set; the last batch is padded to one shape."""
+    parts = []
+    for start in range(0, len(faces), batch):
+        index = np.arange(start, start + batch).clip(max=len(faces) - 1)
+        parts.append(predict(faces.faces(index, size))[: len(faces) - start])
+    return scored(np.concatenate(parts), faces)
+
+
+def scored(pmf: NDArray[np.floating], faces: FaceSet) -> Scores:
+    """Decode distributions [n, 101] of a whole set and hold the ages against its labels."""
+    ages = median_ages(pmf)
+    errors = np.maximum(np.maximum(faces.low - ages, ages - faces.high), 0.0)
+    return Scores(pmf, ages, errors)
+
+
+def mae_by_source(scores: Scores, faces: FaceSet) -> dict[str, float]:
+    """Return the mean absolute error in years of each store in the set."""
+    means, start = {}, 0
+    for store, rows in faces.parts:
+        if rows:
+            means[store.source] = float(scores.errors[start : start + len(rows)].mean())
+        start += len(rows)
+    return means

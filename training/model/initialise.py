@@ -1,0 +1,113 @@
+"""The network as a recipe starts it: backbone, pretrained weights, a head fitted to the labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import FileMissing
+from training.data.store import FaceSet, train_batches
+from training.model.age_model import AgeModel
+from training.model.backbones import build_backbone
+from training.model.from_onnx import SUFFIX, ExportedFile
+from training.model.heads import AgeHead, head_named
+from training.recipes.recipe import Recipe
+from training.run_folder import BEST
+from training.weights.store import HEAD_PREFIX, is_folded, source_for, unfold_batch_norm
+
+SOME_FACES = 512
+"""Faces that batch norms are un-folded on; they fix a mean to some per cent."""
+
+
+def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
+    """Build the recipe's network; biases and task weights come from the labels of `faces`, the training set.
+
+    `recipe.weights` may also be the folder of an earlier run or an exported file, whose network (of its head what fits)
+    is then taken over, at whatever size its faces were: features are means over a map.
+    """
+    head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
+    exported = _exported(recipe)
+    if recipe.weights is not None and Path(recipe.weights).is_dir():
+        return _continued(Path(recipe.weights), recipe, head)
+    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.mixed_precision else "float32")
+    try:
+        backbone = build_backbone(
+            recipe.backbone,
+            recipe.size,
+            None if exported else recipe.weights,
+            preprocessing=preprocessing_of(recipe) if exported else recipe.preprocessing,
+            momentum=recipe.batch_norm_momentum,
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    if exported:
+        exported.load_backbone(backbone)
+    if recipe.weights is not None and is_folded(backbone):
+        unfold_batch_norm(backbone, some_faces(recipe, faces))
+    model = AgeModel(backbone, head)
+    if exported:
+        exported.load_head(model)
+    return model
+
+
+def trained_model(run_dir: Path, momentum: float | None = None, size: int | None = None) -> tuple[AgeModel, Recipe]:
+    """Build the network of a run with its best weights; raise FileMissing naming what is not there.
+
+    `momentum` of its batch norms and `size` of its faces in pixels are those it is trained on with, the run's own where
+    not given.
+    """
+    for file in ("recipe.json", BEST):
+        if not (run_dir / file).is_file():
+            raise FileMissing(f"{run_dir} has no {file}; name a folder that `agelens-train train` has filled")
+    recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
+    backbone = build_backbone(
+        recipe.backbone,
+        recipe.size if size is None else size,
+        preprocessing=preprocessing_of(recipe),
+        momentum=recipe.batch_norm_momentum if momentum is None else momentum,
+    )
+    model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
+    model.load_weights(run_dir / BEST)
+    return model, recipe
+
+
+def preprocessing_of(recipe: Recipe) -> str | None:
+    """Return what the recipe's network expects of its input: its own word, its weights', a file's or a run's."""
+    if recipe.preprocessing or recipe.weights is None:
+        return recipe.preprocessing
+    exported = _exported(recipe)
+    if exported:
+        return exported.preprocessing
+    if Path(recipe.weights).is_dir():
+        return preprocessing_of(Recipe.from_json((Path(recipe.weights) / "recipe.json").read_text()))
+    return source_for(recipe.backbone, recipe.weights).preprocessing
+
+
+def some_faces(recipe: Recipe, faces: FaceSet) -> NDArray[np.uint8]:
+    """Return augmented training faces uint8 [≥ 512, size, size, 3]: what statistics will follow from the first step."""
+    batches = train_batches(
+        faces, recipe.size, recipe.batch_size, recipe.augmentation, recipe.sampling, recipe.seed, epoch=0
+    )
+    count = -(-SOME_FACES // recipe.batch_size)
+    return np.concatenate([batch.faces for _, batch in zip(range(count), batches, strict=False)])
+
+
+def _exported(recipe: Recipe) -> ExportedFile | None:
+    named = recipe.weights is not None and Path(recipe.weights).suffix == SUFFIX
+    return ExportedFile.open(Path(str(recipe.weights))) if named else None
+
+
+def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
+    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum, recipe.size)
+    if before.backbone != recipe.backbone:
+        raise ValueError(f"{run_dir} trained {before.backbone}, this recipe wants {recipe.backbone}")
+    model = AgeModel(earlier.backbone, head)
+    learnt = {layer.name: layer.get_weights() for layer in earlier.layers if layer.name.startswith(HEAD_PREFIX)}
+    for layer in model.layers:
+        values = learnt.get(layer.name, [])
+        if [value.shape for value in values] == [tuple(variable.shape) for variable in layer.weights]:
+            layer.set_weights(values)
+    return model

@@ -1,0 +1,149 @@
+"""A frozen recipe: everything that decides what a training run does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from service.errors import InvalidParameter
+from training.data.augment import Augmentation
+from training.data.store import Sampling
+
+TeacherSees = Literal["clean", "batches", "framed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One phase of a recipe; it starts from the weights with the lowest val_mae of the phase before.
+
+    Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
+    `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
+    lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them makes
+    good what strong changes cost (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above 0 lays
+    faces over one another, in shares from Beta(mixing, mixing).
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    final_learning_rate: float = 1e-5
+    trainable: Literal["all", "head"] = "all"
+    backbone_rate: float = 1.0
+    weight_decay: float = 1e-4
+    warmup_steps: int = 200
+    sources: tuple[str, ...] = ()
+    patience: int = 0
+    augmentation: Augmentation | None = None
+    mixing: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to train, on what, and what to expect of it.
+
+    `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights.store` knows or a path,
+    `preprocessing` what such a path's network expects of its input where the name does not say it.
+    `teacher` names another network (see `training.fit.distillation`): its distribution takes `teacher_weight` of the
+    loss
+    (0..1), its features are imitated with `imitation_weight`. It is asked once about every clean face, or with
+    `teacher_sees` "batches" in each step about the very faces that the student is shown, changed and blended, or with
+    "framed" about those before light and detail were changed: the student learns to answer as if it saw them.
+    `start_share` is how much of the weights that the run began with is kept in those that it ends with (Wortsman et al.
+    2022, "Robust fine-tuning of zero-shot models", section 3); it wants a trained network to start from.
+    `ramp_epochs` is how long a head's secondary losses take to reach full weight.
+    """
+
+    name: str
+    command: str
+    cost: str
+    expected: str
+    backbone: str
+    head: str
+    stages: tuple[Stage, ...]
+    head_options: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    preprocessing: str | None = None
+    size: int = 128
+    batch_size: int = 64
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    sampling: Sampling = "uniform"
+    seed: int = 0
+    batch_norm_momentum: float = 0.97
+    ramp_epochs: float = 2.0
+    ema_decay: float = 0.999
+    clip_norm: float = 5.0
+    mixed_precision: bool = False
+    teacher: str | None = None
+    teacher_sees: TeacherSees = "clean"
+    teacher_weight: float = 0.5
+    imitation_weight: float = 1.0
+    start_share: float = 0.0
+    checkpoint_steps: int = 200
+    faces_per_set: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidParameter where the recipe cannot be run."""
+        if not self.stages or any(stage.epochs < 1 for stage in self.stages):
+            raise InvalidParameter(f"recipe {self.name} needs at least one stage, each of at least one epoch")
+        if any(stage.mixing < 0 for stage in self.stages):
+            raise InvalidParameter(f"recipe {self.name}: mixing is a Beta distribution's parameter, at least 0")
+        if not 0 <= self.teacher_weight <= 1 or self.imitation_weight < 0:
+            raise InvalidParameter(
+                f"recipe {self.name}: teacher_weight must be in 0..1 and imitation_weight at least 0, "
+                f"got {self.teacher_weight} and {self.imitation_weight}"
+            )
+        if not 0 <= self.start_share < 1 or (self.start_share and self.weights is None):
+            raise InvalidParameter(
+                f"recipe {self.name}: start_share is a share of the initial weights, at least 0 and below 1, "
+                f"got {self.start_share} of {self.weights or 'none'}"
+            )
+        for name, kinds in (("sampling", Sampling), ("teacher_sees", TeacherSees)):
+            if getattr(self, name) not in get_args(kinds):
+                known = " or ".join(get_args(kinds))
+                raise InvalidParameter(f"recipe {self.name}: {name} is {known}, got {getattr(self, name)!r}")
+        if self.batch_size < 2:
+            raise InvalidParameter(f"recipe {self.name}: batch_size must be at least 2, got {self.batch_size}")
+
+    def to_json(self) -> str:
+        """Return the recipe as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read back what `to_json` wrote."""
+        values = json.loads(text)
+        stages = tuple(_stage(stage) for stage in values.pop("stages"))
+        augmentation = Augmentation(**values.pop("augmentation"))
+        return cls(**values, stages=stages, augmentation=augmentation)
+
+    def save(self, folder: Path) -> None:
+        """Write `recipe.json` into `folder`."""
+        (folder / "recipe.json").write_text(self.to_json())
+
+
+def _stage(values: dict[str, Any]) -> Stage:
+    changes = values.get("augmentation")
+    augmentation = None if changes is None else Augmentation(**changes)
+    return Stage(**{**values, "sources": tuple(values["sources"]), "augmentation": augmentation})
+
+
+_NO_RECIPES = frozenset({"__init__", "recipe", "overrides"})
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the names of the recipes in `training/recipes`, sorted."""
+    files = Path(__file__).parent.glob("*.py")
+    return tuple(sorted(file.stem for file in files if file.stem not in _NO_RECIPES))
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return the recipe of `training/recipes/NAME.py`; raise InvalidParameter naming the ones there are."""
+    stem = name.replace("-", "_")
+    if stem not in recipe_names():
+        raise InvalidParameter(f"there is no recipe {name!r}; choose one of {', '.join(recipe_names())}")
+    recipe: Recipe = import_module(f"training.recipes.{stem}").RECIPE
+    return recipe

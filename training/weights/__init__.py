@@ -1,0 +1,1 @@
+"""Pretrained weights: which there are, how they are fetched and read."""
