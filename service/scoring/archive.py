@@ -66,7 +66,8 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InvalidSetting(f"another `agelens score` writes to {folder}; wait or choose another") from error
+            message = f"another `agelens score` writes to {folder}; wait for it or choose another"
+            raise InvalidSetting(message) from error
         sweep(folder)
         yield
 

@@ -59,7 +59,7 @@ def to_int8(model: onnx.ModelProto, faces: Faces, *, reduce_range: bool = True) 
 
 
 def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx.ModelProto:
-    # It imports ONNX Runtime itself, so it comes after service.onnx_runtime, which takes the telemetry out.
+    # It imports ONNX Runtime itself, so it comes after `onnx_session`, which takes the telemetry out.
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     options = {"WeightSymmetric": True, "ActivationSymmetric": False, "CalibMovingAverage": False}

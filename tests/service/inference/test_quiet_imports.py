@@ -15,19 +15,21 @@ def _printed(code: str) -> str:
 
 
 def test_onnx_runtime_is_loaded_without_telemetry() -> None:
-    assert _printed("import os, service.estimator; print(os.environ.get('ORT_DISABLE_TELEMETRY'))") == "1"
+    assert _printed("import os, service.inference.estimator; print(os.environ.get('ORT_DISABLE_TELEMETRY'))") == "1"
 
 
 def test_nothing_else_loads_onnx_runtime_first() -> None:
     sources = [path for package in ("service", "training") for path in (ROOT / package).rglob("*.py")]
     importing = {path.name for path in sources if re.search(r"(?m)^(import|from) onnxruntime", path.read_text())}
-    assert importing == {"onnx_runtime.py"}
+    assert importing == {"onnx_session.py"}
 
 
 def test_the_detector_is_loaded_without_matplotlib() -> None:
-    code = "import sys, service.blazeface; print([name for name in sys.modules if name.startswith('matplotlib')])"
+    code = "import sys, service.inference.blazeface as _; print([m for m in sys.modules if m.startswith('matplotlib')])"
     assert _printed(code) == "[]"
 
 
 def test_matplotlib_can_be_imported_afterwards() -> None:
-    assert _printed("import service.blazeface, matplotlib.pyplot as plt; print(callable(plt.figure))") == "True"
+    assert (
+        _printed("import service.inference.blazeface, matplotlib.pyplot as plt; print(callable(plt.figure))") == "True"
+    )

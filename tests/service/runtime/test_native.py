@@ -8,7 +8,7 @@ import sys
 LARGE_BUFFERS = """
 import resource, sys
 import numpy as np
-from service.memory import return_large_buffers
+from service.runtime.native import return_large_buffers
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
@@ -37,7 +37,7 @@ def test_a_large_buffer_goes_back_to_the_system_when_it_is_freed() -> None:
 SMALLER_BUFFERS = """
 import resource, threading
 import numpy as np
-from service.memory import return_large_buffers
+from service.runtime.native import return_large_buffers
 
 return_large_buffers()
 
@@ -63,11 +63,11 @@ def test_a_thread_keeps_the_pages_of_smaller_buffers() -> None:
 FRESH_PAGES = """
 import resource
 import numpy as np
-from service.estimator import Estimator
-from service.manifest import ModelLock, verified_path
-from service.memory import return_large_buffers
+from service.inference.estimator import Estimator
+from service.inference.lockfile import ModelLock, verified_path
+from service.runtime.native import return_large_buffers
 from service.inference.lockfile import default_models_dir
-from service.proposals import FaceProposals
+from service.inference.face_proposals import FaceProposals
 
 return_large_buffers()
 folder = default_models_dir()

@@ -15,9 +15,9 @@ TRAIN = """
 import os, signal, sys
 from pathlib import Path
 from tests.training.tiny_run import tiny_recipe
-from training.data import FaceStore
-from training.tracking import Tracker
-from training.train import train
+from training.data.store import FaceStore
+from training.fit.trackers import Tracker
+from training.fit.train import train
 
 class Killer(Tracker):
     def scalars(self, step, values):
