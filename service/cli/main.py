@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -49,14 +47,7 @@ def serve(
     """Serve the HTTP API. Every setting is an AGELENS_ variable; `agelens settings` lists them."""
     from service.api.server import serve as run
 
-    def ended() -> int:
-        status = run(host=host, port=port, models_dir=models_dir, threads=threads)
-        # Everything is answered, logged and closed. An interpreter that ends with mediapipe loaded was seen to hang.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-
-    _exit_with(ended)
+    _exit_with(lambda: run(host=host, port=port, models_dir=models_dir, threads=threads))
 
 
 @app.command()

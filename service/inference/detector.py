@@ -41,8 +41,12 @@ class FaceDetector(Protocol):
         """Return the faces of `picture`, largest first; boxes narrower than `min_size` pixels need not be found."""
         ...
 
+    def close(self) -> None:
+        """Free what the detector holds outside Python; nothing by default."""
+        return
 
-class MediapipeDetector:
+
+class MediapipeDetector(FaceDetector):
     """BlazeFace, short and full range. Not safe to share between threads: give each thread its own.
 
     The whole picture is searched by both networks; a third one, ours, proposes faces too small for them. Every

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
@@ -108,6 +108,18 @@ class Pipeline:
         self._detector = detector
         self._estimators = estimators
         self._default = default_model
+
+    def close(self) -> None:
+        """Free the detector; the estimators are shared and stay."""
+        self._detector.close()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager that closes at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
 
     def with_detector(self, detector: FaceDetector) -> Pipeline:
         """Return a sibling for another thread, sharing the estimators."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import structlog
 
@@ -30,6 +30,14 @@ class Predictor(Protocol):
         self, data: bytes, options: PredictOptions | None, checkpoint: Checkpoint, max_pixels: int
     ) -> PhotoPrediction:
         """Find the faces in a picture's bytes and estimate their ages, asking `checkpoint` between the stages."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Free what it holds outside Python; its thread ends."""
         ...
 
 

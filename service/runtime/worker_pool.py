@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Generic
 
 from service.errors import ClientDisconnected, DeadlineExceeded
@@ -61,9 +61,14 @@ class Results(Generic[Worker, Result]):
 
 
 class WorkerPool(Generic[Worker, Result]):
-    """`threads` threads, each with a worker of its own that `make_worker` builds and warms in that thread."""
+    """`threads` threads, each with a worker of its own.
 
-    def __init__(self, make_worker: Callable[[], Worker], *, threads: int, queue_size: int) -> None:
+    `make_worker` builds and warms it in that thread, which enters it as a context manager and leaves it at its end.
+    """
+
+    def __init__(
+        self, make_worker: Callable[[], AbstractContextManager[Worker]], *, threads: int, queue_size: int
+    ) -> None:
         """Prepare threads; `start` runs them."""
         self.threads = threads
         self.capacity = queue_size + threads
@@ -138,18 +143,19 @@ class WorkerPool(Generic[Worker, Result]):
             self._admission.abandon(order)
 
     def _work(self, index: int) -> None:
-        try:
-            worker = self._make_worker()
-        except BaseException as error:  # whoever started the engine gets it
-            self._built[index].set_exception(error)
-            return
-        self._built[index].set_result(None)
-        while (job := self._admission.take()) is not None:
-            self._busy_since[index] = began = time.monotonic()
-            finished = _run(job, worker)
-            del job  # or the picture would stay in memory until the next one comes
-            self._busy_since[index] = None
-            self._admission.done(time.monotonic() - began if finished else None)
+        with ExitStack() as stack:
+            try:
+                worker = stack.enter_context(self._make_worker())
+            except BaseException as error:  # whoever started the pool gets it
+                self._built[index].set_exception(error)
+                return
+            self._built[index].set_result(None)
+            while (job := self._admission.take()) is not None:
+                self._busy_since[index] = began = time.monotonic()
+                finished = _run(job, worker)
+                del job  # or the picture would stay in memory until the next one comes
+                self._busy_since[index] = None
+                self._admission.done(time.monotonic() - began if finished else None)
 
 
 def _run(job: Job[Worker, Result], worker: Worker) -> bool:

@@ -21,6 +21,9 @@ class NoDetector:
         del picture, min_size
         return []
 
+    def close(self) -> None:
+        """Hold nothing, free nothing."""
+
 
 def open_pipeline(job: Job) -> Pipeline:
     """Load the job's model, and a detector if one is needed; raise SetupError or UnknownModel."""

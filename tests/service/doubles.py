@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from service.inference.detector import FaceDetector
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
@@ -36,7 +37,7 @@ class Gate:
         self._open.set()
 
 
-class MiddleFace:
+class MiddleFace(FaceDetector):
     """Sees one upright face in the middle half of every picture that is not black."""
 
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:

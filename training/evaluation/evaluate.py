@@ -74,6 +74,10 @@ class RememberingDetector:
         self._last = (picture, min_size, faces)
         return faces
 
+    def close(self) -> None:
+        """Free the detector inside."""
+        self._detector.close()
+
 
 def photographs(listings: Sequence[Listing], split: str | None, limit: int | None = None) -> list[Photograph]:
     """List the labelled pictures of a split (None: all), at most `limit` spread evenly over each dataset."""

@@ -11,7 +11,7 @@ from PIL import Image
 
 from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference import onnx_session
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import FaceDetector, MediapipeDetector
 from service.inference.estimator import Estimator
 from service.inference.faces import Face
 from service.inference.imaging import Pyramid
@@ -22,7 +22,7 @@ from tests.pictures import astronaut, coffee, jpeg, pasted
 from tests.tiny_model import SIZE, brightness_manifest, lock_entry, write_brightness_model, write_models_folder
 
 
-class NoFaces:
+class NoFaces(FaceDetector):
     """A detector that never finds anything."""
 
     def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:

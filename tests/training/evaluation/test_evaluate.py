@@ -27,7 +27,7 @@ from training.evaluation.run import command, listings, measure, named_paths
 SIDE = 120
 
 
-class MiddleDetector:
+class MiddleDetector(FaceDetector):
     """Finds one face in the middle of any picture that is not black, and counts how often it looked."""
 
     def __init__(self) -> None:
