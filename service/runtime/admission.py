@@ -59,7 +59,9 @@ class Admission(Generic[Worker, Result]):
         self._capacity = capacity
         self._threads = threads
         self._turns: deque[Submission[Worker, Result]] = deque()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        self.moved = threading.Condition(lock)  # told of each picture that comes, starts, ends or is dropped
         self._open = False
         self._stopped = False
         self._mean_s = 0.0
@@ -89,6 +91,7 @@ class Admission(Generic[Worker, Result]):
             self._turns.append(order)
             self.waiting += count
             self._changed.notify(count)
+            self.moved.notify_all()
 
     def probe(self, deadline_s: float = math.inf) -> None:
         """Raise what `enter` would raise for one picture, before its body is read."""
@@ -113,12 +116,14 @@ class Admission(Generic[Worker, Result]):
             self.waiting -= 1
             self.running += 1
             job.waited_s = time.monotonic() - job.since
+            self.moved.notify_all()
             return job
 
     def done(self, seconds: float | None) -> None:
         """Count a picture out; `seconds` is what it took, None for one that was given up."""
         with self._changed:
             self.running -= 1
+            self.moved.notify_all()
             if seconds is not None:
                 weight = _SMOOTHING if self._mean_s else 1.0
                 self._mean_s += weight * (seconds - self._mean_s)
@@ -142,5 +147,6 @@ class Admission(Generic[Worker, Result]):
             self.waiting -= len(dropped)
             if dropped:
                 self._turns.remove(order)
+                self.moved.notify_all()
         for job in dropped:
             job.future.cancel()

@@ -92,6 +92,11 @@ class WorkerPool(Generic[Worker, Result]):
         """Pictures in the threads."""
         return self._admission.running
 
+    def wait_until(self, waiting: int, running: int, timeout_s: float) -> bool:
+        """Wait until so many pictures are in the queue and in the threads; say whether they were within `timeout_s`."""
+        with self._admission.moved:
+            return self._admission.moved.wait_for(lambda: (self.waiting, self.running) == (waiting, running), timeout_s)
+
     async def start(self) -> None:
         """Build a worker in each thread and open; raise the first error of building."""
         for thread in self._crew:

@@ -18,8 +18,7 @@ def full(make_server: MakeServer, gate: Gate) -> LiveServer:
     head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
     server.kept = [server.connect(head.encode() + data) for _ in range(2)]
     gate.wait_for()
-    while server.state.pool.waiting + server.state.pool.running < 2:
-        pass
+    assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
     return server
 
 

@@ -96,8 +96,7 @@ def test_connection_that_is_served_does_not_give_way(make_server: MakeServer, ga
     head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
     with ExitStack() as stack:
         served = [stack.enter_context(server.connect(head.encode() + data)) for _ in range(8)]
-        while server.state.pool.waiting + server.state.pool.running < 8:
-            gate.wait_for(0)
+        assert server.state.pool.wait_until(waiting=7, running=1, timeout_s=60)
         with server.connect(LIVE) as late:
             assert problem_in(everything(late)).status == 503
         gate.open()
@@ -114,8 +113,8 @@ def test_probes_answer_beside_slow_callers_and_a_full_queue(make_server: MakeSer
         for _ in range(2):
             stack.enter_context(server.connect(head.encode() + data))
         gate.wait_for()
-        while client.post("/predict", files={"file": data}).status_code != 503:
-            pass
+        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+        assert client.post("/predict", files={"file": data}).status_code == 503
         for path in ("/health/live", "/health/ready", "/health/startup", "/metrics"):
             assert client.get(path).status_code == 200
 
@@ -124,13 +123,10 @@ def test_caller_who_hangs_up_frees_the_place_in_the_queue(make_server: MakeServe
     server = make_server(gated=True, deadline_s=3600)
     data = grey()
     head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
-    engine = server.state.pool
+    pool = server.state.pool
     with server.connect(head.encode() + data):
         gate.wait_for()
         with server.connect(head.encode() + data):
-            while not engine.waiting:
-                pass
-        while engine.waiting:
-            pass
-        assert engine.running == 1
+            assert pool.wait_until(waiting=1, running=1, timeout_s=60)
+        assert pool.wait_until(waiting=0, running=1, timeout_s=60)
         gate.open()

@@ -49,9 +49,12 @@ def test_expect_continue_spares_a_body_that_is_refused(make_server: MakeServer) 
 
 def test_all_bodies_together_are_bounded(make_server: MakeServer) -> None:
     server = make_server(max_body_bytes=2048, max_batch_bytes=2048, max_buffered_bytes=2048)
-    with server.connect(HEAD + b"content-length: 2048\r\n\r\n" + bytes(2000)), server.client() as client:
-        while "agelens_bodies_arriving 1.0" not in client.get("/metrics").text:
-            pass
+    with (
+        server.connect(HEAD + b"expect: 100-continue\r\ncontent-length: 2048\r\n\r\n") as slow,
+        server.client() as client,
+    ):
+        assert b" 100 " in slow.recv(1024)  # said when the body is being read
+        slow.sendall(bytes(2000))
         reply = client.post("/predict", content=bytes(100), headers={"content-type": "image/png"})
     assert (reply.status_code, reply.json()["type"]) == (503, "urn:agelens:problem:queue-full")
 

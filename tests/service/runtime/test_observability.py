@@ -76,8 +76,7 @@ def test_queue_depth_is_read_while_it_is_full(make_server: MakeServer, gate: Gat
     head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
     with server.connect(head.encode() + data), server.connect(head.encode() + data), server.client() as client:
         gate.wait_for()
-        while not server.state.pool.waiting:
-            pass
+        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
         seen = metrics_of(client)
     assert seen["agelens_queue_depth", ()] == seen["agelens_pictures_in_flight", ()] == 1
     assert seen["http_requests_in_flight", ()] == 3
