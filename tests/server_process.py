@@ -1,4 +1,4 @@
-"""A server in a process of its own, which never outlives the test: none of its native libraries is loaded beside it."""
+"""A server in a process of its own, which never outlives its caller: tests and benchmarks start it here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).parents[1]
 SERVE = (sys.executable, "-m", "service.cli.main", "serve")
@@ -40,6 +40,24 @@ class ServerProcess:
                 return line
         raise AssertionError(f"the server ended without saying {event}: {self.lines}")
 
+    def logged(self) -> list[dict[str, Any]]:
+        """Return all lines of the log; call it once the process has ended."""
+        while (text := self._unread.get(timeout=120)) is not None:
+            self.lines.append(json.loads(text))
+        return self.lines
+
+    def resident_bytes(self) -> int:
+        """Return the memory that is the process's own; mapped file pages do not count, so that it can be compared."""
+        return self._status_bytes("RssAnon")
+
+    def peak_bytes(self) -> int:
+        """Return the largest resident memory since the start, or since `forget_peak`."""
+        return self._status_bytes("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let the peak start from now (proc(5), clear_refs)."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
@@ -61,6 +79,11 @@ class ServerProcess:
             ) from None
         assert status == 0, f"the service ended with status {status} after SIGTERM"
 
+    def _status_bytes(self, name: str) -> int:
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
+        return int(line.split()[1]) * 1024
+
     def _kill(self) -> None:
         self.signal(signal.SIGABRT)  # faulthandler prints what each thread does
         try:
@@ -76,12 +99,19 @@ class ServerProcess:
 
 
 @contextmanager
-def run_server(command: Sequence[str] = SERVE, **settings: Any) -> Iterator[ServerProcess]:
-    """Run a server on a free port until its models are loaded; settings reach it as AGELENS_ variables."""
+def run_server(
+    command: Sequence[str] = SERVE, stderr: IO[bytes] | None = None, **settings: Any
+) -> Iterator[ServerProcess]:
+    """Run a server on a free port; yield it once its models are loaded. Settings reach it as AGELENS_ variables.
+
+    Its standard error goes to `stderr`, by default to that of this process.
+    """
     variables = {f"AGELENS_{name.upper()}": str(value) for name, value in settings.items()}
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
     environment = {**clean, "AGELENS_PORT": "0", "AGELENS_THREADS": "1", **variables}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
+    ) as process:
         try:
             running = ServerProcess(process)
             running.wait_for("ready")

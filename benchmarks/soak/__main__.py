@@ -12,7 +12,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.soak.hostile import bomb_refusals, contract, mutations
-from benchmarks.soak.life import drain, offline
+from benchmarks.soak.life import drain, offline, restarts
 from benchmarks.soak.load import overload, same_answer, slow_clients, soak
 from benchmarks.soak.verdict import Verdict
 
@@ -23,6 +23,7 @@ LONG: dict[str, Callable[[], Verdict]] = {
     "slow": slow_clients,
     "overload": overload,
     "drain": drain,
+    "restarts": restarts,
     "contract": contract,
     "mutations": mutations,
     "soak": soak,
@@ -33,6 +34,7 @@ SHORT: dict[str, Callable[[], Verdict]] = {
     "slow": partial(slow_clients, 500, 5),
     "overload": partial(overload, 9),
     "drain": partial(drain, 1),
+    "restarts": partial(restarts, 2),
     "contract": partial(contract, 5),
     "mutations": partial(mutations, 500),
     "soak": partial(soak, 200),

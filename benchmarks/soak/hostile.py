@@ -10,15 +10,16 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.soak.calling import Caller
+from benchmarks.caller import Caller
 from benchmarks.soak.pictures import bombs, mutated, portrait
-from benchmarks.soak.serving import Served, serving
+from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
+from tests.server_process import ServerProcess
 
 CONTRACT = Path(__file__).with_name("schemathesis.toml").resolve()
 
 
-async def _mutations(served: Served, count: int) -> tuple[Counter[int], int]:
+async def _mutations(served: ServerProcess, count: int) -> tuple[Counter[int], int]:
     """Statuses of `count` broken pictures, and the memory after the first tenth."""
     statuses: Counter[int] = Counter()
     early = 0
@@ -41,7 +42,8 @@ def mutations(count: int = 20_000) -> Verdict:
     with serving() as served:
         statuses, early = asyncio.run(_mutations(served, count))
         late = served.resident_bytes()
-        status = served.stop()
+        served.signal()
+        status = served.end()
     return Verdict(
         f"{count:,} mutated pictures of six formats",
         "no 5xx, no crash, memory grows < 5 %",

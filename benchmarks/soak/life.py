@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 
-from benchmarks.soak.calling import Caller
+from benchmarks.caller import Caller
 from benchmarks.soak.pictures import portrait
-from benchmarks.soak.serving import Served, serving
+from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
+from tests.server_process import ServerProcess
 
 
-async def _loaded(served: Served, callers: int) -> tuple[Counter[str], int]:
+async def _loaded(served: ServerProcess, callers: int) -> tuple[Counter[str], int]:
     """Answers to callers that never stop, and the exit status of a SIGTERM in their midst."""
     answers: Counter[str] = Counter()
     busy = asyncio.Event()
@@ -34,7 +36,8 @@ async def _loaded(served: Served, callers: int) -> tuple[Counter[str], int]:
 
     async def terminate() -> int:
         await busy.wait()
-        status = await asyncio.to_thread(served.stop)
+        served.signal()
+        status = await asyncio.to_thread(served.end)
         ended.set()
         return status
 
@@ -68,11 +71,29 @@ def drain(times: int = 20) -> Verdict:
     )
 
 
+def restarts(times: int = 200) -> Verdict:
+    """Start the service and end it with SIGTERM, again and again: it never hangs and says nothing on stderr."""
+    statuses: Counter[int] = Counter()
+    with tempfile.TemporaryFile() as stderr:
+        for _ in range(times):
+            with serving(stderr) as served:
+                served.signal()
+                statuses[served.end()] += 1
+        stderr.seek(0)
+        said = stderr.read().decode(errors="replace")
+    return Verdict(
+        f"start and SIGTERM, {times} times",
+        "exit 0 each time, nothing on stderr",
+        f"exits {dict(statuses)}; {len(said)} characters on stderr {said[:300]}".rstrip(),
+        set(statuses) == {0} and not said,
+    )
+
+
 _INSIDE = """
 import subprocess, sys, urllib.request
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 from benchmarks.soak.pictures import portrait
-from benchmarks.soak.serving import serving
+from benchmarks.soak.pinned_server import serving
 with serving() as served:
     ask = urllib.request.Request(served.url + "/predict", portrait(), {"content-type": "image/jpeg"})
     faces = urllib.request.urlopen(ask).read().count(b'"box"')

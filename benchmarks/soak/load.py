@@ -10,10 +10,11 @@ from collections import Counter
 from itertools import count
 from statistics import median
 
-from benchmarks.soak.calling import Caller
+from benchmarks.caller import Caller
 from benchmarks.soak.pictures import SIDES, portrait
-from benchmarks.soak.serving import Served, serving
+from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
+from tests.server_process import ServerProcess
 
 
 async def _closed_loop(port: int, callers: int, seconds: float) -> float:
@@ -87,7 +88,7 @@ def overload(seconds: float = 60) -> Verdict:
     )
 
 
-async def _mixed(served: Served, count: int, callers: int) -> tuple[Counter[int], int]:
+async def _mixed(served: ServerProcess, count: int, callers: int) -> tuple[Counter[int], int]:
     """Statuses of `count` pictures of mixed sizes, and the memory after the first twentieth."""
     statuses: Counter[int] = Counter()
     early = 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from docs.generate import code, measured
+from docs.generate import code, measured, rooms
 from docs.generate.blocks import Block, fill
 from docs.generate.code import ROOT
 
@@ -32,13 +32,18 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "reply": measured.reply,
     "short-reply": measured.short_reply,
     "choices": measured.choices,
+    "rooms": rooms.rooms_table,
 }
 
 
 def written() -> dict[Path, str]:
     """Return every document with generated parts as it should be."""
     documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-    return {path: fill(path.read_text(), BLOCKS) for path in documents} | measured.plots()
+    return (
+        {path: fill(path.read_text(), BLOCKS) for path in documents}
+        | measured.plots()
+        | {measured.IMAGES / "rooms.svg": rooms.rooms_plot()}
+    )
 
 
 def stale() -> list[str]:

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 caller on asyncio streams: cheap enough for hundreds of clients on one core."""
+"""One kept HTTP/1.1 connection on asyncio streams: cheap enough for hundreds of clients on one core."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Answer:
 
 
 class Caller:
-    """One connection that is kept; it opens again when the server has closed it."""
+    """A connection to a server on this machine; it opens again when the server has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -32,13 +32,13 @@ class Caller:
         self._close()
 
     async def get(self, path: str) -> Answer:
-        return await self._ask(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        return await self.ask(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
 
     async def post(self, path: str, body: bytes, media: str = "image/jpeg") -> Answer:
-        head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n\r\n"
-        return await self._ask(head.encode() + body)
+        return await self.ask(post_request(path, body, media))
 
-    async def _ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes) -> Answer:
+        """Send the bytes of a whole request and read its answer."""
         began = time.perf_counter()
         if self._writer is None or self._reader is None or self._reader.at_eof() or self._writer.is_closing():
             self._close()
@@ -56,6 +56,12 @@ class Caller:
         if self._writer is not None:
             self._writer.close()
         self._reader = self._writer = None
+
+
+def post_request(path: str, body: bytes, media: str) -> bytes:
+    """Build the bytes of a whole request."""
+    head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {media}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
