@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from docs.generate import code, measured, rooms
+from docs.generate import code, measured, replies, rooms
 from docs.generate.blocks import Block, fill
 from docs.generate.code import ROOT
 
@@ -29,8 +29,8 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "coverage": measured.coverage_table,
     "ablation": measured.ablation_table,
     "cards": measured.cards,
-    "reply": measured.reply,
-    "short-reply": measured.short_reply,
+    "reply": replies.reply,
+    "short-reply": replies.short_reply,
     "choices": measured.choices,
     "rooms": rooms.rooms_table,
 }

@@ -11,15 +11,14 @@ from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
 from docs.generate.gates import gate_tables
 from docs.generate.plot import distribution_plot, reliability_plot
+from docs.generate.replies import REPLY
 
 Tree = dict[str, Any]
 
 MEASURED: Final = ROOT / "docs" / "measured"
 IMAGES: Final = ROOT / "docs" / "images"
 SPEED: Final = ROOT / "benchmarks" / "results" / "latest.json"
-REPLY: Final = MEASURED / "reply.json"
 
-_SHOWN_AGES: Final = 3
 _FIGURES: Final = {
     "server_over_bound": "pictures a second through HTTP, over those of the bare pipeline in one process",
     "server_over_best_peer": "pictures a second, over those of the best other server with the same pipeline",
@@ -186,48 +185,6 @@ def cards() -> str:
     return "\n\n".join(f'--8<-- "models/{name}"' for name in names)
 
 
-def _recorded() -> Tree:
-    """Return the recorded reply without its timings: `speed_table` tells of time, measured on an idle machine."""
-    document: Tree = json.loads(REPLY.read_text())
-    return {**document, "timings_ms": dict.fromkeys(document["timings_ms"], "…")}
-
-
-def reply() -> str:
-    """Return the recorded reply about NASA's portrait, the long list cut."""
-    if not REPLY.exists():
-        return ""
-    document = _recorded()
-    text = json.dumps(document, indent=2, ensure_ascii=False).replace('"…"', "…")
-    return f"```json\n{_cut(text)}\n```"
-
-
-def short_reply() -> str:
-    """Return the recorded reply on few lines: numbers rounded, landmarks and most of the 100 probabilities left out."""
-    if not REPLY.exists():
-        return ""
-    document = _recorded()
-    lines = [f'  "{key}": {_line(value)}' for key, value in document.items() if key != "faces"]
-    face = [f'    "{key}": {_line(value)}' for key, value in document["faces"][0].items()]
-    lines.insert(-1, '  "faces": [{\n' + ",\n".join(face) + "\n  }]")
-    return "```json\n{\n" + ",\n".join(lines) + "\n}\n```"
-
-
-def _line(value: Any) -> str:
-    if value == "…":
-        return "…"
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    if isinstance(value, list) and len(value) > 2 * _SHOWN_AGES:
-        shown = [_line(each) for each in value]
-        return f"[{', '.join([*shown[:_SHOWN_AGES], '…', *shown[-_SHOWN_AGES:]])}]"
-    if isinstance(value, dict):
-        items = [f'"{key}": {_line(each)}' for key, each in value.items()]
-        return "{" + ", ".join([*items[:2], "…"] if len(items) > 5 else items) + "}"
-    if isinstance(value, list):
-        return f"[{', '.join(_line(each) for each in value)}]"
-    return json.dumps(value)
-
-
 def choices() -> str:
     """Return the list of the choices that have a page."""
     lines = []
@@ -235,33 +192,6 @@ def choices() -> str:
         title = page.read_text().splitlines()[0].lstrip("# ")
         lines.append(f"- [{title}](adr/{page.name})")
     return "\n".join(lines)
-
-
-def _cut(text: str) -> str:
-    """Keep the first and last of 100 probabilities, and put short lists on one line."""
-    lines: list[str] = []
-    inside: list[str] | None = None
-    for line in text.splitlines():
-        if line.rstrip().endswith("["):
-            inside = [line]
-        elif inside is not None:
-            inside.append(line.strip())
-            if line.strip().rstrip(",") == "]":
-                lines.append(_joined(inside))
-                inside = None
-            elif line.rstrip().endswith("{"):
-                lines += [inside[0], line]
-                inside = None
-        else:
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def _joined(parts: list[str]) -> str:
-    head, *items, tail = parts
-    if len(items) > 2 * _SHOWN_AGES:
-        items = [*items[:_SHOWN_AGES], "…,", *items[-_SHOWN_AGES:]]
-    return f"{head}{' '.join(items)}{tail}"
 
 
 def plots() -> dict[Path, str]:

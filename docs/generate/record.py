@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from skimage.data import astronaut
 
-from docs.generate.measured import REPLY
+from docs.generate.replies import REPLY
 from service.api.middleware import new_request_id
 from service.api.schemas import PredictReply
 from service.inference.detector import MediapipeDetector
