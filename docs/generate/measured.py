@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from docs.generate import charts
 from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
 from docs.generate.gates import gate_tables
 from docs.generate.plot import distribution_plot, reliability_plot
 from docs.generate.replies import REPLY
+from service.inference.lockfile import ModelLock
 
 Tree = dict[str, Any]
 
@@ -50,6 +52,16 @@ def accuracy_table() -> str:
     ]
     head = ["model", "photographs", "n", "mean error, years (95 %)", "within 5 years", "always the median age"]
     return _with_commands(table(head, rows), list(trees.values()))
+
+
+def default_accuracy() -> str:
+    """Return the error of the model that answers by default, a row for each dataset."""
+    rows = [
+        [source, str(part["n"]), ranged(part, "mae"), f"{part['cs5']:.0%}", f"{part['constant']['mae']:.1f}"]
+        for source, part in evaluations()[default_model()]["results"].items()
+        if source != "pooled"
+    ]
+    return table(["photographs", "n", "mean error, years (95 %)", "within 5 years", "always the median age"], rows)
 
 
 def _with_commands(text: str, trees: Sequence[Tree]) -> str:
@@ -98,6 +110,20 @@ def speed_table() -> str:
     ]
     head = ["what", "measured", "processor"]
     return table(head, [*costs, *rows]) + "\n    make bench\n"
+
+
+def speed_summary() -> str:
+    """Return the figures of speed and size that a user asks for first."""
+    figures, details = json.loads(SPEED.read_text()), json.loads(SPEED.with_name("details.json").read_text())
+    costs = {name: found["stages_ms"]["whole"]["median"] for name, found in details["stages"].items()}
+    first, phone, *_ = costs
+    rows = [
+        [f"a photograph of {first}, on one processor", f"{costs[first]:.0f} ms"],
+        [f"a photograph of {phone}, on one processor", f"{costs[phone]:.0f} ms"],
+        ["from start to ready", f"{figures['ready_s']:.1f} s"],
+        ["memory after a thousand requests", f"{figures['rss_mb']:.0f} MB"],
+    ]
+    return table(["what", f"measured ({_processor(details['machines']['stages'])})"], rows)
 
 
 def _processor(machine: Tree) -> str:
@@ -194,12 +220,18 @@ def choices() -> str:
     return "\n".join(lines)
 
 
+def default_model() -> str:
+    """Return the name of the model that answers where a request names none."""
+    return next(entry.file.removesuffix(".onnx") for entry in ModelLock.read(ROOT / "models").files if entry.default)
+
+
 def plots() -> dict[Path, str]:
     """Return every plot as SVG, by the file it belongs into."""
-    drawn = {
-        IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in evaluations().items()
-    }
-    if REPLY.exists():
-        face = json.loads(REPLY.read_text())["faces"][0]
-        drawn[IMAGES / "distribution.svg"] = distribution_plot(face)
+    trees = evaluations()
+    drawn = {IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in trees.items()}
+    drawn[IMAGES / "error-by-age.svg"] = charts.error_by_age(_pooled(trees[default_model()])["by_true_age"])
+    gates = json.loads((MEASURED / f"{default_model()}.gates.json").read_text())["gates"]
+    drawn[IMAGES / "gates.svg"] = charts.gate_curves(gates)
+    drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
+    drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])
     return drawn

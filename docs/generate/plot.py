@@ -33,6 +33,11 @@ def text(x: float, y: float, words: str, anchor: str = "middle") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
 
 
+def bar(x: float, y: float, width: float, height: float) -> str:
+    """Return a filled rectangle."""
+    return f'<rect class="area" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+
+
 def reliability_plot(summary: dict[str, Any]) -> str:
     """Draw observed against predicted P(age ≥ t), a panel for each t, a dot for each tenth of the photographs."""
     rows = summary["reliability"]
