@@ -27,6 +27,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "speed": measured.speed_table,
     "estimators": measured.estimators_table,
     "gates": measured.gates_tables,
+    "gate-example": measured.gate_example,
     "reliability": measured.reliability_part,
     "coverage": measured.coverage_table,
     "ablation": measured.ablation_table,

@@ -55,14 +55,15 @@ def gates(raw: Path) -> dict[str, Any]:
 
 def gate_tables(tree: dict[str, Any]) -> str:
     """Return what `gates` measured as text: who is let through and who is refused at each bar."""
-    parts = []
-    for found in tree["gates"]:
-        age, near = found["age"], found["near"]
-        head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
-        head += [f"{age} or over refused", f"aged {age}–{near} refused"]
-        rows = [_row(row) for row in found["bars"]]
-        parts.append(f"### {tree['model']}: {age} years\n\n{_counts(found)}\n\n{table(head, rows)}")
-    return "\n".join(parts)
+    return "\n".join(f"### {tree['model']}: {found['age']} years\n\n{gate_table(found)}" for found in tree["gates"])
+
+
+def gate_table(found: dict[str, Any]) -> str:
+    """Return one gate as a table, with the number of people it was measured on."""
+    age, near = found["age"], found["near"]
+    head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
+    head += [f"{age} or over refused", f"aged {age}–{near} refused"]
+    return f"{_counts(found)}\n\n{table(head, [_row(row) for row in found['bars']])}"
 
 
 def _counts(found: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from docs.generate import charts
 from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
-from docs.generate.gates import gate_tables
+from docs.generate.gates import gate_table, gate_tables
 from docs.generate.plot import distribution_plot, reliability_plot
 from docs.generate.replies import REPLY
 from service.inference.lockfile import ModelLock
@@ -155,9 +155,26 @@ def _figure(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, int | float) else str(value)
 
 
+def _gates(name: str) -> Tree:
+    measured: Tree = json.loads((MEASURED / f"{name}.gates.json").read_text())
+    return measured
+
+
+def gate_example() -> str:
+    """Return who passes and who is refused at 18 with the model that answers by default, and one row in words."""
+    (found,) = [gate for gate in _gates(default_model())["gates"] if gate["age"] == 18]
+    (row,) = [bar for bar in found["bars"] if bar["bar"] == 0.95]
+    said = (
+        f"At 0.95, {row['passed']:.1%} of people under 18 pass, and {row['refused']:.1%} of adults are asked for a "
+        f"document; of those aged 18 to {found['near']} it is {row['close_refused']:.0%}."
+    )
+    return f"{gate_table(found)}\n{said}\n"
+
+
 def gates_tables() -> str:
     """Return, for each model and legal age, who is let through and who is refused at each bar."""
-    return "\n".join(gate_tables(json.loads(path.read_text())) for path in sorted(MEASURED.glob("*.gates.json")))
+    names = sorted(path.name.removesuffix(".gates.json") for path in MEASURED.glob("*.gates.json"))
+    return "\n".join(gate_tables(_gates(name)) for name in names)
 
 
 def reliability_part() -> str:
@@ -230,8 +247,7 @@ def plots() -> dict[Path, str]:
     trees = evaluations()
     drawn = {IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in trees.items()}
     drawn[IMAGES / "error-by-age.svg"] = charts.error_by_age(_pooled(trees[default_model()])["by_true_age"])
-    gates = json.loads((MEASURED / f"{default_model()}.gates.json").read_text())["gates"]
-    drawn[IMAGES / "gates.svg"] = charts.gate_curves(gates)
+    drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
     drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])
     return drawn
