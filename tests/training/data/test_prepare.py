@@ -85,7 +85,7 @@ def test_another_crop_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
     listing = dataset(tmp_path / "faces", count=24)
     script = (
-        "from pathlib import Path; from tests.training.test_prepare import CROP, MODELS; "
+        "from pathlib import Path; from tests.training.data.test_prepare import CROP, MODELS; "
         "from training.datasets import read; from training.data.prepare import prepare\n"
         f"if __name__ == '__main__': prepare(read('utkface', Path({str(tmp_path / 'faces')!r})), "
         f"Path({str(tmp_path / 'store')!r}), MODELS, CROP, 8, 1)"
