@@ -11,9 +11,9 @@ from pydantic import ValidationError, validate_call
 from training.datasets import adience, all_age_faces, appa_real, fgnet, imdb_wiki, own, utkface
 from training.datasets.errors import DatasetError
 from training.datasets.index import apply_index
-from training.datasets.sample import SPLITS, Listing, Sample
+from training.datasets.sample import SPLITS, About, Listing, Sample
 
-__all__ = ["READERS", "SPLITS", "DatasetError", "Listing", "Sample", "read"]
+__all__ = ["ABOUT", "READERS", "SPLITS", "About", "DatasetError", "Listing", "Sample", "read"]
 
 READERS: Final[dict[str, Callable[..., Listing]]] = {
     "adience": adience.read,
@@ -25,6 +25,16 @@ READERS: Final[dict[str, Callable[..., Listing]]] = {
     "utkface": utkface.read,
 }
 """Every dataset that can be read, by the name that commands take."""
+
+ABOUT: Final[dict[str, About]] = {
+    "adience": adience.ABOUT,
+    "all_age_faces": all_age_faces.ABOUT,
+    "appa_real": appa_real.ABOUT,
+    "fgnet": fgnet.ABOUT,
+    "imdb_wiki": imdb_wiki.ABOUT,
+    "utkface": utkface.ABOUT,
+}
+"""What a model card says of each published dataset."""
 
 
 def read(name: str, root: Path, index: Path | None = None, **options: object) -> Listing:

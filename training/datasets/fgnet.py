@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from training.datasets.errors import DatasetError
-from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import open_source, pictures
+
+ABOUT: Final = About(
+    "research",
+    ("FG-NET shows 82 people, mostly in scanned photographs, and few above 40.",),
+)
 
 _NAME: Final = re.compile(r"(?P<subject>\d{3})a(?P<age>\d{2,3})[a-z]?\.jpe?g", re.IGNORECASE)
 

@@ -20,6 +20,14 @@ EXAMPLES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a model card says of a data set: its terms of use, and what a model cannot know that learned from it."""
+
+    terms: str
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled picture: age in whole years within `low`..`high`, both included; exact where they are equal.
 

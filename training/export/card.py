@@ -1,4 +1,4 @@
-"""The model card: Markdown made of a model's manifest and of what was measured, nothing typed in."""
+"""The model card: Markdown from a model's manifest, its evaluation, and what the readers of its data say of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, Final
 import onnx
 
 from service.inference.manifest import Manifest
+from training.datasets import ABOUT
 from training.export.graph import ExportRefused, embed
 from training.export.lock import fingerprint, lock_model, write_model
 from training.onnx_manifest import manifest_of
+from training.weights import TERMS as WEIGHTS_TERMS
 
 Tree = dict[str, Any]
 Row = dict[str, Any]
@@ -26,28 +28,6 @@ UNFIT: Final = """\
 """
 
 MIRRORED: Final = ", the mean over the face and its mirror image"
-
-TERMS: Final = {
-    "adience": "research, cite Eidinger, Enbar and Hassner (2014)",
-    "all_age_faces": "research, cite Cheng et al. (2019)",
-    "appa_real": "research, cite Agustsson et al. (2017)",
-    "dlib": "CC0",
-    "fgnet": "research",
-    "imagenet": "non-commercial research",
-    "imdb_wiki": "academic research",
-    "utkface": "non-commercial research",
-    "vggface2": "research; cite Cao et al. (2018)",
-}
-"""Terms of data and pretrained weights, by the names that manifests use."""
-
-LIMITS: Final = """\
-- UTKFace's ages are estimates of another network that people checked; where All-Age-Faces has its ages from is not
-  documented. The model can be no better than they are.
-- The split is the project's own, without duplicates; it is not the split of other published figures, so a comparison
-  with them is not like for like. UTKFace names no persons, and some appear in training and test.
-- Neither set has age 0, so P(age > 0) was never trained; ages over 100 count as 100.
-- Trained once, with one seed; the intervals are bootstrap intervals over photographs, not over trainings.
-"""
 
 
 def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: Path | None = None) -> Path:
@@ -108,7 +88,7 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
     alone = [row for row in ablation if row["name"] == "recipe" or row["name"].startswith("only-")]
     if alone:
         parts.append("## Across data sets\n\n" + across(alone))
-    parts.append(f"## Limits\n\n{LIMITS}")
+    parts += limits_part(made.data)
     parts.append(
         "## Uses\n\nFor research: age distributions of photographs in aggregate, and methods that need an honest "
         f"uncertainty.\n\nUnfit for:\n\n{UNFIT}"
@@ -118,10 +98,17 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
     return "\n".join(parts)
 
 
+def limits_part(data: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+    """Return the section on limits of the named data sets, then `others`; no section where none is known."""
+    limits = [limit for name in data if name in ABOUT for limit in ABOUT[name].limits]
+    return ["## Limits\n\n" + "".join(f"- {limit}\n" for limit in (*limits, *others))] if limits or others else []
+
+
 def with_terms(name: str) -> str:
-    """Return a data set's or weights' name with its terms, where they are known; a path is cut to its stem."""
+    """Return a data set's or weights' name with its terms of use, where they are known; a path is cut to its stem."""
     stem = Path(name).stem
-    known = next((terms for key, terms in TERMS.items() if stem == key or stem.endswith(f"_{key}")), None)
+    terms = {**WEIGHTS_TERMS, **{key: about.terms for key, about in ABOUT.items()}}
+    known = next((text for key, text in terms.items() if stem == key or stem.endswith(f"_{key}")), None)
     return f"{stem} ({known})" if known else stem
 
 
@@ -131,7 +118,8 @@ def measured(tree: Tree) -> str:
         f"{tree['photographs']} original photographs through detector and crop as the service does it; the largest "
         f"face counts. A face was found in {tree['detection_rate']:.2%} of them; with the missed ones "
         f"answered {tree['fallback_age']:.0f}, the MAE of all is {tree['mae_with_missed']:.2f} years. "
-        "Ranges are 95 % intervals.\n"
+        "Ranges are 95 % bootstrap intervals over photographs, not over trainings. Figures that others publish are of "
+        "other splits.\n"
     )
     command = tree.get("command")
     return f"{text}\n    {command}\n" if command else text

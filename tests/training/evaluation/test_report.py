@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from service.inference.lockfile import ModelLock, sha256_of
+from service.inference.manifest import Manifest
 from tests.training.export.bell_model import bell_manifest, write_bell_model
 from training.evaluation.predictions import Predictions
 from training.evaluation.report import page, table
@@ -40,6 +41,12 @@ def tree_of(shift: float, name: str = "bell") -> dict[str, Any]:
         "results": summarise_sources(found, (), 29.0),
         "robustness": [{"group": "grey", "n": 200, "detection_rate": 0.99, "mae": 4.5, "bias": 0.1, "spread": 5.0}],
     }
+
+
+def trained_on(*data: str) -> Manifest:
+    """Return the bell's manifest as if it had learned from these data sets."""
+    made = bell_manifest().provenance.model_copy(update={"data": data})
+    return bell_manifest().model_copy(update={"provenance": made})
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +125,21 @@ def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str,
 )
 def test_the_card_says_the_terms_that_it_knows_and_no_folder(name: str, shown: str) -> None:
     assert with_terms(name) == shown
+
+
+def test_the_card_says_the_limits_of_the_data_that_the_model_learned_from(trees: dict[str, Any]) -> None:
+    assert "- UTKFace's ages are estimates" in card(trained_on("utkface"), trees["bell"], "0" * 64)
+    both = card(trained_on("fgnet", "all_age_faces"), trees["bell"], "0" * 64)
+    assert both.index("- FG-NET shows") < both.index("- Where All-Age-Faces has") < both.index("## Uses")
+    assert "UTKFace" not in both
+
+
+def test_the_card_of_a_model_trained_on_own_faces_names_no_published_data_and_no_limits(trees: dict[str, Any]) -> None:
+    tree = {**tree_of(0), "command": "agelens-train evaluate --dataset own=faces"}
+    text = card(trained_on("own"), {**tree, "results": {"pooled": tree["results"]["pooled"]}}, "0" * 64)
+    assert "UTKFace" not in text
+    assert "All-Age-Faces" not in text
+    assert "## Limits" not in text
 
 
 def test_the_headline_names_split_and_source(trees: dict[str, Any]) -> None:
