@@ -27,6 +27,9 @@ UNFIT: Final = """\
   for the mix it was calibrated on.
 """
 
+FEW: Final = 10
+"""Photographs below which a mean and its bootstrap interval are not shown."""
+
 MIRRORED: Final = ", the mean over the face and its mirror image"
 
 
@@ -152,10 +155,17 @@ def source_part(source: str, result: Tree) -> str:
     return "\n".join(parts)
 
 
+def ranged(row: Row, key: str, digits: int = 2) -> str:
+    """Format a figure with its 95 % interval; below `FEW` photographs neither says anything."""
+    if row["n"] < FEW:
+        return "too few"
+    return f"{row[key]:.{digits}f} ({row[f'{key}_low']:.{digits}f}–{row[f'{key}_high']:.{digits}f})"
+
+
 def accuracy_line(row: Row) -> list[str]:
     """Return one row of accuracy as cells."""
-    mae = f"{row['mae']:.2f} ({row['mae_low']:.2f}–{row['mae_high']:.2f})"
-    return [row["group"], str(row["n"]), mae, f"{row['cs5']:.1%}", f"{row['bias']:+.2f}"]
+    figures = [ranged(row, "mae"), f"{row['cs5']:.1%}", f"{row['bias']:+.2f}"]
+    return [row["group"], str(row["n"]), *(figures if row["n"] >= FEW else (figures[0], "", ""))]
 
 
 def reliability_line(row: Row) -> list[str]:
