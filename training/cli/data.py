@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.cli.release import MODELS, told
+from training.cli.exit_on_error import exit_on_error
+from training.cli.release import MODELS
 
 Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
 Root = Annotated[Path, typer.Argument(help="its folder or archive, as its authors publish it")]
@@ -27,7 +28,7 @@ def datasets_command(dataset: Dataset, root: Root, index: Index = None, option: 
     """Count what a dataset holds, by split, age, sex and race, and what is left out and why."""
     from training.data.gather import gather, show
 
-    with told():
+    with exit_on_error():
         show(gather(dataset, root, index, option or (), "keep"))
 
 
@@ -49,7 +50,7 @@ def prepare_command(
     from training.data.gather import gather, show
     from training.data.prepare import DEFAULT_CROP, prepare
 
-    with told():
+    with exit_on_error():
         crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
         listing = gather(dataset, root, index, option or (), duplicates)
         show(listing)
@@ -71,7 +72,7 @@ def face_proposals_command(
     from training.face_proposals.make import make_proposals
     from training.face_proposals.report import card_proposals
 
-    with told():
+    with exit_on_error():
         if minutes:
             make_proposals(store, photos, out, run_dir, minutes, scenes, seed)
         typer.echo(f"{card_proposals(store, photos, out, count)} is written")

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from service.errors import AgelensError
 from training.cli import data as data_commands
 from training.cli import release as release_commands
-from training.cli.release import told
+from training.cli.exit_on_error import exit_on_error
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -60,7 +59,7 @@ def train_command(
     """Train a recipe on prepared faces, or go on with a run that was cut off."""
     from training.fit.launch import launch, relaunch, use_all_devices
 
-    try:
+    with exit_on_error():
         if data_parallel:
             use_all_devices()
         if resume:
@@ -77,9 +76,6 @@ def train_command(
             }
             folder = run_dir or Path("runs") / recipe
             result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
-    except (AgelensError, ValueError, OSError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
 
 
@@ -103,7 +99,7 @@ def ablate_command(
     """Train a recipe again and again with one thing changed, and note the error on `val` of each."""
     from training.fit.ablation import ablate, by_difference
 
-    with told():
+    with exit_on_error():
         others = by_difference(other or ())
         ablate(
             recipe, store, weights, minutes, folder, out, row or (),
@@ -123,11 +119,8 @@ def weights_command(
     """Fetch public weights from where they are published, check them, and convert them for the recipes."""
     from training.weights.fetch import fetch_weights
 
-    try:
+    with exit_on_error():
         path = fetch_weights(name, folder)
-    except (AgelensError, ValueError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{path} is ready")
 
 

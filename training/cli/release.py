@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.errors import AgelensError
-from training.datasets import DatasetError
+from training.cli.exit_on_error import exit_on_error
 
 Stores = Annotated[list[Path], typer.Option("--store", "--stores", help="a folder that `prepare` wrote; repeat")]
 Out = Annotated[Path, typer.Option("--out", help="the models folder, with its models.lock.json")]
@@ -27,16 +24,6 @@ class Smaller(StrEnum):
 
     int8 = "int8"
     float16 = "float16"
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn errors that have something to say into one line and exit status 1."""
-    try:
-        yield
-    except (AgelensError, DatasetError, ValueError, OSError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
 
 
 def register(app: typer.Typer) -> None:
@@ -66,7 +53,7 @@ def export_command(
     """Export a run's best weights as an ONNX file: equal to Keras, calibrated, locked."""
     from training.export.convert import LICENCE, export
 
-    with told():
+    with exit_on_error():
         typer.echo(export(run_dir, out, name, version, stores, licence=licence or LICENCE, default=default, flip=flip))
 
 
@@ -77,7 +64,7 @@ def calibrate_command(
     """Fit correction and intervals of an exported file anew, for instance on faces of one's own."""
     from training.export.release import recalibrate
 
-    with told():
+    with exit_on_error():
         typer.echo(recalibrate(model, stores))
 
 
@@ -92,7 +79,7 @@ def quantize_command(
     """Make a smaller file with its own calibration; refused where it costs more than 0.05 years."""
     from training.export.quantize import quantize
 
-    with told():
+    with exit_on_error():
         typer.echo(quantize(model, precision.value, stores, out, name=name, default=default))
 
 
@@ -107,7 +94,7 @@ def ensemble_command(
     """Join models into one file that answers with the mean of their distributions."""
     from training.export.ensemble import ensemble
 
-    with told():
+    with exit_on_error():
         typer.echo(ensemble(models, out, name, version, stores, default=default))
 
 
@@ -127,7 +114,7 @@ def evaluate_command(
     """Measure models on original photographs, as the service sees them: JSON and one page."""
     from training.evaluation.run import measure
 
-    with told():
+    with exit_on_error():
         page = measure(
             dataset,
             index or [],
@@ -150,7 +137,7 @@ def report_command(
     """Write one self-contained page of models that were evaluated, maybe one at a time."""
     from training.evaluation.report import report
 
-    with told():
+    with exit_on_error():
         typer.echo(report(folder, names, out))
 
 
@@ -163,5 +150,5 @@ def card_command(
     """Sign a model off: measured figures into its manifest, its lock entry anew, its card beside it."""
     from training.export.card import sign_off
 
-    with told():
+    with exit_on_error():
         typer.echo(sign_off(model, evaluation, note, ablation))

@@ -115,13 +115,6 @@ def append_calibration(model: ModelProto) -> None:
         model.graph.node.append(helper.make_node(operator, before, after, name=PREFIX + outputs, **attributes))
 
 
-def correction_of(model: ModelProto) -> Correction:
-    """Return the correction in the graph; raise KeyError where it has none."""
-    first, rise = (numpy_helper.to_array(_initializer(model, name)) for name in (FIRST, RISE))
-    curves = np.concatenate([first, first + np.cumsum(rise, axis=0)])
-    return Correction(tuple(map(float, curves[:, 0])), tuple(map(float, curves[:, 1])))
-
-
 def set_correction(model: ModelProto, correction: Correction) -> None:
     """Put a correction into the graph; raise KeyError where it has no place for one."""
     for tensor in _tensors(correction):

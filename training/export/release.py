@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AGES
 from service.inference.manifest import IntervalTable, Manifest
-from training.data.store import FaceSet, FaceStore
+from training.data.store import FaceSet, FaceStore, signed_error
 from training.export.calibration import Correction, calibration_loss, conformal_table, decoded, fit_correction
 from training.export.graph import embed, run, set_correction
 from training.export.lock import lock_model, write_model
@@ -82,8 +82,7 @@ def intervals(answered: Sequence[tuple[NDArray[np.float32], Split]], decode: str
 
 def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode: str) -> float:
     """Mean absolute error in years of pmf [n, 101]; an age inside low..high is no error."""
-    ages = decoded(pmf, decode)
-    return float(np.maximum(np.maximum(low - ages, ages - high), 0).mean())
+    return float(np.abs(signed_error(decoded(pmf, decode), low, high)).mean())
 
 
 def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -> Manifest:

