@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,6 +195,11 @@ def mixed(batch: Batch, mixing: float, seed: tuple[int, ...]) -> Batch:
 
     framed = None if batch.framed is None else blended(batch.framed)
     return batch._replace(faces=blended(batch.faces), partners=partners, shares=shares, framed=framed)
+
+
+def signed_error(ages: Any, low: Ints, high: Ints) -> NDArray[np.float64]:
+    """Return the error in years of ages [n] against labels low..high [n], positive where too old, 0 inside a label."""
+    return np.asarray(np.maximum(ages - high, 0.0) - np.maximum(low - ages, 0.0), dtype=np.float64)
 
 
 def steps_in_epoch(faces: FaceSet, batch_size: int) -> int:
