@@ -12,6 +12,7 @@ from training.datasets import adience, all_age_faces, appa_real, fgnet, imdb_wik
 from training.datasets.errors import DatasetError
 from training.datasets.index import apply_index
 from training.datasets.sample import SPLITS, About, Listing, Sample
+from training.errors import faults
 
 __all__ = ["ABOUT", "READERS", "SPLITS", "About", "DatasetError", "Listing", "Sample", "read"]
 
@@ -48,6 +49,5 @@ def read(name: str, root: Path, index: Path | None = None, **options: object) ->
     try:
         listing = validate_call(READERS[name])(root, **options)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise DatasetError(f"options of {name}: {faults}") from error
+        raise DatasetError(f"options of {name}: {faults(error)}") from error
     return apply_index(listing, index) if index else listing

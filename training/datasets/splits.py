@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -51,15 +51,6 @@ def carve(samples: Sequence[Sample], origin: str, target: str, share: float, sal
             for i in cluster:
                 result[i] = replace(samples[i], split=target)
     return result
-
-
-def crossings(samples: Iterable[Sample]) -> dict[str, list[str]]:
-    """Subjects and groups that stand in more than one split, with those splits: empty where the splits are safe."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for sample in samples:
-        for key in _keys(sample):
-            found[key].add(sample.split or "none")
-    return {key: sorted(splits) for key, splits in found.items() if len(splits) > 1}
 
 
 def clusters(samples: Sequence[Sample]) -> list[list[int]]:
