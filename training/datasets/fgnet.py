@@ -41,7 +41,7 @@ def read(root: Path, leave_out: str | None = None) -> Listing:
 
 
 def leave_one_out(samples: Sequence[Sample], subject: str) -> list[Sample]:
-    """Put `subject` into `test` and everybody else into `train`; DatasetError where nobody is `subject`."""
+    """Put `subject` into `test` and everybody else into `train`; DatasetError if nobody is `subject`."""
     if all(sample.subject != subject for sample in samples):
         raise DatasetError(f"nobody here is person {subject!r}; FG-NET's are written 001 to 082")
     return [replace(sample, split="test" if sample.subject == subject else "train") for sample in samples]

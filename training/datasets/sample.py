@@ -1,4 +1,4 @@
-"""What every dataset is read into: samples with their labels, and a record of what was left out."""
+"""Labelled samples of a dataset, and a record of what was left out and why."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a model card says of a data set: its terms of use, and what a model cannot know that learned from it."""
+    """What model cards say about a dataset: its terms of use, and the limits of models trained on it."""
 
     terms: str
     limits: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Plots of evaluation trees as inline pictures; each function takes evaluations by model name."""
+"""Plots of evaluations as inline SVG and PNG; each function takes evaluations by model name."""
 
 from __future__ import annotations
 

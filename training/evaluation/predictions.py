@@ -1,4 +1,4 @@
-"""What a model said of labelled photographs, as arrays: all that the metrics need."""
+"""A model's predictions for labelled photographs, as arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model card: Markdown from a model's manifest, its evaluation, and what the readers of its data say of them."""
+"""Write model cards: Markdown from the manifest, the evaluation and the limits of the training data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MIRRORED: Final = ", the mean over the face and its mirror image"
 def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: Path | None = None) -> Path:
     """Write the measured figures into the file's manifest, its lock entry anew, and `NAME.md` beside it.
 
-    `ablation` is what `agelens-train ablate` wrote: its rows of one data set alone go into the card.
+    `ablation` is what `agelens-train ablate` wrote; its rows trained on one dataset alone go into the card.
     Returns the card's path. Raises ExportRefused where the evaluation is of another graph.
     """
     tree = json.loads(evaluation.read_text())
@@ -116,7 +116,7 @@ def with_terms(name: str) -> str:
 
 
 def measured(tree: Tree) -> str:
-    """Say how it was measured and what the detector found."""
+    """Describe the evaluation: photographs, detection rate, command."""
     text = (
         f"{tree['photographs']} original photographs through detector and crop as the service does it; the largest "
         f"face counts. A face was found in {tree['detection_rate']:.2%} of them; with the missed ones "
@@ -188,7 +188,7 @@ def robustness_table(rows: Sequence[Row]) -> str:
 
 
 def across(rows: Sequence[Row]) -> str:
-    """Say what one data set teaches about another: those rows of `agelens-train ablate`, at least one."""
+    """Return the rows of `agelens-train ablate` that learned from one dataset alone, with their commands."""
     sources = list(rows[0]["by_source"])
     lines = [
         [row["what"], str(row["steps"]), *(f"{row['by_source'][source]:.2f}" for source in sources)] for row in rows

@@ -25,7 +25,7 @@ def write_model(model: onnx.ModelProto, folder: Path) -> Path:
 
 
 def lock_model(path: Path, default: bool | None = None) -> LockEntry:
-    """Enter the file in its folder's lock, making the lock where there is none.
+    """Add the file to its folder's lock, which is created if there is none.
 
     `default` None keeps what the entry said before (False for a new one).
     """

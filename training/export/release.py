@@ -1,4 +1,4 @@
-"""The last steps of every model file: calibrate it on its own output, write the manifest, lock it."""
+"""Finish a model file: calibrate it on its own output, write the manifest, lock it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted correction and what it did to the faces it was fitted on, of which `pmf` [n, 101] is the answer now.
+    """A fitted correction, the corrected `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
 
     `temperature` is the median one, the losses are CRPS in years.
     """
@@ -61,7 +61,7 @@ class Calibration:
 
 
 def calibrate(model: onnx.ModelProto, calib: Split) -> Calibration:
-    """Fit the correction of this very graph on `calib` and leave it in the graph."""
+    """Fit the correction on `calib` to the output of this graph, and set it in the graph."""
     set_correction(model, Correction())
     plain = run(model, calib.faces)
     correction = fit_correction(plain, calib.low, calib.high)

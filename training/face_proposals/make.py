@@ -1,4 +1,4 @@
-"""From the trained network of proposals to its locked ONNX file."""
+"""Train the network of face proposals, export it to ONNX and lock it."""
 
 from __future__ import annotations
 

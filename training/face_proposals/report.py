@@ -39,7 +39,7 @@ LIMITS: Final = (
     "Photographs of crowds, with faces from the side, half hidden or out of focus, were not measured.",
     "A face counts as found where the detector returns a box that overlaps the composed one by three tenths.",
 )
-"""What holds of every such measurement, whatever the portraits."""
+"""Limits of the measurement itself, whatever the portraits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Sighting:
 
 @dataclass
 class Measured:
-    """What was seen in pictures of one sort."""
+    """Results for one kind of picture."""
 
     sightings: list[Sighting] = field(default_factory=list)
     proposals: list[int] = field(default_factory=list)
@@ -103,7 +103,7 @@ def card_proposals(stores: Sequence[Path], photos: Sequence[Path], models_dir: P
 
 
 def provenance(path: Path) -> Provenance:
-    """Read out of the file where it comes from."""
+    """Read the provenance in the file's metadata."""
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     return Provenance.model_validate_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
 

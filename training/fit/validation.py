@@ -1,4 +1,4 @@
-"""Ages from distributions, and their error on labelled faces."""
+"""Score predicted distributions on labelled faces."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: Fa
 
 
 def scored(pmf: NDArray[np.floating], faces: FaceSet) -> Scores:
-    """Decode distributions [n, 101] of a whole set and hold the ages against its labels."""
+    """Score distributions [n, 101] of a whole set against its labels."""
     ages = decoded(pmf, "median")
     return Scores(pmf, ages, np.abs(signed_error(ages, faces.low, faces.high)))
 

@@ -1,4 +1,4 @@
-"""The CORAL ancestor's recipe: head, then IMDB-WIKI, then Adience's groups, the lowest val_mae kept each time.
+"""CORAL MobileNet as in an earlier project: the head, then IMDB-WIKI, then Adience's age groups.
 
 Its labels on Adience are intervals; thresholds inside a group carry no weight. Two deliberate corrections: task
 importance over all thresholds of the whole training set, and thresholds that start at the empirical odds.

@@ -1,4 +1,4 @@
-"""CORAL MobileNet, second round: from the first round's network, taught by the ensemble that this is now part of."""
+"""CORAL MobileNet, second round: starts from the first round and distils from the ensemble."""
 
 from dataclasses import replace
 

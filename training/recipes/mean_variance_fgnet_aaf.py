@@ -1,7 +1,6 @@
-"""The Mean-Variance ancestor's recipe: FG-NET and All-Age-Faces, on three backbones one after the other.
+"""Mean-Variance as in an earlier project: FG-NET and All-Age-Faces, on three backbones.
 
-The ancestor compared ResNet-34 from random weights with InceptionV3 and ResNet-50 from ImageNet; it is one recipe run
-three times:
+It compared ResNet-34 from random weights with InceptionV3 and ResNet-50 from ImageNet:
 
 agelens-train train mean_variance_fgnet_aaf --run runs/resnet34 ...
 agelens-train train mean_variance_fgnet_aaf --run runs/inception_v3 --backbone inception_v3 --weights imagenet ...

@@ -1,4 +1,4 @@
-"""Mean-Variance ResNet, second round: from the first round's network, taught by the ensemble of both families."""
+"""Mean-Variance ResNet, second round: starts from the first round and distils from the ensemble."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Changes to a recipe from a command line: `--set augmentation.grey_share=0.3 --set stage.learning_rate=1e-4`."""
+"""Change fields of a recipe from the command line, as in `--set augmentation.grey_share=0.3`."""
 
 from __future__ import annotations
 

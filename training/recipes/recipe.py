@@ -1,4 +1,4 @@
-"""A frozen recipe: everything that decides what a training run does."""
+"""Training recipes: everything that determines a run."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Stage:
 
     Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
     `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
-    lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them makes
-    good what strong changes cost (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above 0 lays
-    faces over one another, in shares from Beta(mixing, mixing).
+    lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them
+    undoes the cost of strong augmentation (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above 0 is
+    mixup with weights from Beta(mixing, mixing).
     """
 
     name: str
@@ -49,18 +49,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
 class Recipe:
-    """What to train, on what, and what to expect of it.
+    """A training run: network, stages, augmentation, optimisation, teacher.
 
-    `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights.store` knows or a path,
-    `preprocessing` what such a path's network expects of its input where the name does not say it.
-    `teacher` names another network (see `training.fit.distillation`): its distribution takes `teacher_weight` of the
-    loss
-    (0..1), its features are imitated with `imitation_weight`. It is asked once about every clean face, or with
-    `teacher_sees` "batches" in each step about the very faces that the student is shown, changed and blended, or with
-    "framed" about those before light and detail were changed: the student learns to answer as if it saw them.
-    `start_share` is how much of the weights that the run began with is kept in those that it ends with (Wortsman et al.
-    2022, "Robust fine-tuning of zero-shot models", section 3); it wants a trained network to start from.
-    `ramp_epochs` is how long a head's secondary losses take to reach full weight.
+    `command`, `cost` and `expected` are for people; `expected` is the score of a whole run. `weights` is a name in
+    `training.weights.store` or a path; `preprocessing` is the input scaling of such a path's network, where its name
+    does not tell. `teacher` names another network (see `training.fit.distillation`): its distribution takes
+    `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. It sees every clean face
+    once, or with `teacher_sees` "batches" in each step the augmented and mixed faces that the student sees, or with
+    "framed" those faces before light and detail were augmented. `start_share` is the share of the initial weights in
+    the final ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3). `ramp_epochs` is how
+    long a head's secondary losses take to reach full weight.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Pretrained weights: which there are, how they are fetched and read."""
+"""Pretrained weights: download and load them."""
 
 from typing import Final
 

