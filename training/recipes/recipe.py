@@ -29,8 +29,8 @@ class Stage:
     Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
     `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
     lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them
-    undoes the cost of strong augmentation (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above 0 is
-    mixup with weights from Beta(mixing, mixing).
+    undoes the cost of strong augmentation (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above
+    0 is mixup with weights from Beta(mixing, mixing).
     """
 
     name: str
