@@ -1,4 +1,4 @@
-"""Make an age model from labelled faces: datasets, training, calibration, export."""
+"""Train age models on labelled faces: datasets, training, calibration, evaluation, export."""
 
 from __future__ import annotations
 

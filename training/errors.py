@@ -1,13 +1,8 @@
-"""Errors that end a training run; each says what happened and what to do next.
-
-TrainingError
-├── LossNotFinite           the loss became NaN or infinite
-├── CheckpointCorrupt       a checkpoint cannot be read back
-├── CheckpointNotWritten    the disk is full or the folder cannot be written
-└── NothingToTrain          no faces in a split that the recipe needs
-"""
+"""Errors that end a training run; each says what happened and what to do next."""
 
 from __future__ import annotations
+
+from pydantic import ValidationError
 
 from service.errors import AgelensError
 
@@ -30,3 +25,8 @@ class CheckpointNotWritten(TrainingError):
 
 class NothingToTrain(TrainingError):
     """A split that the recipe needs has no faces."""
+
+
+def faults(error: ValidationError) -> str:
+    """Return what pydantic found wrong as one line, each fault after its field."""
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())

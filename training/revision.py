@@ -1,4 +1,4 @@
-"""Which code runs."""
+"""The revision of the running code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def revision() -> str:
-    """Return the commit of the code that runs, with `+` where files differ from it; `unknown` outside a checkout."""
+    """Return the commit of the running code, with `+` if files differ from it; `unknown` outside a checkout."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],  # noqa: S607 - any git will do

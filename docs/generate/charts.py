@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from docs.generate.plot import bar, path, svg, text
+from docs.generate.plot import bar
+from training.evaluation.reliability_diagram import path, svg, text
 
 Tree = Mapping[str, Any]
 

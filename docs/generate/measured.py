@@ -11,9 +11,10 @@ from docs.generate import charts
 from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
 from docs.generate.gates import gate_table, gate_tables
-from docs.generate.plot import distribution_plot, reliability_plot
+from docs.generate.plot import distribution_plot
 from docs.generate.replies import REPLY
 from service.inference.lockfile import ModelLock
+from training.evaluation.reliability_diagram import reliability_diagram
 
 Tree = dict[str, Any]
 
@@ -245,7 +246,10 @@ def default_model() -> str:
 def plots() -> dict[Path, str]:
     """Return every plot as SVG, by the file it belongs into."""
     trees = evaluations()
-    drawn = {IMAGES / f"reliability-{name}.svg": reliability_plot(_pooled(tree)) for name, tree in trees.items()}
+    drawn: dict[Path, str] = {
+        IMAGES / f"reliability-{name}.svg": reliability_diagram({name: _pooled(tree)["reliability"]})
+        for name, tree in trees.items()
+    }
     drawn[IMAGES / "error-by-age.svg"] = charts.error_by_age(_pooled(trees[default_model()])["by_true_age"])
     drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])

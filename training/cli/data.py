@@ -1,4 +1,4 @@
-"""Subcommands of `agelens-train` from published files to stores; they parse, other modules do."""
+"""Subcommands of `agelens-train` for datasets and stores of cropped faces."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.cli.release import MODELS, told
+from training.cli.exit_on_error import exit_on_error
+from training.cli.release import MODELS
 
 Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
-Root = Annotated[Path, typer.Argument(help="its folder or archive, as its authors publish it")]
-Index = Annotated[Path | None, typer.Option(help="a CSV of file, group, split that overrides the reader's")]
-Option = Annotated[list[str] | None, typer.Option(help="an option of the dataset's reader, key=value; repeat")]
-Duplicates = Annotated[Literal["keep", "group", "drop"], typer.Option(help="what to do with near-duplicates")]
+Root = Annotated[Path, typer.Argument(help="folder or archive, as published")]
+Index = Annotated[Path | None, typer.Option(help="CSV of file, group, split that replaces the dataset's own")]
+Option = Annotated[list[str] | None, typer.Option(help="option of the dataset's reader, KEY=VALUE; repeat")]
+Duplicates = Annotated[
+    Literal["keep", "group", "drop"], typer.Option(help="keep near-duplicates, keep them in one split, or drop them")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,32 +27,32 @@ def register(app: typer.Typer) -> None:
 
 
 def datasets_command(dataset: Dataset, root: Root, index: Index = None, option: Option = None) -> None:
-    """Count what a dataset holds, by split, age, sex and race, and what is left out and why."""
+    """Count a dataset's faces by split, age, sex and race, and its rejected files by reason."""
     from training.data.gather import gather, show
 
-    with told():
+    with exit_on_error():
         show(gather(dataset, root, index, option or (), "keep"))
 
 
 def prepare_command(
     dataset: Dataset,
     root: Root,
-    out: Annotated[Path, typer.Option(help="the store's folder")],
+    out: Annotated[Path, typer.Option(help="folder of the store")],
     index: Index = None,
     option: Option = None,
     duplicates: Duplicates = "group",
-    size: Annotated[int, typer.Option(help="pixels a side of the model's crop")] = 160,
-    margin: Annotated[float, typer.Option(help="crop beyond the box, in box widths a side")] = 0.04,
-    bleed: Annotated[int, typer.Option(help="pixels kept around the crop for augmentation")] = 30,
-    workers: Annotated[int | None, typer.Option(help="processes; default: the cores")] = None,
+    size: Annotated[int, typer.Option(help="width and height of the face crop, in pixels")] = 160,
+    margin: Annotated[float, typer.Option(help="margin around the face's box, in box widths")] = 0.04,
+    bleed: Annotated[int, typer.Option(help="pixels kept around the crop, for augmentation")] = 30,
+    workers: Annotated[int | None, typer.Option(help="worker processes; default: one for each core")] = None,
 ) -> None:
-    """Find and cut every face once, as the service does, into a store; goes on where it was interrupted."""
+    """Detect and crop every face with the service's own code, into a store; run again to resume."""
     from service.inference.lockfile import default_models_dir
     from service.inference.manifest import CropSpec
     from training.data.gather import gather, show
     from training.data.prepare import DEFAULT_CROP, prepare
 
-    with told():
+    with exit_on_error():
         crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
         listing = gather(dataset, root, index, option or (), duplicates)
         show(listing)
@@ -58,20 +61,22 @@ def prepare_command(
 
 
 def face_proposals_command(
-    store: Annotated[list[Path], typer.Option(help="a folder that `prepare` wrote; repeat for several")],
-    photos: Annotated[list[Path], typer.Option(help="the folder that `prepare` read, one per store")],
-    out: Annotated[Path, typer.Option(help="the models folder, with its models.lock.json")] = MODELS,
-    run_dir: Annotated[Path, typer.Option("--run", help="where scenes and weights go")] = Path("runs/face-proposals"),
-    minutes: Annotated[float, typer.Option(min=0, help="time to train; 0 measures the file that is there")] = 25,
-    scenes: Annotated[int, typer.Option(min=32, help="scenes to compose for training")] = 24_000,
-    count: Annotated[int, typer.Option(min=1, help="scenes to measure on")] = 400,
+    store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
+    photos: Annotated[list[Path], typer.Option(help="folder that `prepare` read, one for each store")],
+    out: Annotated[Path, typer.Option(help="models folder with its models.lock.json")] = MODELS,
+    run_dir: Annotated[Path, typer.Option("--run", help="folder for scenes and weights")] = Path("runs/face-proposals"),
+    minutes: Annotated[
+        float, typer.Option(min=0, help="training time in minutes; 0 only measures the existing file")
+    ] = 25,
+    scenes: Annotated[int, typer.Option(min=32, help="number of training scenes")] = 24_000,
+    count: Annotated[int, typer.Option(min=1, help="number of scenes to measure on")] = 400,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
-    """Train the network that says where small faces may be, measure it, and write its card."""
+    """Train the network that proposes small faces, measure it, and write its card."""
     from training.face_proposals.make import make_proposals
     from training.face_proposals.report import card_proposals
 
-    with told():
+    with exit_on_error():
         if minutes:
             make_proposals(store, photos, out, run_dir, minutes, scenes, seed)
         typer.echo(f"{card_proposals(store, photos, out, count)} is written")

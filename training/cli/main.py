@@ -1,4 +1,4 @@
-"""The command `agelens-train`: it parses, the modules named after the subcommands do."""
+"""The command `agelens-train`."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from typing import Annotated
 
 import typer
 
-from service.errors import AgelensError
 from training.cli import data as data_commands
 from training.cli import release as release_commands
-from training.cli.release import told
+from training.cli.exit_on_error import exit_on_error
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def about() -> None:
-    """Make an age model: prepare faces, train, evaluate, export, quantise."""
+    """Train an age model: prepare faces, train, export, evaluate, quantise."""
 
 
 @app.command("synthetic")
 def synthetic_command(
-    out: Annotated[Path, typer.Argument(help="the store's folder")],
-    count: Annotated[int, typer.Option(min=20, help="faces to draw")] = 1200,
-    size: Annotated[int, typer.Option(min=32, help="pixels a side of the crop")] = 48,
+    out: Annotated[Path, typer.Argument(help="folder of the store")],
+    count: Annotated[int, typer.Option(min=20, help="number of faces")] = 1200,
+    size: Annotated[int, typer.Option(min=32, help="width and height of the face crop, in pixels")] = 48,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
-    """Draw faces whose wrinkles and hair tell their age, as a store for the smoke recipe."""
+    """Draw artificial faces that show their age, as a store to try training on."""
     from training.data.synthetic import synthetic_store
 
     synthetic_store(out, count, size=size, seed=seed)
@@ -35,32 +34,40 @@ def synthetic_command(
 
 @app.command("train")
 def train_command(
-    recipe: Annotated[str, typer.Argument(help="a recipe's name, or a run's folder with --resume")],
-    store: Annotated[list[Path] | None, typer.Option(help="a folder that `prepare` wrote; repeat for several")] = None,
-    run_dir: Annotated[Path | None, typer.Option("--run", help="where the run goes; default runs/RECIPE")] = None,
+    recipe: Annotated[str, typer.Argument(help="name of a recipe")],
+    store: Annotated[list[Path] | None, typer.Option(help="store written by `prepare`; repeat for several")] = None,
+    run_dir: Annotated[Path | None, typer.Option("--run", help="folder of the run; default: runs/RECIPE")] = None,
     weights: Annotated[
-        str | None, typer.Option(help="initial weights: a name, an .npz file, an exported .onnx, a run's folder")
+        str | None,
+        typer.Option(help="initial weights: a name, an .npz file, an exported .onnx file, or the folder of a run"),
     ] = None,
-    backbone: Annotated[str | None, typer.Option(help="another backbone than the recipe's")] = None,
-    head: Annotated[str | None, typer.Option(help="another family than the recipe's")] = None,
+    backbone: Annotated[str | None, typer.Option(help="backbone, instead of the recipe's")] = None,
+    head: Annotated[str | None, typer.Option(help="head, instead of the recipe's")] = None,
     teacher: Annotated[
-        str | None, typer.Option(help="learn from this too: .onnx, a run's folder, BACKBONE:WEIGHTS")
+        str | None,
+        typer.Option(help="distil from this network: an .onnx file, the folder of a run, or BACKBONE:WEIGHTS"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="another seed than the recipe's")] = None,
-    size: Annotated[int | None, typer.Option(help="pixels a side of the faces; the stores must be cut for it")] = None,
-    max_minutes: Annotated[float | None, typer.Option(help="fit the schedule to this much time")] = None,
-    epochs: Annotated[int | None, typer.Option(help="epochs of the last stage")] = None,
+    seed: Annotated[int | None, typer.Option(help="random seed, instead of the recipe's")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="width and height of the faces, in pixels; the stores must have been prepared with it"),
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="fit the learning-rate schedule to this many minutes")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="number of epochs of the last stage")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, augmentation.X, stages.X; repeat")
+        list[str] | None,
+        typer.Option("--set", help="set a field of the recipe, FIELD=VALUE; also augmentation.X, stages.X; repeat"),
     ] = None,
-    wandb: Annotated[bool, typer.Option(help="track with Weights & Biases too")] = False,
-    data_parallel: Annotated[bool, typer.Option(help="share each batch among all devices (JAX)")] = False,
-    resume: Annotated[bool, typer.Option(help="go on from the run's last checkpoint")] = False,
+    wandb: Annotated[bool, typer.Option(help="also track with Weights & Biases")] = False,
+    data_parallel: Annotated[bool, typer.Option(help="split each batch over all devices (JAX only)")] = False,
+    resume: Annotated[bool, typer.Option(help="resume the run from its last checkpoint")] = False,
 ) -> None:
-    """Train a recipe on prepared faces, or go on with a run that was cut off."""
+    """Train a recipe on prepared faces, or resume an interrupted run."""
     from training.fit.launch import launch, relaunch, use_all_devices
 
-    try:
+    with exit_on_error():
         if data_parallel:
             use_all_devices()
         if resume:
@@ -77,33 +84,31 @@ def train_command(
             }
             folder = run_dir or Path("runs") / recipe
             result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
-    except (AgelensError, ValueError, OSError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
 
 
 @app.command("ablate")
 def ablate_command(
-    recipe: Annotated[str, typer.Argument(help="the recipe that every row differs from in one thing")],
-    store: Annotated[list[Path], typer.Option(help="a folder that `prepare` wrote; repeat for several")],
-    weights: Annotated[str | None, typer.Option(help="initial weights of the rows that say nothing of them")] = None,
-    minutes: Annotated[float, typer.Option(help="how long each row trains")] = 10,
-    folder: Annotated[Path, typer.Option("--runs", help="where the runs go")] = Path("runs/ablation"),
-    out: Annotated[Path, typer.Option(help="the table, as JSON")] = Path("runs/ablation.json"),
-    row: Annotated[list[str] | None, typer.Option(help="only this row; repeat for several")] = None,
+    recipe: Annotated[str, typer.Argument(help="recipe to change in one thing at a time")],
+    store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
+    weights: Annotated[str | None, typer.Option(help="initial weights, where a row does not set them")] = None,
+    minutes: Annotated[float, typer.Option(help="training time of each row, in minutes")] = 10,
+    folder: Annotated[Path, typer.Option("--runs", help="folder of the runs")] = Path("runs/ablation"),
+    out: Annotated[Path, typer.Option(help="JSON file of the table")] = Path("runs/ablation.json"),
+    row: Annotated[list[str] | None, typer.Option(help="run only this row; repeat for several")] = None,
     other: Annotated[
-        list[str] | None, typer.Option(help="WHAT=STORE: a row on the same faces cut otherwise; repeat for each store")
+        list[str] | None,
+        typer.Option(help="WHAT=STORE adds a row trained on the same faces cropped differently; repeat for each store"),
     ] = None,
-    teacher: Annotated[str | None, typer.Option(help="a trained network: a row that learns from it too")] = None,
+    teacher: Annotated[str | None, typer.Option(help="trained network; adds rows that distil from it")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the recipe, for every row; repeat")
+        list[str] | None, typer.Option("--set", help="set a field of the recipe for every row, FIELD=VALUE; repeat")
     ] = None,
 ) -> None:
-    """Train a recipe again and again with one thing changed, and note the error on `val` of each."""
+    """Ablation: train a recipe once for each single change and compare the errors on `val`."""
     from training.fit.ablation import ablate, by_difference
 
-    with told():
+    with exit_on_error():
         others = by_difference(other or ())
         ablate(
             recipe, store, weights, minutes, folder, out, row or (),
@@ -118,16 +123,13 @@ release_commands.register(app)
 @app.command("weights")
 def weights_command(
     name: Annotated[str, typer.Argument(help="dlib, vggface2 or imagenet")],
-    folder: Annotated[Path | None, typer.Option(help="where to; default AGELENS_WEIGHTS_DIR, or weights")] = None,
+    folder: Annotated[Path | None, typer.Option(help="target folder; default: AGELENS_WEIGHTS_DIR, or weights")] = None,
 ) -> None:
-    """Fetch public weights from where they are published, check them, and convert them for the recipes."""
+    """Download public pretrained weights, check their sha256 and convert them."""
     from training.weights.fetch import fetch_weights
 
-    try:
+    with exit_on_error():
         path = fetch_weights(name, folder)
-    except (AgelensError, ValueError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{path} is ready")
 
 

@@ -1,42 +1,33 @@
-"""Subcommands of `agelens-train` from trained weights to a signed-off model; they parse, other modules do."""
+"""Subcommands of `agelens-train` for exporting, calibrating and evaluating models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.errors import AgelensError
-from training.datasets import DatasetError
+from training.cli.exit_on_error import exit_on_error
 
-Stores = Annotated[list[Path], typer.Option("--store", "--stores", help="a folder that `prepare` wrote; repeat")]
-Out = Annotated[Path, typer.Option("--out", help="the models folder, with its models.lock.json")]
-Name = Annotated[str, typer.Option(help="the model's name in the service: small letters, digits, dashes")]
-Version = Annotated[str, typer.Option(help="three numbers, as in 1.0.0")]
-Default = Annotated[bool | None, typer.Option(help="let the service load it by default; as before where not given")]
+Stores = Annotated[
+    list[Path], typer.Option("--store", "--stores", help="store written by `prepare`; repeat for several")
+]
+Out = Annotated[Path, typer.Option("--out", help="models folder with its models.lock.json")]
+Name = Annotated[str, typer.Option(help="name of the model in the service: small letters, digits, dashes")]
+Version = Annotated[str, typer.Option(help="version, three numbers as in 1.0.0")]
+Default = Annotated[
+    bool | None, typer.Option(help="let the service load it by default; unset keeps what the lock says")
+]
 
 MODELS = Path("models")
 
 
 class Smaller(StrEnum):
-    """What `quantize` can make of a float32 file."""
+    """Precisions that `quantize` writes."""
 
     int8 = "int8"
     float16 = "float16"
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Turn errors that have something to say into one line and exit status 1."""
-    try:
-        yield
-    except (AgelensError, DatasetError, ValueError, OSError) as error:
-        typer.secho(f"agelens-train: {error}", fg="red", err=True)
-        raise typer.Exit(1) from error
 
 
 def register(app: typer.Typer) -> None:
@@ -54,80 +45,86 @@ def register(app: typer.Typer) -> None:
 
 
 def export_command(
-    run_dir: Annotated[Path, typer.Argument(help="a run's folder with best.weights.h5")],
+    run_dir: Annotated[Path, typer.Argument(help="folder of a run")],
     name: Name,
     version: Version,
     stores: Stores,
     out: Out = MODELS,
-    licence: Annotated[str | None, typer.Option(help="terms of the model; default: research use only")] = None,
+    licence: Annotated[str | None, typer.Option(help="licence of the model; default: research use only")] = None,
     default: Default = None,
-    flip: Annotated[bool, typer.Option(help="average over a face and its mirror image, at twice the cost")] = False,
+    flip: Annotated[bool, typer.Option(help="average over the face and its mirror image, at twice the cost")] = False,
 ) -> None:
-    """Export a run's best weights as an ONNX file: equal to Keras, calibrated, locked."""
+    """Export a run's best weights as an ONNX file, checked against Keras, calibrated and locked."""
     from training.export.convert import LICENCE, export
 
-    with told():
+    with exit_on_error():
         typer.echo(export(run_dir, out, name, version, stores, licence=licence or LICENCE, default=default, flip=flip))
 
 
 def calibrate_command(
-    model: Annotated[Path, typer.Argument(help="an exported file")],
+    model: Annotated[Path, typer.Argument(help="exported .onnx file")],
     stores: Stores,
 ) -> None:
-    """Fit correction and intervals of an exported file anew, for instance on faces of one's own."""
+    """Calibrate an exported file again, for instance on your own faces."""
     from training.export.release import recalibrate
 
-    with told():
+    with exit_on_error():
         typer.echo(recalibrate(model, stores))
 
 
 def quantize_command(
-    model: Annotated[Path, typer.Argument(help="an exported float32 file")],
+    model: Annotated[Path, typer.Argument(help="exported float32 .onnx file")],
     stores: Stores,
-    precision: Annotated[Smaller, typer.Option(help="int8 is faster too, float16 only smaller")] = Smaller.int8,
-    out: Annotated[Path | None, typer.Option(help="another models folder than the file's")] = None,
-    name: Annotated[str | None, typer.Option(help="default: the model's name with the precision behind")] = None,
+    precision: Annotated[Smaller, typer.Option(help="int8 is smaller and faster, float16 only smaller")] = Smaller.int8,
+    out: Annotated[Path | None, typer.Option(help="models folder; default: the file's own")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the new model; default: NAME-PRECISION")] = None,
     default: Default = None,
 ) -> None:
-    """Make a smaller file with its own calibration; refused where it costs more than 0.05 years."""
+    """Quantise a model and calibrate it again; refused if the error on `val` rises by more than 0.05 years."""
     from training.export.quantize import quantize
 
-    with told():
+    with exit_on_error():
         typer.echo(quantize(model, precision.value, stores, out, name=name, default=default))
 
 
 def ensemble_command(
-    models: Annotated[list[Path], typer.Argument(help="two or more exported files")],
+    models: Annotated[list[Path], typer.Argument(help="two or more exported .onnx files")],
     stores: Stores,
     version: Version,
     name: Name = "ensemble",
     out: Out = MODELS,
     default: Default = None,
 ) -> None:
-    """Join models into one file that answers with the mean of their distributions."""
+    """Join models into one file that returns the mean of their distributions."""
     from training.export.ensemble import ensemble
 
-    with told():
+    with exit_on_error():
         typer.echo(ensemble(models, out, name, version, stores, default=default))
 
 
 def evaluate_command(
-    dataset: Annotated[list[str], typer.Option(help="name=path of original photographs; repeat for several")],
-    out: Annotated[Path, typer.Option(help="a folder for JSON, raw distributions and the page")] = Path(
+    dataset: Annotated[list[str], typer.Option(help="NAME=PATH of original photographs; repeat for several")],
+    out: Annotated[Path, typer.Option(help="folder for JSON, raw distributions and the HTML report")] = Path(
         "runs/evaluation"
     ),
-    index: Annotated[list[str] | None, typer.Option(help="name=path of a dataset's index of splits")] = None,
+    index: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH of a CSV with the dataset's splits; repeat for several")
+    ] = None,
     split: Annotated[str, typer.Option(help="train, val, calib, test, or all")] = "test",
-    model: Annotated[list[str] | None, typer.Option(help="a model's name; default: the lock's defaults")] = None,
-    models_dir: Annotated[Path, typer.Option(help="the models folder")] = MODELS,
-    limit: Annotated[int | None, typer.Option(help="at most so many photographs of each dataset")] = None,
-    robustness: Annotated[int, typer.Option(help="measure so many of each dataset in harder versions too")] = 0,
-    workers: Annotated[int | None, typer.Option(help="threads; default: one for each processor")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="name of a model; repeat for several; default: those the service loads")
+    ] = None,
+    models_dir: Annotated[Path, typer.Option(help="models folder")] = MODELS,
+    limit: Annotated[int | None, typer.Option(help="use at most this many photographs of each dataset")] = None,
+    robustness: Annotated[
+        int, typer.Option(help="also measure degraded versions of this many photographs of each dataset")
+    ] = 0,
+    workers: Annotated[int | None, typer.Option(help="worker threads; default: one for each core")] = None,
 ) -> None:
-    """Measure models on original photographs, as the service sees them: JSON and one page."""
+    """Measure models on original photographs, through the service's pipeline; write JSON and an HTML report."""
     from training.evaluation.run import measure
 
-    with told():
+    with exit_on_error():
         page = measure(
             dataset,
             index or [],
@@ -143,25 +140,29 @@ def evaluate_command(
 
 
 def report_command(
-    names: Annotated[list[str], typer.Argument(help="evaluated models, side by side")],
-    folder: Annotated[Path, typer.Option(help="where `evaluate` wrote")] = Path("runs/evaluation"),
-    out: Annotated[Path, typer.Option(help="the page")] = Path("runs/report.html"),
+    names: Annotated[list[str], typer.Argument(help="names of evaluated models")],
+    folder: Annotated[Path, typer.Option(help="folder that `evaluate` wrote")] = Path("runs/evaluation"),
+    out: Annotated[Path, typer.Option(help="HTML file")] = Path("runs/report.html"),
 ) -> None:
-    """Write one self-contained page of models that were evaluated, maybe one at a time."""
+    """Write one HTML report that compares evaluated models."""
     from training.evaluation.report import report
 
-    with told():
+    with exit_on_error():
         typer.echo(report(folder, names, out))
 
 
 def card_command(
-    model: Annotated[Path, typer.Argument(help="the evaluated file")],
-    evaluation: Annotated[Path, typer.Argument(help="the NAME.json that `evaluate` wrote of it")],
-    note: Annotated[str | None, typer.Option(help="a closing line, for instance where more figures are")] = None,
-    ablation: Annotated[Path | None, typer.Option(help="what `ablate` wrote, for what crosses data sets")] = None,
+    model: Annotated[Path, typer.Argument(help="the evaluated .onnx file")],
+    evaluation: Annotated[Path, typer.Argument(help="NAME.json that `evaluate` wrote for it")],
+    note: Annotated[
+        str | None, typer.Option(help="closing line of the card, for instance a link to more figures")
+    ] = None,
+    ablation: Annotated[
+        Path | None, typer.Option(help="JSON that `ablate` wrote; adds the rows trained on one dataset alone")
+    ] = None,
 ) -> None:
-    """Sign a model off: measured figures into its manifest, its lock entry anew, its card beside it."""
+    """Write measured figures into a model's manifest and lock entry, and its model card."""
     from training.export.card import sign_off
 
-    with told():
+    with exit_on_error():
         typer.echo(sign_off(model, evaluation, note, ablation))

@@ -1,4 +1,4 @@
-"""From the name of a dataset to a listing that is fit to be prepared: read, freed of duplicates, split."""
+"""Read a dataset by name, handle near-duplicates, and assign splits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gather(
 ) -> Listing:
     """List a dataset, join or drop near-duplicates, and give a split to every sample that has none.
 
-    With an `index` duplicates are kept as they are: its groups and splits are the last word. `options` are the
+    With an `index` duplicates are kept: its groups and splits are final. `options` are the
     reader's own, as `key=value`. Raises DatasetError.
     """
     listing = read(name, root, index, **dict(_pair(option) for option in options))

@@ -1,4 +1,4 @@
-"""Faces from memory-mapped stores: splits, order, and augmented batches made ahead of the training step."""
+"""Read cropped faces from memory-mapped stores: splits, order, and prefetched augmented batches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +36,8 @@ PREFETCH: Final = 3
 class Batch(NamedTuple):
     """Faces uint8 [b, size, size, 3], ages `low` and `high` int64 [b], and each face's place in its set.
 
-    In a mixed batch face i shows itself by `shares[i]` (0.5..1, float32 [b]) and face `partners[i]` (int64 [b]) by the
-    rest. `framed`, uint8 [b, size, size, 3], are the same faces, cut and mixed alike, light and detail as they were.
+    In a mixed batch (mixup) face i has the weight `shares[i]` (0.5..1, float32 [b]) and face `partners[i]` (int64 [b])
+    the rest. `framed`, uint8 [b, size, size, 3], are the same faces before light and detail were augmented.
     """
 
     faces: Pixels
@@ -159,9 +159,9 @@ def train_batches(
     mixing: float = 0.0,
     framed: bool = False,
 ) -> Iterator[Batch]:
-    """Yield full augmented batches of one epoch from step `start`, made ahead in a thread of their own.
+    """Yield full augmented batches of one epoch from step `start`, prefetched in a thread.
 
-    With `mixing` above 0 they are `mixed`; with `framed` they hold the faces as they were framed too.
+    With `mixing` above 0 they are `mixed`; with `framed` they also hold the faces before light and detail changed.
     """
     sequence = order(faces, sampling, seed, epoch)
     steps = steps_in_epoch(faces, batch_size)
@@ -180,9 +180,9 @@ def train_batches(
 
 
 def mixed(batch: Batch, mixing: float, seed: tuple[int, ...]) -> Batch:
-    """Blend each face with another of its batch, in shares from Beta(mixing, mixing) (Zhang et al. 2018, section 2).
+    """Mixup: blend each face with another of its batch, with weights from Beta(mixing, mixing) (Zhang et al. 2018).
 
-    Equal seeds give equal batches. Each face keeps the larger share, so that its place still says whose face it is.
+    Equal seeds give equal batches. Each face keeps the larger weight, so its place still says whose face it is.
     """
     rng = np.random.default_rng(seed)
     shares = rng.beta(mixing, mixing, len(batch.faces)).astype(np.float32)
@@ -195,6 +195,11 @@ def mixed(batch: Batch, mixing: float, seed: tuple[int, ...]) -> Batch:
 
     framed = None if batch.framed is None else blended(batch.framed)
     return batch._replace(faces=blended(batch.faces), partners=partners, shares=shares, framed=framed)
+
+
+def signed_error(ages: Any, low: Ints, high: Ints) -> NDArray[np.float64]:
+    """Return the error in years of ages [n] against labels low..high [n], positive where too old, 0 inside a label."""
+    return np.asarray(np.maximum(ages - high, 0.0) - np.maximum(low - ages, 0.0), dtype=np.float64)
 
 
 def steps_in_epoch(faces: FaceSet, batch_size: int) -> int:

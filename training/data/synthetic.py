@@ -1,4 +1,4 @@
-"""Drawn faces whose look tells their age: for the smoke recipe and for tests, where no photograph may be."""
+"""Artificial faces that show their age, for the smoke recipe and for tests."""
 
 from __future__ import annotations
 

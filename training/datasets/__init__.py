@@ -11,9 +11,10 @@ from pydantic import ValidationError, validate_call
 from training.datasets import adience, all_age_faces, appa_real, fgnet, imdb_wiki, own, utkface
 from training.datasets.errors import DatasetError
 from training.datasets.index import apply_index
-from training.datasets.sample import SPLITS, Listing, Sample
+from training.datasets.sample import SPLITS, About, Listing, Sample
+from training.errors import faults
 
-__all__ = ["READERS", "SPLITS", "DatasetError", "Listing", "Sample", "read"]
+__all__ = ["ABOUT", "READERS", "SPLITS", "About", "DatasetError", "Listing", "Sample", "read"]
 
 READERS: Final[dict[str, Callable[..., Listing]]] = {
     "adience": adience.read,
@@ -25,6 +26,16 @@ READERS: Final[dict[str, Callable[..., Listing]]] = {
     "utkface": utkface.read,
 }
 """Every dataset that can be read, by the name that commands take."""
+
+ABOUT: Final[dict[str, About]] = {
+    "adience": adience.ABOUT,
+    "all_age_faces": all_age_faces.ABOUT,
+    "appa_real": appa_real.ABOUT,
+    "fgnet": fgnet.ABOUT,
+    "imdb_wiki": imdb_wiki.ABOUT,
+    "utkface": utkface.ABOUT,
+}
+"""What a model card says of each published dataset."""
 
 
 def read(name: str, root: Path, index: Path | None = None, **options: object) -> Listing:
@@ -38,6 +49,5 @@ def read(name: str, root: Path, index: Path | None = None, **options: object) ->
     try:
         listing = validate_call(READERS[name])(root, **options)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise DatasetError(f"options of {name}: {faults}") from error
+        raise DatasetError(f"options of {name}: {faults(error)}") from error
     return apply_index(listing, index) if index else listing

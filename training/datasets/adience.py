@@ -12,9 +12,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from training.datasets.errors import DatasetError
-from training.datasets.sample import Listing, Sample
+from training.datasets.sample import About, Listing, Sample
 from training.datasets.source import Source, open_source, pictures
 from training.datasets.tables import Row, parse_ages, parse_sex, read_table
+
+ABOUT: Final = About(
+    "research, cite Eidinger, Enbar and Hassner (2014)",
+    ("Adience labels eight age groups with gaps between them, not ages; an error inside a group is not seen.",),
+)
 
 GROUPS: Final = ((0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
 """The eight age groups in years, both ends included."""

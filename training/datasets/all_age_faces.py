@@ -10,8 +10,17 @@ import re
 from pathlib import Path
 from typing import Final, Literal
 
-from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import Source, open_source, pictures
+
+ABOUT: Final = About(
+    "research, cite Cheng et al. (2019)",
+    (
+        "Where All-Age-Faces has its ages from is not documented.",
+        "All-Age-Faces names no persons: somebody may be in training and in test.",
+        "All-Age-Faces shows almost only people from Asia, of ages 2 to 80.",
+    ),
+)
 
 LAST_WOMAN: Final = 7380
 """The highest serial of a woman's picture."""

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from training.datasets.errors import DatasetError
-from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import Source, open_source
 from training.datasets.tables import Row, parse_sex, read_table
+
+ABOUT: Final = About("research, cite Agustsson et al. (2017)")
 
 _SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
 

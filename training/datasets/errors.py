@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from service.errors import AgelensError
 
-class DatasetError(Exception):
+
+class DatasetError(AgelensError):
     """The dataset as a whole cannot be read; the message says what would be right."""

@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from training.datasets.errors import DatasetError
-from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import open_source, pictures
+
+ABOUT: Final = About(
+    "research",
+    ("FG-NET shows 82 people, mostly in scanned photographs, and few above 40.",),
+)
 
 _NAME: Final = re.compile(r"(?P<subject>\d{3})a(?P<age>\d{2,3})[a-z]?\.jpe?g", re.IGNORECASE)
 
@@ -36,7 +41,7 @@ def read(root: Path, leave_out: str | None = None) -> Listing:
 
 
 def leave_one_out(samples: Sequence[Sample], subject: str) -> list[Sample]:
-    """Put `subject` into `test` and everybody else into `train`; DatasetError where nobody is `subject`."""
+    """Put `subject` into `test` and everybody else into `train`; DatasetError if nobody is `subject`."""
     if all(sample.subject != subject for sample in samples):
         raise DatasetError(f"nobody here is person {subject!r}; FG-NET's are written 001 to 082")
     return [replace(sample, split="test" if sample.subject == subject else "train") for sample in samples]

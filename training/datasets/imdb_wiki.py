@@ -21,8 +21,13 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from training.datasets.errors import DatasetError
-from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import Source, open_source
+
+ABOUT: Final = About(
+    "academic research",
+    ("IMDB-WIKI's ages are computed from dates of birth and the year of a photograph, which may show somebody else.",),
+)
 
 PARTS: Final = ("imdb", "wiki")
 # MATLAB counts days from the year 0, Python from the year 1; the year 0 counts as a leap year.

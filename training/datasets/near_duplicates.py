@@ -1,4 +1,4 @@
-"""Pictures that occur twice: found by a perceptual hash, then grouped or dropped, contradicting ages named.
+"""Find near-duplicate pictures by a perceptual hash; group or drop them; report contradicting ages.
 
 The hash is imagehash's `phash`: signs of the lowest 16 x 16 frequencies of a grey 64 x 64 picture. Aligned faces
 resemble one another, so the usual 64 bits would join strangers.

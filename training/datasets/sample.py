@@ -1,4 +1,4 @@
-"""What every dataset is read into: samples with their labels, and a record of what was left out."""
+"""Labelled samples of a dataset, and a record of what was left out and why."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ SPLITS: Final = ("train", "val", "calib", "test")
 
 EXAMPLES: Final = 5
 """How many names are kept for each reason of rejection."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What model cards say about a dataset: its terms of use, and the limits of models trained on it."""
+
+    terms: str
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where a dataset's files lie: a folder, a .zip or a .tar archive, all opened by a member's name.
+"""Read a dataset's files from a folder, a .zip or a .tar archive.
 
 An archive is never unpacked into a folder. A compressed tar cannot be read from the middle, so its first
 use decompresses it once into an unnamed temporary file, which the system removes with the process.
@@ -93,7 +93,7 @@ class Folder:
         return {path.name: open_source(path) for path in files if not _unpacked(path).is_dir()}
 
     def __reduce__(self) -> tuple[type[Folder], tuple[Path]]:
-        """Send the root alone: another process looks for itself."""
+        """Pickle only the path; another process lists the folder itself."""
         return type(self), (self.root,)
 
 
@@ -129,7 +129,7 @@ class ZipArchive:
         return archive
 
     def __reduce__(self) -> tuple[type[ZipArchive], tuple[Path]]:
-        """Send the root alone: another process opens the archive for itself."""
+        """Pickle only the path; another process opens the archive itself."""
         return type(self), (self.root,)
 
 
@@ -172,7 +172,7 @@ class TarArchive:
         return archive
 
     def __reduce__(self) -> tuple[type[TarArchive], tuple[Path]]:
-        """Send the root alone: another process opens the archive for itself."""
+        """Pickle only the path; another process opens the archive itself."""
         return type(self), (self.root,)
 
 

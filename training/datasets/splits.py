@@ -1,10 +1,10 @@
-"""Splits that never separate a person or a group, the same on every machine and in every order of files."""
+"""Assign splits by hash, so that they never separate a person or group and never depend on the order of files."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,7 @@ SHARES: Final[Mapping[str, float]] = {"train": 0.76, "val": 0.08, "calib": 0.07,
 def assign_splits(
     samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, salt: str = "agelens"
 ) -> list[Sample]:
-    """Give every sample a split; samples that share a subject or a group, also through others, stay together.
+    """Give every sample a split; samples connected by a subject or group stay together.
 
     A split that is set already is kept. Where such splits disagree within one cluster, all of it goes to the one
     used last (test, calib, val, train): a test person is never trained on. Other clusters are drawn by hash, so
@@ -42,7 +42,7 @@ def assign_splits(
 def carve(samples: Sequence[Sample], origin: str, target: str, share: float, salt: str = "agelens") -> list[Sample]:
     """Move a `share` of the clusters that lie wholly in `origin` to `target`.
 
-    For sets whose official splits have no `calib`, say. Drawn by hash, like `assign_splits`.
+    For official splits that lack `calib`. Drawn by hash, like `assign_splits`.
     """
     result = list(samples)
     for cluster in clusters(samples):
@@ -53,17 +53,8 @@ def carve(samples: Sequence[Sample], origin: str, target: str, share: float, sal
     return result
 
 
-def crossings(samples: Iterable[Sample]) -> dict[str, list[str]]:
-    """Subjects and groups that stand in more than one split, with those splits: empty where the splits are safe."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for sample in samples:
-        for key in _keys(sample):
-            found[key].add(sample.split or "none")
-    return {key: sorted(splits) for key, splits in found.items() if len(splits) > 1}
-
-
 def clusters(samples: Sequence[Sample]) -> list[list[int]]:
-    """Positions of samples that must stay together, by subject and group, also through one another."""
+    """Return the indices of samples that are connected by a subject or group."""
     return joined([_keys(sample) for sample in samples])
 
 

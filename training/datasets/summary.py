@@ -1,4 +1,4 @@
-"""What a listing holds, as a table for the terminal: ages and sexes by split, and what was left out and why."""
+"""Tables of a dataset for the terminal: counts by split, age and sex, and rejected files by reason."""
 
 from __future__ import annotations
 

@@ -9,8 +9,17 @@ import re
 from pathlib import Path
 from typing import Final
 
-from training.datasets.sample import OLDEST, Listing, Sample
+from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import open_source, pictures
+
+ABOUT: Final = About(
+    "non-commercial research",
+    (
+        "UTKFace's ages are estimates of another network that people checked; no model can be better than they are.",
+        "UTKFace names no persons: somebody may be in training and in test.",
+        "UTKFace has no age 0 (1 stands for the first year of life); its ages over 100 count as 100.",
+    ),
+)
 
 SEXES: Final = ("male", "female")
 RACES: Final = ("white", "black", "asian", "indian", "other")

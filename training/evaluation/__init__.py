@@ -1,1 +1,1 @@
-"""How well a model file does: error, coverage, calibration, robustness."""
+"""Evaluate model files: error, calibration, coverage, robustness."""

@@ -1,4 +1,4 @@
-"""Measure shipped models on original photographs, through the very pipeline that serves them."""
+"""Measure models on original photographs, through the service's own pipeline."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one model made of one photograph: pmf float64 [101] of its largest face, or why there is none."""
+    """One model's answer for one photograph: pmf float64 [101] of its largest face, or why there is none."""
 
     pmf: NDArray[np.float64] | None
     box: BoundingBox | None
@@ -57,7 +57,7 @@ class Seen:
 
 
 class RememberingDetector:
-    """Gives the same faces again for the same picture, so that several models cost one detection."""
+    """Caches the faces of the last picture, so that several models cost one detection."""
 
     def __init__(self, detector: FaceDetector) -> None:
         """Wrap a detector of this thread."""

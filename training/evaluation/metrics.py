@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.store import signed_error
 from training.evaluation.predictions import Predictions
 
 Floats = NDArray[np.float64]
@@ -86,7 +87,7 @@ def probability_integral_transform(predictions: Predictions, seed: int = 0) -> F
 
 def constant_row(predictions: Predictions, age: float) -> Row:
     """Accuracy of answering `age` whatever the photograph: the floor that any model must beat."""
-    error = np.maximum(np.maximum(predictions.low - age, age - predictions.high), 0)
+    error = np.abs(signed_error(age, predictions.low, predictions.high))
     return {"age": age, "mae": float(error.mean()), "cs5": cumulative_score(error, 5)}
 
 

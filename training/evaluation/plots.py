@@ -1,4 +1,4 @@
-"""Plots of evaluation trees as inline pictures; each function takes trees by model name and returns HTML."""
+"""Plots of evaluations as inline SVG and PNG; each function takes evaluations by model name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training.evaluation.reliability_diagram import COLOURS, Markup
+
 Tree = dict[str, Any]
 Trees = Mapping[str, Tree]
 
-COLOURS: Final = ("#0b6e99", "#d1495b", "#3a7d44", "#8e6c8a", "#b07d2b", "#555555")
 STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "font.size": 9,
@@ -29,29 +30,29 @@ STYLE: Final[dict[Any, Any]] = {
 }
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: Figure) -> Markup:
     """Return a figure as an inline SVG element without its XML header; text stays text."""
     stream = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(stream, format="svg", bbox_inches="tight", metadata={"Date": None})
     text = stream.getvalue()
-    return re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    return Markup(re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL))
 
 
-def png(figure: Figure) -> str:
+def png(figure: Figure) -> Markup:
     """Return a figure as an image element with its bytes inside, for plots of many points."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110, bbox_inches="tight")
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}">'
+    return Markup(f'<img alt="" src="data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}">')
 
 
-def picture(pixels: NDArray[np.uint8]) -> str:
+def picture(pixels: NDArray[np.uint8]) -> Markup:
     """Return pixels uint8 [height, width, 3] as an image element with JPEG bytes inside."""
     from PIL import Image
 
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=80)
-    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}">'
+    return Markup(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}">')
 
 
 def canvas(columns: int = 1, width: float = 4.2, height: float = 3.0) -> tuple[Figure, list[Axes]]:
@@ -61,22 +62,22 @@ def canvas(columns: int = 1, width: float = 4.2, height: float = 3.0) -> tuple[F
         return figure, list(np.atleast_1d(figure.subplots(1, columns)))
 
 
-def cumulative_score_plot(trees: Trees) -> str:
+def cumulative_score_plot(trees: Trees) -> Markup:
     """Draw the share of errors within x years, a line for each model."""
     figure, (axes,) = canvas()
-    for (name, tree), colour in zip(trees.items(), COLOURS * 9, strict=False):
+    for (name, tree), colour in zip(trees.items(), COLOURS * len(trees), strict=False):
         axes.plot(100 * np.array(tree["cumulative_score"]), color=colour, label=name)
     axes.set(xlabel="error of at most … years", ylabel="photographs, %", ylim=(0, 100))
     axes.legend()
     return svg(figure)
 
 
-def bars_plot(trees: Trees, key: str, value: str, label: str) -> str:
+def bars_plot(trees: Trees, key: str, value: str, label: str) -> Markup:
     """Draw one value of the groups under `key`, bars side by side for the models."""
     groups = list(dict.fromkeys(row["group"] for tree in trees.values() for row in tree[key]))
     figure, (axes,) = canvas(width=max(4.2, 0.55 * len(groups) + 1))
     share = 0.8 / len(trees)
-    for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * 9, strict=False)):
+    for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * len(trees), strict=False)):
         rows = {row["group"]: row for row in tree[key]}
         places = [j for j, group in enumerate(groups) if group in rows]
         heights = [rows[groups[j]][value] for j in places]
@@ -87,24 +88,10 @@ def bars_plot(trees: Trees, key: str, value: str, label: str) -> str:
     return svg(figure)
 
 
-def reliability_plot(trees: Trees) -> str:
-    """Draw observed against predicted P(age ≥ t), a panel for each legal age."""
-    first = next(iter(trees.values()))
-    figure, panels = canvas(len(first["reliability"]), width=2.4, height=2.6)
-    for tree, colour in zip(trees.values(), COLOURS * 9, strict=False):
-        for axes, row in zip(panels, tree["reliability"], strict=True):
-            axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
-            bins = row["bins"]
-            axes.plot([b["predicted"] for b in bins], [b["observed"] for b in bins], "o-", color=colour, markersize=3)
-            axes.set(title=f"P(age ≥ {row['threshold']})", xlabel="predicted")
-    panels[0].set_ylabel("observed")
-    return svg(figure)
-
-
-def coverage_plot(trees: Trees, level: float = 0.9) -> str:
+def coverage_plot(trees: Trees, level: float = 0.9) -> Markup:
     """Draw the coverage of the interval at `level` by decade predicted, with binomial intervals."""
     figure, (axes,) = canvas(width=5.5)
-    for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * 9, strict=False)):
+    for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * len(trees), strict=False)):
         rows = next(row for row in tree["coverage"] if row["level"] == level)["bands"]
         middle = np.array([100 * row["coverage"] for row in rows])
         below = middle - [100 * row["coverage_low"] for row in rows]
@@ -117,11 +104,11 @@ def coverage_plot(trees: Trees, level: float = 0.9) -> str:
     return svg(figure)
 
 
-def pit_plot(trees: Trees) -> str:
+def pit_plot(trees: Trees) -> Markup:
     """Draw the histogram of the randomised PIT; flat is calibrated, a hill too wide, a bowl too sharp."""
     figure, (axes,) = canvas()
     edges = np.linspace(0, 1, 11)
-    for (name, tree), colour in zip(trees.items(), COLOURS * 9, strict=False):
+    for (name, tree), colour in zip(trees.items(), COLOURS * len(trees), strict=False):
         axes.stairs(10 * np.array(tree["pit"]), edges, color=colour, label=name)
     axes.axhline(1, color="#999999", linewidth=0.8)
     axes.set(xlabel="probability integral transform", ylabel="density", ylim=(0, None))
@@ -129,7 +116,7 @@ def pit_plot(trees: Trees) -> str:
     return svg(figure)
 
 
-def scatter_plot(ages: NDArray[np.floating], true: NDArray[np.integer], names: Sequence[str] = ()) -> str:
+def scatter_plot(ages: NDArray[np.floating], true: NDArray[np.integer], names: Sequence[str] = ()) -> Markup:
     """Draw predicted against true age as a density of photographs."""
     figure, (axes,) = canvas(width=3.4)
     axes.hexbin(true, ages, gridsize=50, extent=(0, 100, 0, 100), bins="log", cmap="Blues", mincnt=1)

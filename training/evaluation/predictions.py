@@ -1,4 +1,4 @@
-"""What a model said of labelled photographs, as arrays: all that the metrics need."""
+"""A model's predictions for labelled photographs, as arrays."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.distribution import AgeDistribution, IntervalBand
+from training.data.store import signed_error
 from training.export.calibration import conformity, decoded, negative_log_likelihood, ranked_probability_score
 
 Floats = NDArray[np.float64]
@@ -67,7 +68,7 @@ class Predictions:
     @cached_property
     def bias(self) -> Floats:
         """Signed error in years, positive where too old; 0 inside a group's ages."""
-        return np.maximum(self.age - self.high, 0) - np.maximum(self.low - self.age, 0)
+        return signed_error(self.age, self.low, self.high)
 
     @cached_property
     def error(self) -> Floats:

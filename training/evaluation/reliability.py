@@ -1,4 +1,4 @@
-"""Are probabilities and intervals what they say? Calibration error of P(age ≥ t), coverage of intervals."""
+"""Calibration error of P(age ≥ t) and coverage of intervals."""
 
 from __future__ import annotations
 

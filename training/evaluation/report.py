@@ -1,38 +1,65 @@
-"""One self-contained HTML page from evaluation trees: several models side by side, plots inside, worst faces shown."""
+"""One self-contained HTML page from evaluations: several models side by side, plots inside, worst faces shown."""
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.evaluation.plots import (
-    bars_plot,
-    coverage_plot,
-    cumulative_score_plot,
-    picture,
-    pit_plot,
-    reliability_plot,
-    scatter_plot,
-)
+from training.evaluation.plots import bars_plot, coverage_plot, cumulative_score_plot, picture, pit_plot, scatter_plot
+from training.evaluation.reliability_diagram import reliability_diagram
 from training.export.calibration import decoded
+from training.export.card import FEW, ranged
 
 Tree = dict[str, Any]
 Row = dict[str, Any]
 
-STYLE: Final = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
-h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2.2rem;border-bottom:1px solid #d5dae0;padding-bottom:.2rem}
-table{border-collapse:collapse;margin:.6rem 0;font-variant-numeric:tabular-nums}
-th,td{padding:.2rem .7rem;text-align:right;border-bottom:1px solid #e6e9ed}
-th:first-child,td:first-child{text-align:left}
-.scroll{overflow-x:auto}.faces{display:flex;flex-wrap:wrap;gap:.6rem}.faces figure{margin:0;width:96px}
-figcaption,.note{font-size:.8rem;color:#5a6675}svg,img{max-width:100%;height:auto}
-"""
+TERMS: Final = (
+    ("MAE", "mean absolute error in years: how far the estimate is from the true age, on average"),
+    ("bias", "mean signed error in years: positive where people are estimated too old"),
+    ("CS@5", "share of people whose estimate is at most five years off"),
+    ("CRPS", "error of the whole distribution in years; of a distribution that names one age it is the MAE"),
+    ("ECE", "mean gap between a predicted probability and how often it came true; 0 is perfect"),
+    ("90 % interval", "how often the true age lies inside it, which should be 90 %, and how many ages wide it is"),
+)
+
+
+class Table(NamedTuple):
+    """A table of texts."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Column(NamedTuple):
+    """A column's title and what it shows of a row."""
+
+    title: str
+    show: Callable[[Row], str]
+
+
+ACCURACY: Final = (
+    Column("MAE (95 %)", lambda row: ranged(row, "mae")),
+    Column("CS@5", lambda row: f"{row['cs5']:.1%}" if row["n"] >= FEW else ""),
+    Column("bias", lambda row: f"{row['bias']:+.2f}" if row["n"] >= FEW else ""),
+)
+ROBUSTNESS: Final = (
+    Column("MAE", lambda row: f"{row['mae']:.2f}"),
+    Column("bias", lambda row: f"{row['bias']:+.2f}"),
+    Column("found", lambda row: f"{row['detection_rate']:.1%}"),
+)
+RELIABILITY: Final = (
+    Column("ECE", lambda row: f"{row['ece']:.3f}"),
+    Column("by chance (95 %)", lambda row: f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"),
+)
+COVERAGE: Final = (
+    Column("inside (95 %)", lambda row: ranged(row, "coverage", 3)),
+    Column("ages wide", lambda row: f"{row['width']:.1f}"),
+)
 
 
 def report(folder: Path, names: Sequence[str], out: Path) -> Path:
@@ -48,38 +75,26 @@ def report(folder: Path, names: Sequence[str], out: Path) -> Path:
 
 def page(trees: Mapping[str, Tree], raws: Mapping[str, Path]) -> str:
     """Return the whole page as HTML; it fetches nothing."""
-    sources = list(next(iter(trees.values()))["results"])
-    parts = [overview(trees)]
-    parts += [source_section(each, {name: tree["results"][each] for name, tree in trees.items()}) for each in sources]
-    if all("robustness" in tree for tree in trees.values()):
-        parts.append(section("Robustness", groups_table(trees, "robustness", ROBUSTNESS)))
-    parts += [faces_section(name, trees[name], path) for name, path in raws.items()]
-    title = "Age models: " + ", ".join(trees)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
-        f"<body><h1>{html.escape(title)}</h1>{''.join(parts)}</body></html>\n"
+    first = next(iter(trees.values()))
+    measured = all("robustness" in tree for tree in trees.values())
+    templates = Environment(
+        loader=PackageLoader("training.evaluation", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return templates.get_template("report.html").render(
+        title="Age models: " + ", ".join(trees),
+        note=f"{first['photographs']} photographs, split {first.get('split', 'all')}. Errors in years; ranges are "
+        "95 % intervals by bootstrap over photographs.",
+        overview=overview(trees),
+        terms=TERMS,
+        sources=[
+            source_part(each, {name: t["results"][each] for name, t in trees.items()}) for each in first["results"]
+        ],
+        robustness=groups_table(trees, "robustness", ROBUSTNESS) if measured else None,
+        photographs=[photographs_part(name, trees[name], path) for name, path in raws.items()],
     )
 
 
-def section(title: str, *parts: str) -> str:
-    """Return a titled part of the page."""
-    return f"<h2>{html.escape(title)}</h2>{''.join(parts)}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of texts, escaped."""
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    lines = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><tr>{cells}</tr>{lines}</table></div>'
-
-
-def ranged(row: Row, key: str, digits: int = 2) -> str:
-    """Format a figure with its 95 % interval."""
-    return f"{row[key]:.{digits}f} ({row[f'{key}_low']:.{digits}f}–{row[f'{key}_high']:.{digits}f})"
-
-
-def overview(trees: Mapping[str, Tree]) -> str:
+def overview(trees: Mapping[str, Tree]) -> Table:
     """Return the models side by side, pooled over all sources, above the constant answer."""
     rows = []
     for name, tree in trees.items():
@@ -102,85 +117,56 @@ def overview(trees: Mapping[str, Tree]) -> str:
     constant = next(iter(trees.values()))["results"]["pooled"]["constant"]
     rows.append([f"always {constant['age']:.0f}", f"{constant['mae']:.2f}", f"{constant['cs5']:.1%}", *[""] * 6])
     head = ["", "MAE (95 %)", "CS@5", "bias", "CRPS (95 %)", "90 % interval: inside / ages wide"]
-    head += ["ECE of P(≥ 18) / P(≥ 25)", "faces found", "MAE with missed"]
-    first = next(iter(trees.values()))
-    counted = f"{first['photographs']} photographs, split {first.get('split', 'all')}"
-    note = f"{counted}. Errors in years; intervals by bootstrap."
-    return section("All sources", f'<p class="note">{html.escape(note)}</p>', table(head, rows))
+    return Table([*head, "ECE of P(≥ 18) / P(≥ 25)", "faces found", "MAE with missed"], rows)
 
 
-Column = tuple[str, Callable[[Row], str]]
-
-ACCURACY: Final[tuple[Column, ...]] = (
-    ("MAE (95 %)", lambda row: ranged(row, "mae")),
-    ("CS@5", lambda row: f"{row['cs5']:.1%}"),
-    ("bias", lambda row: f"{row['bias']:+.2f}"),
-)
-ROBUSTNESS: Final[tuple[Column, ...]] = (
-    ("MAE", lambda row: f"{row['mae']:.2f}"),
-    ("bias", lambda row: f"{row['bias']:+.2f}"),
-    ("found", lambda row: f"{row['detection_rate']:.1%}"),
-)
-RELIABILITY: Final[tuple[Column, ...]] = (
-    ("ECE", lambda row: f"{row['ece']:.3f}"),
-    ("by chance (95 %)", lambda row: f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"),
-)
-COVERAGE: Final[tuple[Column, ...]] = (
-    ("inside (95 %)", lambda row: ranged(row, "coverage", 3)),
-    ("ages wide", lambda row: f"{row['width']:.1f}"),
-)
-
-
-def groups_table(trees: Mapping[str, Tree], key: str, columns: Sequence[Column], label: str = "group") -> str:
+def groups_table(trees: Mapping[str, Tree], key: str, columns: Sequence[Column], label: str = "group") -> Table:
     """Return the rows under `key` as a table, the models side by side."""
     names = list(dict.fromkeys(row[label] for tree in trees.values() for row in tree[key]))
-    head = ["", "n", *(f"{name}: {title}" if len(trees) > 1 else title for name in trees for title, _ in columns)]
+    titles = [f"{name}: {each.title}" if len(trees) > 1 else each.title for name in trees for each in columns]
     rows = []
     for group in names:
         found = [next((row for row in tree[key] if row[label] == group), None) for tree in trees.values()]
         count = next((str(row["n"]) for row in found if row and "n" in row), "")
-        rows.append([str(group), count, *(show(row) if row else "" for row in found for _, show in columns)])
-    return table(head, rows)
+        rows.append([str(group), count, *(each.show(row) if row else "" for row in found for each in columns)])
+    return Table(["", "n", *titles], rows)
 
 
-def source_section(source: str, results: Mapping[str, Tree]) -> str:
-    """Return everything measured on one source."""
-    parts = [groups_table(results, "by_true_age", ACCURACY), cumulative_score_plot(results)]
-    parts += [
-        bars_plot(results, "by_true_age", "mae", "MAE by true age"),
-        bars_plot(results, "by_true_age", "bias", "bias by true age"),
-        bars_plot(results, "by_predicted_age", "bias", "bias by predicted age"),
-    ]
-    for group in ("sex", "race", "source"):
-        if any(tree[f"by_{group}"] for tree in results.values()):
-            parts.append(f"<h3>By {group}</h3>{groups_table(results, f'by_{group}', ACCURACY)}")
-    if all("reliability" in tree for tree in results.values()):
-        parts += ["<h3>P(age ≥ t)</h3>", groups_table(results, "reliability", RELIABILITY, "threshold")]
-        parts += [reliability_plot(results), pit_plot(results), "<h3>Intervals</h3>"]
-        parts += [groups_table(results, "coverage", COVERAGE, "level"), coverage_plot(results)]
+def source_part(source: str, results: Mapping[str, Tree]) -> dict[str, Any]:
+    """Return everything that the page shows of one source, by the template's names."""
+    gated = all("reliability" in tree for tree in results.values())
+    groups = [group for group in ("sex", "race", "source") if any(tree[f"by_{group}"] for tree in results.values())]
     minors = [[name, str(tree["challenge_25"]["n"]), _rate(tree["challenge_25"])] for name, tree in results.items()]
-    parts.append("<h3>Challenge 25</h3>" + table(["", "under 18", "estimated 25 or over"], minors))
-    return section(source, *parts)
+    part = {
+        "title": "All sources" if source == "pooled" else source,
+        "by_true_age": groups_table(results, "by_true_age", ACCURACY),
+        "plots": [
+            cumulative_score_plot(results),
+            bars_plot(results, "by_true_age", "mae", "MAE by true age"),
+            bars_plot(results, "by_true_age", "bias", "bias by true age"),
+            bars_plot(results, "by_predicted_age", "bias", "bias by predicted age"),
+        ],
+        "groups": [(group, groups_table(results, f"by_{group}", ACCURACY)) for group in groups],
+        "gates": groups_table(results, "reliability", RELIABILITY, "threshold") if gated else None,
+        "minors": Table(["", "under 18", "estimated 25 or over"], minors),
+    }
+    if gated:
+        part["reliability"] = reliability_diagram({name: tree["reliability"] for name, tree in results.items()})
+        part |= {"pit": pit_plot(results), "coverage": coverage_plot(results)}
+        part["intervals"] = groups_table(results, "coverage", COVERAGE, "level")
+    return part
 
 
 def _rate(row: Row) -> str:
     return f"{row['rate']:.1%} ({row['rate_low']:.1%}–{row['rate_high']:.1%})" if row["n"] else ""
 
 
-def faces_section(name: str, tree: Tree, raw: Path) -> str:
+def photographs_part(name: str, tree: Tree, raw: Path) -> dict[str, Any]:
     """Return predicted against true ages, and the worst errors as faces."""
     with np.load(raw) as arrays:
         pmf, low, worst, faces = (arrays[key] for key in ("pmf", "low", "worst", "worst_faces"))
     found = np.flatnonzero(np.isfinite(pmf[:, 0]))
     ages = np.full(len(low), np.nan)
     ages[found] = decoded(pmf[found], tree["model"]["decode"])
-    figures = [
-        f"<figure>{picture(face)}<figcaption>{low[i]} → {ages[i]:.0f}</figcaption></figure>"
-        for i, face in zip(worst, faces, strict=True)
-    ]
-    return section(
-        f"{name}: photographs",
-        scatter_plot(ages[found], low[found]),
-        '<h3>Worst errors</h3><p class="note">true age → predicted age</p>',
-        f'<div class="faces">{"".join(figures)}</div>',
-    )
+    shown = [(picture(face), f"{low[i]} → {ages[i]:.0f}") for i, face in zip(worst, faces, strict=True)]
+    return {"name": name, "scatter": scatter_plot(ages[found], low[found]), "worst": shown}

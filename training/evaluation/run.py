@@ -1,4 +1,4 @@
-"""`agelens-train evaluate`: datasets and model files in; JSON, raw distributions and one page out."""
+"""`agelens-train evaluate`: measure model files on datasets; write JSON, raw distributions and an HTML report."""
 
 from __future__ import annotations
 

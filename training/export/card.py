@@ -1,4 +1,4 @@
-"""The model card: Markdown made of a model's manifest and of what was measured, nothing typed in."""
+"""Write model cards: Markdown from the manifest, the evaluation and the limits of the training data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any, Final
 import onnx
 
 from service.inference.manifest import Manifest
+from training.datasets import ABOUT
 from training.export.graph import ExportRefused, embed
 from training.export.lock import fingerprint, lock_model, write_model
 from training.onnx_manifest import manifest_of
+from training.weights import TERMS as WEIGHTS_TERMS
 
 Tree = dict[str, Any]
 Row = dict[str, Any]
@@ -25,35 +27,16 @@ UNFIT: Final = """\
   for the mix it was calibrated on.
 """
 
+FEW: Final = 10
+"""Photographs below which a mean and its bootstrap interval are not shown."""
+
 MIRRORED: Final = ", the mean over the face and its mirror image"
-
-TERMS: Final = {
-    "adience": "research, cite Eidinger, Enbar and Hassner (2014)",
-    "all_age_faces": "research, cite Cheng et al. (2019)",
-    "appa_real": "research, cite Agustsson et al. (2017)",
-    "dlib": "CC0",
-    "fgnet": "research",
-    "imagenet": "non-commercial research",
-    "imdb_wiki": "academic research",
-    "utkface": "non-commercial research",
-    "vggface2": "research; cite Cao et al. (2018)",
-}
-"""Terms of data and pretrained weights, by the names that manifests use."""
-
-LIMITS: Final = """\
-- UTKFace's ages are estimates of another network that people checked; where All-Age-Faces has its ages from is not
-  documented. The model can be no better than they are.
-- The split is the project's own, without duplicates; it is not the split of other published figures, so a comparison
-  with them is not like for like. UTKFace names no persons, and some appear in training and test.
-- Neither set has age 0, so P(age > 0) was never trained; ages over 100 count as 100.
-- Trained once, with one seed; the intervals are bootstrap intervals over photographs, not over trainings.
-"""
 
 
 def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: Path | None = None) -> Path:
     """Write the measured figures into the file's manifest, its lock entry anew, and `NAME.md` beside it.
 
-    `ablation` is what `agelens-train ablate` wrote: its rows of one data set alone go into the card.
+    `ablation` is what `agelens-train ablate` wrote; its rows trained on one dataset alone go into the card.
     Returns the card's path. Raises ExportRefused where the evaluation is of another graph.
     """
     tree = json.loads(evaluation.read_text())
@@ -108,7 +91,7 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
     alone = [row for row in ablation if row["name"] == "recipe" or row["name"].startswith("only-")]
     if alone:
         parts.append("## Across data sets\n\n" + across(alone))
-    parts.append(f"## Limits\n\n{LIMITS}")
+    parts += limits_part(made.data)
     parts.append(
         "## Uses\n\nFor research: age distributions of photographs in aggregate, and methods that need an honest "
         f"uncertainty.\n\nUnfit for:\n\n{UNFIT}"
@@ -118,20 +101,28 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
     return "\n".join(parts)
 
 
+def limits_part(data: Sequence[str], others: Sequence[str] = ()) -> list[str]:
+    """Return the section on limits of the named data sets, then `others`; no section where none is known."""
+    limits = [limit for name in data if name in ABOUT for limit in ABOUT[name].limits]
+    return ["## Limits\n\n" + "".join(f"- {limit}\n" for limit in (*limits, *others))] if limits or others else []
+
+
 def with_terms(name: str) -> str:
-    """Return a data set's or weights' name with its terms, where they are known; a path is cut to its stem."""
+    """Return a data set's or weights' name with its terms of use, where they are known; a path is cut to its stem."""
     stem = Path(name).stem
-    known = next((terms for key, terms in TERMS.items() if stem == key or stem.endswith(f"_{key}")), None)
+    terms = {**WEIGHTS_TERMS, **{key: about.terms for key, about in ABOUT.items()}}
+    known = next((text for key, text in terms.items() if stem == key or stem.endswith(f"_{key}")), None)
     return f"{stem} ({known})" if known else stem
 
 
 def measured(tree: Tree) -> str:
-    """Say how it was measured and what the detector found."""
+    """Describe the evaluation: photographs, detection rate, command."""
     text = (
         f"{tree['photographs']} original photographs through detector and crop as the service does it; the largest "
         f"face counts. A face was found in {tree['detection_rate']:.2%} of them; with the missed ones "
         f"answered {tree['fallback_age']:.0f}, the MAE of all is {tree['mae_with_missed']:.2f} years. "
-        "Ranges are 95 % intervals.\n"
+        "Ranges are 95 % bootstrap intervals over photographs, not over trainings. Figures that others publish are of "
+        "other splits.\n"
     )
     command = tree.get("command")
     return f"{text}\n    {command}\n" if command else text
@@ -164,10 +155,17 @@ def source_part(source: str, result: Tree) -> str:
     return "\n".join(parts)
 
 
+def ranged(row: Row, key: str, digits: int = 2) -> str:
+    """Format a figure with its 95 % interval; below `FEW` photographs neither says anything."""
+    if row["n"] < FEW:
+        return "too few"
+    return f"{row[key]:.{digits}f} ({row[f'{key}_low']:.{digits}f}–{row[f'{key}_high']:.{digits}f})"
+
+
 def accuracy_line(row: Row) -> list[str]:
     """Return one row of accuracy as cells."""
-    mae = f"{row['mae']:.2f} ({row['mae_low']:.2f}–{row['mae_high']:.2f})"
-    return [row["group"], str(row["n"]), mae, f"{row['cs5']:.1%}", f"{row['bias']:+.2f}"]
+    figures = [ranged(row, "mae"), f"{row['cs5']:.1%}", f"{row['bias']:+.2f}"]
+    return [row["group"], str(row["n"]), *(figures if row["n"] >= FEW else (figures[0], "", ""))]
 
 
 def reliability_line(row: Row) -> list[str]:
@@ -190,7 +188,7 @@ def robustness_table(rows: Sequence[Row]) -> str:
 
 
 def across(rows: Sequence[Row]) -> str:
-    """Say what one data set teaches about another: those rows of `agelens-train ablate`, at least one."""
+    """Return the rows of `agelens-train ablate` that learned from one dataset alone, with their commands."""
     sources = list(rows[0]["by_source"])
     lines = [
         [row["what"], str(row["steps"]), *(f"{row['by_source'][source]:.2f}" for source in sources)] for row in rows

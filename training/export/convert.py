@@ -1,4 +1,4 @@
-"""From trained weights to an ONNX file that keeps the contract, equal to Keras on real faces."""
+"""Export trained weights to ONNX, and check the file against Keras on real faces."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ def export(
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
     With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
-    `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused where the file would
-    differ from Keras, and FileMissing where the run or a store is not whole.
+    `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused if the file would differ
+    from Keras, and FileMissing if files of the run or a store are missing.
     """
     servable, recipe = (load or load_run)(run_dir)
     if flip:

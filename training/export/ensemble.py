@@ -1,4 +1,4 @@
-"""Several model files as one: their distributions' mean in a single graph, a model file like any other."""
+"""Join model files into one graph that returns the mean of their distributions."""
 
 from __future__ import annotations
 

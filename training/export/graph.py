@@ -1,4 +1,4 @@
-"""Surgery on ONNX graphs: tensor names, the calibration, the manifest, and what a graph may not hold."""
+"""Edit ONNX graphs: names of tensors, calibration, manifest; check what a graph may not contain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHUNK: Final = 8
 
 
 class ExportRefused(AgelensError):
-    """A file is not fit to ship; the text says what was measured and what is required."""
+    """A model file must not be published; the message says what was measured and what is required."""
 
 
 def rename(model: ModelProto, old: str, new: str) -> None:
@@ -44,7 +44,7 @@ def rename(model: ModelProto, old: str, new: str) -> None:
 
 
 def keep_contract(model: ModelProto) -> None:
-    """Name the one input and one output as the contract does, with a dynamic batch; raise ExportRefused."""
+    """Rename the one input and output to the service's names, with a dynamic batch; raise ExportRefused for more."""
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:
         names = [", ".join(value.name for value in values) for values in (model.graph.input, model.graph.output)]
         raise ExportRefused(
@@ -67,9 +67,9 @@ def _check_type(value: onnx.ValueInfoProto, element: int, wanted: str, rank: int
 
 
 def append_calibration(model: ModelProto) -> None:
-    """End the graph with a `Correction` of its distribution, one that changes nothing at first.
+    """Append a `Correction` of the distribution to the graph, initially the identity.
 
-    It bends any distribution over ages, so one definition serves every family and the ensemble, which has no logits.
+    It applies to any distribution over ages, so it also serves the ensemble, which has no logits.
     """
     rename(model, OUTPUT_NAME, RAW_OUTPUT)
     model.graph.output[0].name = OUTPUT_NAME
@@ -115,15 +115,8 @@ def append_calibration(model: ModelProto) -> None:
         model.graph.node.append(helper.make_node(operator, before, after, name=PREFIX + outputs, **attributes))
 
 
-def correction_of(model: ModelProto) -> Correction:
-    """Return the correction in the graph; raise KeyError where it has none."""
-    first, rise = (numpy_helper.to_array(_initializer(model, name)) for name in (FIRST, RISE))
-    curves = np.concatenate([first, first + np.cumsum(rise, axis=0)])
-    return Correction(tuple(map(float, curves[:, 0])), tuple(map(float, curves[:, 1])))
-
-
 def set_correction(model: ModelProto, correction: Correction) -> None:
-    """Put a correction into the graph; raise KeyError where it has no place for one."""
+    """Set the parameters of the graph's correction; raise KeyError if it has none."""
     for tensor in _tensors(correction):
         _initializer(model, tensor.name).CopyFrom(tensor)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from service.atomic_write import atomic_write
 from service.errors import FileMissing
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
 from training.export.graph import embed
@@ -14,18 +15,17 @@ from training.onnx_manifest import manifest_of
 
 
 def write_model(model: onnx.ModelProto, folder: Path) -> Path:
-    """Write `NAME.onnx` after the manifest's name, by way of a temporary file so that no half file ever stands."""
+    """Write `NAME.onnx`, named in the manifest, whole or not at all; return its path."""
     manifest = manifest_of(model, "the graph")
     path = folder / f"{manifest.name}.onnx"
     folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(model.SerializeToString(deterministic=True))
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
     return path
 
 
 def lock_model(path: Path, default: bool | None = None) -> LockEntry:
-    """Enter the file in its folder's lock, making the lock where there is none.
+    """Add the file to its folder's lock, which is created if there is none.
 
     `default` None keeps what the entry said before (False for a new one).
     """

@@ -1,4 +1,4 @@
-"""Smaller and faster files: int8 (static QDQ, calibrated on training faces) and float16 storage."""
+"""Quantise models: int8 (static QDQ, calibrated on training faces) and float16 storage."""
 
 from __future__ import annotations
 

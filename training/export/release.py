@@ -1,4 +1,4 @@
-"""The last steps of every model file: calibrate it on its own output, write the manifest, lock it."""
+"""Finish a model file: calibrate it on its own output, write the manifest, lock it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AGES
 from service.inference.manifest import IntervalTable, Manifest
-from training.data.store import FaceSet, FaceStore
+from training.data.store import FaceSet, FaceStore, signed_error
 from training.export.calibration import Correction, calibration_loss, conformal_table, decoded, fit_correction
 from training.export.graph import embed, run, set_correction
 from training.export.lock import lock_model, write_model
@@ -48,7 +48,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted correction and what it did to the faces it was fitted on, of which `pmf` [n, 101] is the answer now.
+    """A fitted correction, the corrected `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
 
     `temperature` is the median one, the losses are CRPS in years.
     """
@@ -61,7 +61,7 @@ class Calibration:
 
 
 def calibrate(model: onnx.ModelProto, calib: Split) -> Calibration:
-    """Fit the correction of this very graph on `calib` and leave it in the graph."""
+    """Fit the correction on `calib` to the output of this graph, and set it in the graph."""
     set_correction(model, Correction())
     plain = run(model, calib.faces)
     correction = fit_correction(plain, calib.low, calib.high)
@@ -82,8 +82,7 @@ def intervals(answered: Sequence[tuple[NDArray[np.float32], Split]], decode: str
 
 def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode: str) -> float:
     """Mean absolute error in years of pmf [n, 101]; an age inside low..high is no error."""
-    ages = decoded(pmf, decode)
-    return float(np.maximum(np.maximum(low - ages, ages - high), 0).mean())
+    return float(np.abs(signed_error(decoded(pmf, decode), low, high)).mean())
 
 
 def finish(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -> Manifest:

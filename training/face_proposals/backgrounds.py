@@ -1,4 +1,4 @@
-"""Surroundings without faces for the face gate: public pictures that Python packages ship, and drawn ones."""
+"""Backgrounds without faces: public pictures that Python packages ship, and drawn ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the trained network of proposals to its locked ONNX file."""
+"""Train the network of face proposals, export it to ONNX and lock it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from service.atomic_write import atomic_write
 from service.inference.face_proposals import ANSWERS, FILE, INPUT, OUTPUT, STRIDE
 from service.inference.faces import Pixels
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
@@ -84,9 +85,8 @@ def publish(graph: onnx.ModelProto, folder: Path, made: Provenance) -> Path:
     """Write the file with its provenance inside, and its entry in the folder's lock; return its path."""
     helper.set_model_props(graph, {METADATA_KEY: made.model_dump_json()})
     path = folder / FILE
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(graph.SerializeToString(deterministic=True))
-    partial.replace(path)
+    with atomic_write(path) as partial:
+        partial.write_bytes(graph.SerializeToString(deterministic=True))
     entry = LockEntry(
         file=FILE,
         kind="proposals",

@@ -1,4 +1,4 @@
-"""The network that proposes small faces: what it should answer, its layers, its loss, and its training."""
+"""The network that proposes small faces: targets, layers, loss and training."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Floats = NDArray[np.float32]
 
 
 def targets(faces: Sequence[SceneFace], height: int, width: int) -> Floats:
-    """Say what is wanted of a scene, float32 [height / 8, width / 8, 8], see `CHANNELS`.
+    """Return the training targets of a scene, float32 [height / 8, width / 8, 8], see `CHANNELS`.
 
     `heat` is 1 in the cell of a small face's centre and falls off around it as a Gaussian (Zhou et al. 2019, Objects as
     Points, section 3), `near` weighs the cells that must know the face, whose place from the cell's middle in cells,
@@ -164,7 +164,7 @@ class Pool:
 
 
 def varied(rng: Generator, picture: Pixels, faces: Sequence[SceneFace]) -> tuple[Pixels, list[SceneFace]]:
-    """Show a scene differently than the last time: mirrored, in other light, in other colours."""
+    """Augment a scene: mirror it, change light and colours."""
     shown, held = picture, list(faces)
     if rng.random() < 0.5:
         shown, held = shown[:, ::-1], [face.mirrored(picture.shape[1]) for face in held]

@@ -20,7 +20,7 @@ from service.inference.lockfile import LockEntry, ModelLock
 from service.inference.manifest import METADATA_KEY, Provenance
 from service.inference.onnx_session import ort
 from training.evaluation.reliability import binomial_interval
-from training.export.card import markdown, with_terms
+from training.export.card import limits_part, markdown, with_terms
 from training.face_proposals.backgrounds import HELD_OUT, scenery
 from training.face_proposals.scenes import LARGEST, SMALLEST, SceneFace, Scenes
 
@@ -34,14 +34,12 @@ TURNS: Final = ((0, 15), (15, 30), (30, 45), (45, 60), (60, 80))
 
 _HIT: Final = 0.3  # overlap of a find with the box that was composed
 _SEED: Final = 7
-_LIMITS: Final = """\
-- The scenes are composed: portraits of All-Age-Faces and UTKFace laid into pictures that scikit-image and scikit-learn
-  ship. Crowds photographed as such, with faces from the side, half hidden or out of focus, were not measured.
-- A face counts as found where the detector answers a box that overlaps the composed one by three tenths. The detector's
-  own misses count too: what its short-range network does not find again is no face.
-- Both sets hold few faces on their side and none upside down.
-- Trained once, with one seed.
-"""
+LIMITS: Final = (
+    "The scenes are composed: portraits laid into pictures that scikit-image and scikit-learn ship.",
+    "Photographs of crowds, with faces from the side, half hidden or out of focus, were not measured.",
+    "A face counts as found where the detector returns a box that overlaps the composed one by three tenths.",
+)
+"""Limits of the measurement itself, whatever the portraits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class Sighting:
 
 @dataclass
 class Measured:
-    """What was seen in pictures of one sort."""
+    """Results for one kind of picture."""
 
     sightings: list[Sighting] = field(default_factory=list)
     proposals: list[int] = field(default_factory=list)
@@ -105,7 +103,7 @@ def card_proposals(stores: Sequence[Path], photos: Sequence[Path], models_dir: P
 
 
 def provenance(path: Path) -> Provenance:
-    """Read out of the file where it comes from."""
+    """Read the provenance in the file's metadata."""
     session = ort.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     return Provenance.model_validate_json(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
 
@@ -137,7 +135,7 @@ def card(entry: LockEntry, made: Provenance, composed: Measured, faceless: Measu
         f"{markdown(head, rows)}\n"
         + markdown(["pictures", "number", "proposals each", "false faces", "ms of `detect`, median"], costs)
         + "\nMilliseconds are of one processor.\n\n"
-        f"## Limits\n\n{_LIMITS}"
+        + "".join(limits_part(made.data, LIMITS))
     )
 
 

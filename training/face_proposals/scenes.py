@@ -1,4 +1,4 @@
-"""Scenes with faces of known place, width and turn, composed at random: what the face proposals learn from."""
+"""Compose random scenes with faces of known position, width and rotation, to train face proposals on."""
 
 from __future__ import annotations
 

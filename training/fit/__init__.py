@@ -1,1 +1,1 @@
-"""Training: losses, schedules, checkpoints, what is shown meanwhile."""
+"""The training loop: losses, schedules, checkpoints, progress display."""

@@ -1,4 +1,4 @@
-"""What each choice of a recipe is worth: short runs that differ from it in one thing, by their error on `val`."""
+"""Ablation: short runs that differ from a recipe in one thing, compared by their error on `val`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENDED: Final = "ended"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One difference from the recipe, as words and as arguments of `agelens-train train`."""
+    """One change to the recipe, as a description and as arguments of `agelens-train train`."""
 
     name: str
     what: str
@@ -164,7 +164,7 @@ def _run(row: Row, arguments: Sequence[str], run: Path) -> None:
     command = [sys.executable, "-m", "training.cli.main", *asked, "--run", str(run)]
     if subprocess.run(command, check=False).returncode:  # noqa: S603 - this program, and the caller's own words
         raise AgelensError(
-            f"the row {row.name} failed; mend the cause and start again, without {run} if it is half made"
+            f"the row {row.name} failed; fix the cause and start again; delete {run} first if it has no checkpoint"
         )
     (run / ENDED).write_text(" ".join(["agelens-train", *arguments]) + "\n")
 

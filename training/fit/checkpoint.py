@@ -1,4 +1,4 @@
-"""Checkpoints: one file with everything a run needs to go on, replaced atomically."""
+"""Checkpoints: one file with everything a run needs to resume, replaced atomically."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Arrays = list[NDArray[Any]]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Variables of the model (the random state of its dropout too), of the average and of the optimiser."""
+    """Variables of the model (including the random state of dropout), of the weight average and of the optimiser."""
 
     recipe: str
     progress: Progress
@@ -58,8 +58,8 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             reason = str(error) or type(error).__name__
             raise CheckpointCorrupt(
-                f"{path} cannot be read ({reason}); to go on from the checkpoint before it, "
-                f"rename {PREVIOUS} to {CHECKPOINT}, or train anew into another folder"
+                f"{path} cannot be read ({reason}); to resume from the checkpoint before it, "
+                f"rename {PREVIOUS} to {CHECKPOINT}, or start again in another folder"
             ) from error
         groups: dict[str, Arrays] = {"model": [], "average": [], "optimizer": []}
         for name in sorted(arrays):
@@ -80,6 +80,6 @@ def replace(path: Path, write: Callable[[Path], None], keep: Path | None = None)
                 os.link(path, keep)
     except OSError as error:
         raise CheckpointNotWritten(
-            f"{path} could not be written ({error.strerror or error}); what it held before is intact: "
-            "make room or choose another folder, then go on with --resume"
+            f"{path} could not be written ({error.strerror or error}); the previous file is intact: "
+            "free some space or fix the folder, then resume with --resume"
         ) from error

@@ -1,4 +1,4 @@
-"""The progress bar and the line after each epoch."""
+"""The progress bar, and one printed line for each epoch."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Display:
         self.bar.update(self.task, description=stage.name, total=steps, completed=0, **_EMPTY)
 
     def taught(self, done: int, total: int) -> None:
-        """Move the bar while a teacher is asked about so many faces."""
+        """Move the bar while a teacher predicts the training faces."""
         self.bar.update(self.task, description="teacher", total=total, completed=done, **_EMPTY)
 
     def step(self, place: Place, loss: float, left_s: float) -> None:

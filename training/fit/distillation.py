@@ -1,10 +1,10 @@
-"""Networks that a student learns from: what they say of every training face, asked once, before the first step.
+"""Knowledge distillation: a teacher network's distributions and features as targets for a student.
 
-Distributions teach what labels cannot, how sure to be (Hinton et al. 2015, section 2); features teach a network that
-lacks face-recognition pretraining what another learnt from millions of faces (FitNets, Romero et al. 2015, section 2).
-The teacher sees the clean face and its mirror image, the student an augmented one: it learns to see through the change,
-and a training step does not pay for a second network. Or both see the same changed and blended face, which nobody has
-learnt by heart (Beyer et al. 2022, "a good teacher is patient and consistent", section 3).
+Distributions carry uncertainty that labels lack (Hinton et al. 2015, section 2); features carry what a network learnt
+from millions of faces (FitNets, Romero et al. 2015, section 2). The teacher is run once on every clean face and its
+mirror image, so that a training step costs one network; the student sees augmented faces. Or both see the same
+augmented and mixed face in every step, which neither has memorised (Beyer et al. 2022, "A good teacher is patient and
+consistent", section 3).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ Faces = NDArray[np.uint8]
 Targets = NDArray[np.float32]
 
 LEAST_DEVIATION: Final = 1e-3
-"""Features that hardly vary are not blown up to unit variance."""
+"""Smallest deviation that features are divided by."""
 
 AT_ONCE: Final = 32
-"""Faces that a teacher is asked about at a time."""
+"""Batch size of the teacher."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """`run` maps faces uint8 [b, size, size, 3] to what it teaches, float32 [b, ages + features].
+    """`run` maps faces uint8 [b, size, size, 3] to targets, float32 [b, ages + features].
 
     `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its features.
     """
@@ -54,7 +54,7 @@ class Teacher:
 def teacher_named(name: str, size: int) -> Teacher:
     """Open a teacher: an exported .onnx file (distributions), a run's folder (both), or BACKBONE:WEIGHTS (features).
 
-    `size` is the pixels a side of the student's faces; a trained teacher is shown them at its own. Raises FileMissing
+    `size` is the pixels a side of the student's faces; a trained teacher sees them at its own size. Raises FileMissing
     or InvalidParameter.
     """
     path = Path(name)
@@ -78,11 +78,11 @@ def lessons(
     file: Path,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Targets:
-    """Return what a teacher says of each face of a set, float32 [n, ages + features], by the face's place in it.
+    """Return a teacher's targets for each face of a set, float32 [n, ages + features], in the set's order.
 
     Each row is the mean over the exact centre crop and its mirror image; features are standardised over the set, so
-    that none outweighs the others. Kept in `file`, and read from there where it exists. `on_progress` hears how many
-    of how many faces are done. Raises InvalidParameter where the file is of another set or teacher.
+    that all weigh the same. Cached in `file`. `on_progress` is called with the number of faces done and the total.
+    Raises InvalidParameter if the file is of another set or teacher.
     """
     shape = (len(faces), teacher.ages + teacher.features)
     if file.exists():
@@ -131,7 +131,7 @@ def _trained(run_dir: Path) -> Teacher:
 
 
 def _resized(faces: Faces, size: int) -> Faces:
-    """Return faces at the size that a teacher takes, uint8 [b, size, size, 3]; at that size already, as they are."""
+    """Resize faces to the teacher's size, uint8 [b, size, size, 3]."""
     if faces.shape[1] == size:
         return np.ascontiguousarray(faces)
     how = cv2.INTER_AREA if faces.shape[1] > size else cv2.INTER_LINEAR

@@ -1,4 +1,4 @@
-"""Pictures of how well a network does: faces with their ages, the worst errors, the error along the age."""
+"""Pictures for trackers: faces with predicted ages, the worst errors, the error by age."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BAND_YEARS = 5
 
 
 def pictures(faces: FaceSet, scores: Scores, size: int) -> dict[str, Pixels]:
-    """Return what a tracker is shown after an epoch: a grid of faces, the worst errors, the age-error curve."""
+    """Return the pictures of an epoch: a grid of faces, the worst errors, the error by age."""
     return {
         "faces": face_grid(faces, scores, spread(faces, SHOWN), size),
         "worst_errors": face_grid(faces, scores, worst(scores, SHOWN), size),

@@ -1,4 +1,4 @@
-"""From names on a command line to a run, and back to it after it was cut off."""
+"""Start a run from a recipe's name, or resume it from its folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
 
 RUN_FILE = "run.json"
-"""What a run needs besides its recipe to be gone on with: stores and time."""
+"""Stores and time of a run, which resuming needs besides the recipe."""
 
 
 def launch(
@@ -35,7 +35,9 @@ def launch(
     Raises InvalidParameter where the folder is in use or a field is not there.
     """
     if (run_dir / RUN_FILE).exists():
-        raise InvalidParameter(f"{run_dir} holds a run already; go on with --resume, or name another with --run")
+        raise InvalidParameter(
+            f"{run_dir} holds a run already; resume it with --resume, or choose another folder with --run"
+        )
     recipe = overridden(changed(recipe_named(name), changes or {}), settings)
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -45,7 +47,7 @@ def launch(
 
 
 def relaunch(run_dir: Path) -> TrainResult:
-    """Go on with the run in a folder, with the recipe, stores and time it began with; raise FileMissing."""
+    """Resume the run in a folder, with its recipe, stores and time; raise FileMissing."""
     for name in (RUN_FILE, "recipe.json"):
         if not (run_dir / name).is_file():
             raise FileMissing(f"{run_dir} has no {name}, so there is no run to resume; start one without --resume")
@@ -63,7 +65,7 @@ def relaunch(run_dir: Path) -> TrainResult:
 
 
 def use_all_devices() -> None:
-    """Share every batch among all devices from here on; raise InvalidParameter on another backend than JAX."""
+    """Split every batch over all devices; raise InvalidParameter unless the backend is JAX."""
     if keras.backend.backend() != "jax":
         raise InvalidParameter(f"several devices need KERAS_BACKEND=jax, it is {keras.backend.backend()}")
     keras.distribution.set_distribution(keras.distribution.DataParallel())

@@ -1,4 +1,4 @@
-"""A network that learns: one optimiser step, its average, and everything a checkpoint must hold."""
+"""One training step: the network, its optimiser, its weight average, and the state of all three."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Pmf = NDArray[np.float32]
 
 
 class Learner:
-    """Keras's own `train_on_batch` under a packed label, so that every backend runs the same loop."""
+    """A network and its optimiser; steps go through Keras's `train_on_batch`, so every backend runs the same loop."""
 
     def __init__(self, network: AgeModel, recipe: Recipe, teacher: Teacher | None = None) -> None:
-        """Take the network and start its average; a teacher adds its lessons to every label."""
+        """Take the network and start its average; a teacher adds its targets to every label."""
         self.network = network
         self.recipe = recipe
         self.teacher = teacher
@@ -35,7 +35,7 @@ class Learner:
     def begin(self, stage: Stage, lessons: Targets | None = None) -> None:
         """Set what is trainable and make the stage's optimiser.
 
-        `lessons` are the teacher's on the stage's clean faces; without them it is asked about every batch.
+        `lessons` are the teacher's targets for the stage's clean faces; without them the teacher is run on every batch.
         """
         self.lessons = lessons
         # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
@@ -72,7 +72,7 @@ class Learner:
         self._bare().save_weights(path)
 
     def load_weights(self, path: Path) -> None:
-        """Read what `save_weights` wrote, and let the average start anew from it."""
+        """Load what `save_weights` wrote and restart the average from it."""
         self._bare().load_weights(path)
         self.average.restore(read(self.network.weights), 0)
 
@@ -84,7 +84,7 @@ class Learner:
         return read(self.trained.variables), self.average.values, read(self.optimizer.variables)
 
     def restore(self, model: Arrays, average: Arrays, optimizer: Arrays, steps: int) -> None:
-        """Take up what `state` returned; raise ValueError where it belongs to another network."""
+        """Restore what `state` returned; raise ValueError if it is of another network."""
         assign(self.trained.variables, model)
         self.average.restore(average, steps)
         assign(self.optimizer.variables, optimizer)

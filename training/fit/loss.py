@@ -1,8 +1,8 @@
-"""What a training step minimises, as Keras wants it: one output and one label tensor, packed.
+"""The training loss as Keras expects it: one output tensor and one label tensor, packed.
 
 Labels [b, 3 + T]: low, high, ramp, then the teacher's distribution and features where there is one. Outputs
 [b, K + C]: the head's logits, then the student's guess at the teacher's features. Everything that changes from step to
-step travels as data, because JAX would freeze a value that the loss closed over.
+step is passed as data, because JAX would compile a value that the loss closed over as a constant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RAMP = 2
 
 
 def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
-    """Return what is trained: the network, and a linear map from its features to a teacher's that is not kept."""
+    """Return the graph to train: the network, and a linear map to a teacher's features that is dropped afterwards."""
     if teacher is None or not teacher.features:
         return network
     imitation = keras.layers.Dense(teacher.features, dtype="float32", name="head_imitation")
@@ -33,11 +33,11 @@ def trained_graph(network: AgeModel, teacher: Teacher | None) -> keras.Model:
 
 
 def packed_labels(batch: Batch, ramp: float, lessons: Targets | None, of_blends: bool = False) -> NDArray[np.float32]:
-    """Return labels float32 [b, 3 + T] of a batch; `lessons` [b, T] are what a teacher says of its faces.
+    """Return labels float32 [b, 3 + T] of a batch; `lessons` [b, T] are a teacher's targets.
 
     A mixed batch has twice as many columns and one more: its faces' labels, their partners', the faces' shares. Its
-    ramp falls to 0 where both show alike: a blend of a child and an old face has no mean age to be pulled to. Lessons
-    are of the faces before they were mixed, or `of_blends`, which then hold for both halves.
+    ramp falls to 0 at equal shares, since the mean age of a child mixed with an old face means nothing. Lessons are of
+    the faces before mixing, or with `of_blends` of the mixed ones, and then hold for both halves.
     """
     columns = np.stack([batch.low, batch.high, np.full(len(batch.low), ramp)], axis=1).astype(np.float32)
     labels = columns if lessons is None else np.concatenate([columns, lessons], axis=1)

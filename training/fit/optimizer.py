@@ -1,4 +1,4 @@
-"""AdamW as the recipes want it: another rate for the backbone, and no decay of biases and norms."""
+"""AdamW with another learning rate for the backbone, and without weight decay of biases and norms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNDECAYED = ("bias", "gamma", "beta")
 class GroupedAdamW(keras.optimizers.AdamW):
     """AdamW that multiplies the rate of the variables in `slow` by `slow_rate`.
 
-    Scaling gradients would not do it: Adam divides a gradient's scale out again. Decay keeps the full rate.
+    Scaling gradients would not work: Adam normalises their scale. Weight decay keeps the full rate.
     """
 
     def __init__(self, slow: Sequence[Any], slow_rate: float, **options: Any) -> None:
@@ -26,7 +26,7 @@ class GroupedAdamW(keras.optimizers.AdamW):
         self.slow_rate = slow_rate
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
-        """Update both groups; every backend's step goes through here."""
+        """Update both groups; the step of every backend calls this method."""
         pairs = list(zip(grads, trainable_variables, strict=True))
         for slow in (False, True):
             group = [pair for pair in pairs if (id(pair[1]) in self.slow) is slow]

@@ -1,4 +1,4 @@
-"""Where a run stands, and the learning rate there."""
+"""The progress of a run, and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.recipes.recipe import Stage
 class Progress:
     """Place in a recipe: stage, epoch in it, step in that epoch; `stage_steps` and `total_steps` only grow.
 
-    `elapsed_s` is training time over all sittings; `stage_began_s` is its value when the stage began.
+    `elapsed_s` is the training time, interruptions excluded; `stage_began_s` is its value when the stage began.
     """
 
     stage: int = 0

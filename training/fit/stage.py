@@ -1,4 +1,4 @@
-"""One stage of a run: its epochs, steps, validation and the best weights so far."""
+"""One stage of a run: epochs, steps, validation, checkpoints and the best weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPOCHS_APART = 10_000
 
 @dataclass
 class StageRun:
-    """A stage under way; `progress` is replaced as it goes."""
+    """A running stage; `progress` is replaced after every step."""
 
     recipe: Recipe
     learner: Learner
@@ -61,7 +61,7 @@ class StageRun:
         return steps_in_epoch(self.train_faces, self.recipe.batch_size)
 
     def save(self) -> None:
-        """Write a checkpoint of the present moment."""
+        """Write a checkpoint."""
         model, average, optimizer = self.learner.state()
         Checkpoint(self.recipe.to_json(), self.progress, model, average, optimizer).save(self.run_dir)
 
@@ -101,7 +101,7 @@ class StageRun:
             if not isfinite(loss):
                 raise LossNotFinite(
                     f"the loss became {loss} in step {self.progress.total_steps + 1} at a learning rate of {rate:.1e}; "
-                    f"the checkpoint in {self.run_dir} is from before it: train anew with a lower rate or clip_norm"
+                    f"the checkpoint in {self.run_dir} is older: train again with a lower learning_rate or clip_norm"
                 )
             self._count(loss, rate)
 

@@ -1,22 +1,12 @@
-"""What a run tells the outside while it trains: metrics, the configuration, pictures."""
+"""Trackers: where a run records its metrics, its configuration and pictures."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
-import wandb
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.types_pb2 import DT_STRING
-from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboardX import SummaryWriter
 
 from service.inference.faces import Pixels
 from training.recipes.recipe import Recipe
@@ -24,19 +14,19 @@ from training.revision import revision
 
 
 class Tracker:
-    """Where metrics and pictures go; this one forgets them. Steps count over the whole run."""
+    """Records metrics and pictures; this one drops them. Steps count over the whole run."""
 
     def begin(self, recipe: Recipe, step: int) -> None:
-        """Note the configuration of a run that starts, or goes on, at `step`."""
+        """Record the configuration of a run that starts, or goes on, at `step`."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Note numbers at a step."""
+        """Record numbers at a step."""
 
     def image(self, step: int, name: str, pixels: Pixels) -> None:
-        """Note a picture, uint8 [h, w, 3], at a step."""
+        """Record a picture, uint8 [h, w, 3], at a step."""
 
     def close(self) -> None:
-        """Write out what is held back."""
+        """Write what is buffered."""
 
 
 class Trackers(Tracker):
@@ -88,53 +78,41 @@ class TensorBoardTracker(Tracker):
 
     def __init__(self, folder: Path) -> None:
         """Open a new event file in `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
-        self.records = RecordWriter((folder / name).open("wb"))
-        self._write(file_version="brain.Event:2")
+        self.writer = SummaryWriter(str(folder))
 
     def begin(self, recipe: Recipe, step: int) -> None:
-        """Note recipe and commit as text."""
-        self._text(step, "recipe", f"```\n{recipe.to_json()}```")
-        self._text(step, "commit", revision())
+        """Record recipe and commit as text."""
+        self.writer.add_text("recipe", f"```\n{recipe.to_json()}```", step)
+        self.writer.add_text("commit", revision(), step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Note numbers at a step."""
-        entries = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        self._write(step=step, summary=Summary(value=entries))
+        """Record numbers at a step."""
+        for name, value in values.items():
+            self.writer.add_scalar(name, value, step)
 
     def image(self, step: int, name: str, pixels: Pixels) -> None:
-        """Note a picture, uint8 [h, w, 3], as PNG."""
-        _, png = cv2.imencode(".png", pixels[..., ::-1])
-        height, width = pixels.shape[:2]
-        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png.tobytes())
-        self._write(step=step, summary=Summary(value=[Summary.Value(tag=name, image=picture)]))
-        self.records.flush()
+        """Record a picture, uint8 [h, w, 3]."""
+        self.writer.add_image(name, pixels, step, dataformats="HWC")
+        self.writer.flush()
 
     def close(self) -> None:
-        """Write out what is held back."""
-        self.records.close()
-
-    def _text(self, step: int, name: str, text: str) -> None:
-        metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-        tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
-        self._write(step=step, summary=Summary(value=[Summary.Value(tag=name, metadata=metadata, tensor=tensor)]))
-
-    def _write(self, **fields: Any) -> None:
-        self.records.write(Event(wall_time=time.time(), **fields).SerializeToString())
+        """Write what is buffered."""
+        self.writer.close()
 
 
 class WandbTracker(Tracker):
-    """One Weights & Biases run for one run folder, gone on with after a resume."""
+    """One Weights & Biases run for each run folder, continued after a resume."""
 
     def __init__(self, folder: Path, project: str = "agelens") -> None:
-        """Keep the folder's name as the run's; its files go into the folder."""
-        self.folder, self.project = folder, project
+        """Name the run after the folder, where its files go too."""
+        import wandb
+
+        self.wandb, self.folder, self.project = wandb, folder, project
 
     def begin(self, recipe: Recipe, step: int) -> None:
-        """Start the run, or go on with it, with recipe and commit as its configuration."""
+        """Start or continue the run, with recipe and commit as its configuration."""
         config = {**json.loads(recipe.to_json()), "commit": revision(), "resumed_at": step}
-        self.run = wandb.init(
+        self.run = self.wandb.init(
             project=self.project,
             name=self.folder.name,
             id=self.folder.name,
@@ -144,13 +122,13 @@ class WandbTracker(Tracker):
         )
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Note numbers at a step."""
+        """Record numbers at a step."""
         self.run.log(dict(values), step=step)
 
     def image(self, step: int, name: str, pixels: Pixels) -> None:
-        """Note a picture, uint8 [h, w, 3]."""
-        self.run.log({name: wandb.Image(pixels)}, step=step)
+        """Record a picture, uint8 [h, w, 3]."""
+        self.run.log({name: self.wandb.Image(pixels)}, step=step)
 
     def close(self) -> None:
-        """End the run and write out what is held back."""
+        """End the run and write what is buffered."""
         self.run.finish()

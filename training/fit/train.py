@@ -1,4 +1,4 @@
-"""Train a recipe: its stages one after the other, from checkpoints where there are some."""
+"""Train a recipe stage by stage, with checkpoints."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from training.recipes.recipe import Recipe, Stage
 from training.run_folder import BEST
 
 UNBLENDED: Final = "unblended.weights.h5"
-"""The best weights of a run whose recipe keeps a share of its start, before it was taken in."""
+"""The best weights before `start_share` was applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """How a run ended: lowest val_mae of the last stage in years, the epoch it came from, all steps taken."""
+    """Result of a run: lowest val_mae of the last stage in years, its epoch, and the number of steps."""
 
     val_mae: float
     epoch: int
@@ -53,9 +53,9 @@ def train(
 ) -> TrainResult:
     """Run a recipe; leave `best.weights.h5` (averaged weights), `recipe.json` and a checkpoint in `run_dir`.
 
-    With `max_minutes` the cosine of each stage ends when its share of that time does; asking a teacher comes on top.
-    With `resume` the run goes on from its last checkpoint. Raises TrainingError; the last good checkpoint and the best
-    weights stay intact. Raises InvalidParameter where a store is cut for another size.
+    With `max_minutes` the schedule of each stage is fitted to its share of that time, without that of a teacher.
+    With `resume` the run continues from its last checkpoint. Raises TrainingError; the last checkpoint and the best
+    weights stay intact. Raises InvalidParameter if a store was cropped for another size.
     """
     _refuse_other_sizes(recipe, stores)
     # The augmentation's thread must not spread over the cores that the training step needs.
@@ -89,7 +89,7 @@ def train(
 
 
 def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> float:
-    """Take the recipe's share of the first weights into the best ones, and keep both; return the val_mae."""
+    """Average the best weights with the initial ones by the recipe's `start_share`, keep both; return the val_mae."""
     recipe = learner.recipe
     if not (run_dir / UNBLENDED).exists():
         shutil.copyfile(run_dir / BEST, run_dir / UNBLENDED)
@@ -123,7 +123,7 @@ def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
 
 
 def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Targets | None:
-    """Ask the teacher about a stage's clean faces, or read what it said for a stage on the same ones."""
+    """Return the teacher's targets for a stage's clean faces, cached for stages on the same faces."""
     if learner.teacher is None or learner.recipe.teacher_sees != "clean":
         return None
     alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
@@ -131,7 +131,7 @@ def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, disp
 
 
 def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:
-    """Raise InvalidParameter where a store's crop would lose its edges, or end before the network's."""
+    """Raise InvalidParameter if a store was cropped for another size."""
     for store in stores:
         if store.crop.size != recipe.size:
             raise InvalidParameter(

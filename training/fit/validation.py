@@ -1,4 +1,4 @@
-"""Ages from distributions, and their error on labelled faces."""
+"""Score predicted distributions on labelled faces."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.distribution import AgeDistribution
-from training.data.store import FaceSet
+from training.data.store import FaceSet, signed_error
+from training.export.calibration import decoded
 
 Floats = NDArray[np.float64]
-
-
-def median_ages(pmf: NDArray[np.floating]) -> Floats:
-    """Return the medians in years, float64 [n], of distributions [n, 101], by the service's own arithmetic."""
-    return np.array([AgeDistribution.of(row).median for row in pmf])
 
 
 @dataclass(frozen=True)
@@ -43,10 +38,9 @@ def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: Fa
 
 
 def scored(pmf: NDArray[np.floating], faces: FaceSet) -> Scores:
-    """Decode distributions [n, 101] of a whole set and hold the ages against its labels."""
-    ages = median_ages(pmf)
-    errors = np.maximum(np.maximum(faces.low - ages, ages - faces.high), 0.0)
-    return Scores(pmf, ages, errors)
+    """Score distributions [n, 101] of a whole set against its labels."""
+    ages = decoded(pmf, "median")
+    return Scores(pmf, ages, np.abs(signed_error(ages, faces.low, faces.high)))
 
 
 def mae_by_source(scores: Scores, faces: FaceSet) -> dict[str, float]:

@@ -15,10 +15,9 @@ EVERY = 4
 
 
 class WeightAverage:
-    """The average of all weights of a model, kept in numpy so that every backend keeps the same one.
+    """The average of all weights of a model, kept in numpy so that it is the same on every backend.
 
-    Keras's own `use_ema` leaves the moving statistics of batch norms out, and weights averaged beside
-    statistics that are not belong to no network.
+    Keras's own `use_ema` averages trainable weights only: the moving statistics of batch norms would not fit them.
     """
 
     def __init__(self, variables: Sequence[Any], decay: float) -> None:
@@ -29,7 +28,7 @@ class WeightAverage:
         self.steps = 0
 
     def update(self) -> None:
-        """Count one training step; every fourth takes the weights in, as four steps' decay would."""
+        """Count one training step; update every fourth, with the decay of four."""
         self.steps += 1
         if self.steps % EVERY:
             return
@@ -48,7 +47,7 @@ class WeightAverage:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Put the average into the model inside the block; the training weights return after it."""
+        """Use the average as the model's weights inside the block."""
         own = read(self.variables)
         assign(self.variables, self.values)
         try:

@@ -15,7 +15,7 @@ Tensor = Any
 
 
 class AgeModel(keras.Model):
-    """RGB faces in 0..255, float [b, size, size, 3], to a head's logits [b, units]; one flat functional graph."""
+    """Maps RGB faces in 0..255, float [b, size, size, 3], to a head's logits [b, units]; one flat functional graph."""
 
     def __init__(self, backbone: keras.Model, head: AgeHead) -> None:
         """Put a head's layers behind a backbone, whose layers are shared, not copied."""
@@ -66,7 +66,7 @@ def servable(model: AgeModel) -> keras.Model:
 
 
 def with_mirror_image(served: keras.Model) -> keras.Model:
-    """Build the graph that answers with the mean distribution of a face and its mirror image, at twice the cost."""
+    """Build the graph that averages the distributions of a face and its mirror image, at twice the cost."""
     faces = keras.Input(served.input.shape[1:], dtype="uint8", name=INPUT_NAME)
     pmf = served(ops.concatenate([faces, faces[:, :, ::-1, :]], axis=0))
     mean = ops.mean(ops.reshape(pmf, (2, -1, pmf.shape[-1])), axis=0)

@@ -1,6 +1,6 @@
-"""Networks from faces to features: RGB in 0..255, float [b, size, size, 3], to float [b, C].
+"""Backbones: RGB faces in 0..255, float [b, size, size, 3], to features, float [b, C].
 
-What the initial weights expect of their input is the network's first layer, `preprocessing`, so it travels with them.
+The first layer, `preprocessing`, scales the input as the initial weights expect it, so it is saved with them.
 Weights trained on BGR are loaded with the first kernel's channels swapped, which is the same function of RGB.
 """
 

@@ -1,6 +1,6 @@
-"""The network of an exported file, to go on from: every layer's weights, read back into Keras.
+"""Load the weights of an exported ONNX file into Keras, to continue training from them.
 
-Export folds batch norms into the convolutions before them; what is read back is folded too, the same function.
+Export folds batch norms into the convolutions before them; the loaded network is folded too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The network as a recipe starts it: backbone, pretrained weights, a head fitted to the labels."""
+"""Build a recipe's network: backbone, pretrained weights, a head initialised from the labels."""
 
 from __future__ import annotations
 

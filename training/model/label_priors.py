@@ -1,4 +1,4 @@
-"""What a training set's labels say before any picture is seen: task importance, odds and the prior over ages.
+"""Statistics of a training set's labels: task importance, odds and the prior over ages.
 
 Labels are whole ages `low`, `high` (int [n]); an age known exactly has low == high, a group such as Adience's
 (25, 32) is known only at the thresholds outside it.

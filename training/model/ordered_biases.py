@@ -1,4 +1,4 @@
-"""Biases that cannot cross: the thresholds of CORAL, decreasing by construction."""
+"""Ordered biases for CORAL's thresholds, decreasing by construction."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OrderedBiases(keras.layers.Layer):
         self.gaps = self.add_weight(shape=(len(gaps),), initializer=constant(gaps), name="bias_gaps")
 
     def take(self, biases: NDArray[np.floating]) -> None:
-        """Make strictly decreasing biases [K] the ones that it adds."""
+        """Set the biases to strictly decreasing ones [K]."""
         values = biases.astype(np.float64)
         # Two thresholds may have come out equal in float32.
         gaps = np.maximum(-np.diff(values), LEAST_GAP)

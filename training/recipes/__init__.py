@@ -1,1 +1,1 @@
-"""Named recipes, one a file; each says its command, its cost and the score to expect."""
+"""Named training recipes, one in each file, with command, cost and expected score."""

@@ -1,7 +1,6 @@
-"""The Mean-Variance ancestor's recipe: FG-NET and All-Age-Faces, on three backbones one after the other.
+"""Mean-Variance as in an earlier project: FG-NET and All-Age-Faces, on three backbones.
 
-The ancestor compared ResNet-34 from random weights with InceptionV3 and ResNet-50 from ImageNet; it is one recipe run
-three times:
+It compared ResNet-34 from random weights with InceptionV3 and ResNet-50 from ImageNet:
 
 agelens-train train mean_variance_fgnet_aaf --run runs/resnet34 ...
 agelens-train train mean_variance_fgnet_aaf --run runs/inception_v3 --backbone inception_v3 --weights imagenet ...
@@ -17,7 +16,7 @@ RECIPE = Recipe(
     name="mean_variance_fgnet_aaf",
     command="agelens-train train mean_variance_fgnet_aaf --store prepared/fgnet --store prepared/all_age_faces",
     cost="30 epochs of some 7,500 faces: ResNet-34 a day on two cores, the others two; an hour on one GPU",
-    expected="Mean-Variance from ImageNet weights reaches 4.10 years on FG-NET, one person left out (Pan et al. 2018)",
+    expected="MAE 4.10 years on FG-NET, leaving one person out (Pan et al. 2018, from ImageNet weights)",
     backbone="resnet34",
     head="mean_variance",
     stages=(

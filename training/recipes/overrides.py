@@ -1,4 +1,4 @@
-"""Changes to a recipe from a command line: `--set augmentation.grey_share=0.3 --set stage.learning_rate=1e-4`."""
+"""Change fields of a recipe from the command line, as in `--set augmentation.grey_share=0.3`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from service.errors import InvalidParameter
 from training.data.augment import Augmentation
+from training.errors import faults
 from training.recipes.recipe import Recipe, Stage
 
 Part = TypeVar("Part", Recipe, Stage, Augmentation)
@@ -24,7 +27,10 @@ def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         name, equals, text = setting.partition("=")
         if not equals:
             raise InvalidParameter(f"--set takes FIELD=VALUE, got {setting!r}")
-        recipe = _with(recipe, name, _value(text))
+        try:
+            recipe = _with(recipe, name, _value(text))
+        except ValidationError as error:
+            raise InvalidParameter(f"--set {setting}: {faults(error)}") from error
     return recipe
 
 
@@ -48,11 +54,6 @@ def _replaced(whole: Part, name: str, value: Any, what: str) -> Part:
     known = [each for each, now in fields.items() if now is None or isinstance(now, bool | int | float | str)]
     if name not in known:
         raise InvalidParameter(f"{what} has no {name!r} to set; there are {', '.join(known)}")
-    now = fields[name]
-    if isinstance(now, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if now is not None and value is not None and type(value) is not type(now):
-        raise InvalidParameter(f"{name} is {now!r} now; {value!r} is of another kind")
     return dataclasses.replace(whole, **{name: value})
 
 

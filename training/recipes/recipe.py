@@ -1,34 +1,40 @@
-"""A frozen recipe: everything that decides what a training run does."""
+"""Training recipes: everything that determines a run."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal
+
+from annotated_types import Ge, Interval, MinLen
+from pydantic import ConfigDict, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from service.errors import InvalidParameter
 from training.data.augment import Augmentation
 from training.data.store import Sampling
 
 TeacherSees = Literal["clean", "batches", "framed"]
+Share = Annotated[float, Interval(ge=0, le=1)]
+
+# Strict, so that a number is no text and a share no truth value; parts are checked again when a field is replaced.
+CONFIG: Final = ConfigDict(strict=True, extra="forbid", revalidate_instances="always")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class Stage:
     """One phase of a recipe; it starts from the weights with the lowest val_mae of the phase before.
 
     Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
     `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
-    lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them makes
-    good what strong changes cost (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above 0 lays
-    faces over one another, in shares from Beta(mixing, mixing).
+    lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them
+    undoes the cost of strong augmentation (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above
+    0 is mixup with weights from Beta(mixing, mixing).
     """
 
     name: str
-    epochs: int
+    epochs: Annotated[int, Ge(1)]
     learning_rate: float
     final_learning_rate: float = 1e-5
     trainable: Literal["all", "head"] = "all"
@@ -38,23 +44,21 @@ class Stage:
     sources: tuple[str, ...] = ()
     patience: int = 0
     augmentation: Augmentation | None = None
-    mixing: float = 0.0
+    mixing: Annotated[float, Ge(0)] = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=CONFIG)
 class Recipe:
-    """What to train, on what, and what to expect of it.
+    """A training run: network, stages, augmentation, optimisation, teacher.
 
-    `command`, `cost` and `expected` are for people. `weights` is a name that `training.weights.store` knows or a path,
-    `preprocessing` what such a path's network expects of its input where the name does not say it.
-    `teacher` names another network (see `training.fit.distillation`): its distribution takes `teacher_weight` of the
-    loss
-    (0..1), its features are imitated with `imitation_weight`. It is asked once about every clean face, or with
-    `teacher_sees` "batches" in each step about the very faces that the student is shown, changed and blended, or with
-    "framed" about those before light and detail were changed: the student learns to answer as if it saw them.
-    `start_share` is how much of the weights that the run began with is kept in those that it ends with (Wortsman et al.
-    2022, "Robust fine-tuning of zero-shot models", section 3); it wants a trained network to start from.
-    `ramp_epochs` is how long a head's secondary losses take to reach full weight.
+    `command`, `cost` and `expected` are for people; `expected` is the score of a whole run. `weights` is a name in
+    `training.weights.store` or a path; `preprocessing` is the input scaling of such a path's network, where its name
+    does not tell. `teacher` names another network (see `training.fit.distillation`): its distribution takes
+    `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. It sees every clean face
+    once, or with `teacher_sees` "batches" in each step the augmented and mixed faces that the student sees, or with
+    "framed" those faces before light and detail were augmented. `start_share` is the share of the initial weights in
+    the final ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3). `ramp_epochs` is how
+    long a head's secondary losses take to reach full weight.
     """
 
     name: str
@@ -63,12 +67,12 @@ class Recipe:
     expected: str
     backbone: str
     head: str
-    stages: tuple[Stage, ...]
+    stages: Annotated[tuple[Stage, ...], MinLen(1)]
     head_options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     preprocessing: str | None = None
     size: int = 128
-    batch_size: int = 64
+    batch_size: Annotated[int, Ge(2)] = 64
     augmentation: Augmentation = field(default_factory=Augmentation)
     sampling: Sampling = "uniform"
     seed: int = 0
@@ -79,56 +83,31 @@ class Recipe:
     mixed_precision: bool = False
     teacher: str | None = None
     teacher_sees: TeacherSees = "clean"
-    teacher_weight: float = 0.5
-    imitation_weight: float = 1.0
-    start_share: float = 0.0
+    teacher_weight: Share = 0.5
+    imitation_weight: Annotated[float, Ge(0)] = 1.0
+    start_share: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     checkpoint_steps: int = 200
     faces_per_set: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise InvalidParameter where the recipe cannot be run."""
-        if not self.stages or any(stage.epochs < 1 for stage in self.stages):
-            raise InvalidParameter(f"recipe {self.name} needs at least one stage, each of at least one epoch")
-        if any(stage.mixing < 0 for stage in self.stages):
-            raise InvalidParameter(f"recipe {self.name}: mixing is a Beta distribution's parameter, at least 0")
-        if not 0 <= self.teacher_weight <= 1 or self.imitation_weight < 0:
+        """Raise InvalidParameter where a share of the initial weights is to be kept and there are none."""
+        if self.start_share and self.weights is None:
             raise InvalidParameter(
-                f"recipe {self.name}: teacher_weight must be in 0..1 and imitation_weight at least 0, "
-                f"got {self.teacher_weight} and {self.imitation_weight}"
+                f"recipe {self.name}: start_share is a share of the initial weights, and it has none"
             )
-        if not 0 <= self.start_share < 1 or (self.start_share and self.weights is None):
-            raise InvalidParameter(
-                f"recipe {self.name}: start_share is a share of the initial weights, at least 0 and below 1, "
-                f"got {self.start_share} of {self.weights or 'none'}"
-            )
-        for name, kinds in (("sampling", Sampling), ("teacher_sees", TeacherSees)):
-            if getattr(self, name) not in get_args(kinds):
-                known = " or ".join(get_args(kinds))
-                raise InvalidParameter(f"recipe {self.name}: {name} is {known}, got {getattr(self, name)!r}")
-        if self.batch_size < 2:
-            raise InvalidParameter(f"recipe {self.name}: batch_size must be at least 2, got {self.batch_size}")
 
     def to_json(self) -> str:
         """Return the recipe as indented JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return TypeAdapter(Recipe).dump_json(self, indent=2).decode() + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read back what `to_json` wrote."""
-        values = json.loads(text)
-        stages = tuple(_stage(stage) for stage in values.pop("stages"))
-        augmentation = Augmentation(**values.pop("augmentation"))
-        return cls(**values, stages=stages, augmentation=augmentation)
+    def from_json(cls, text: str) -> Recipe:
+        """Read back what `to_json` wrote; raise ValidationError, a ValueError, where it is none."""
+        return TypeAdapter(Recipe).validate_json(text)
 
     def save(self, folder: Path) -> None:
         """Write `recipe.json` into `folder`."""
         (folder / "recipe.json").write_text(self.to_json())
-
-
-def _stage(values: dict[str, Any]) -> Stage:
-    changes = values.get("augmentation")
-    augmentation = None if changes is None else Augmentation(**changes)
-    return Stage(**{**values, "sources": tuple(values["sources"]), "augmentation": augmentation})
 
 
 _NO_RECIPES = frozenset({"__init__", "recipe", "overrides"})

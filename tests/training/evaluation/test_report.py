@@ -11,9 +11,11 @@ import onnx
 import pytest
 
 from service.inference.lockfile import ModelLock, sha256_of
+from service.inference.manifest import Manifest
 from tests.training.export.bell_model import bell_manifest, write_bell_model
 from training.evaluation.predictions import Predictions
-from training.evaluation.report import page, table
+from training.evaluation.reliability_diagram import reliability_diagram
+from training.evaluation.report import page
 from training.evaluation.summary import summarise_sources
 from training.export.card import card, headline, sign_off, with_terms
 from training.export.graph import ExportRefused
@@ -40,6 +42,12 @@ def tree_of(shift: float, name: str = "bell") -> dict[str, Any]:
         "results": summarise_sources(found, (), 29.0),
         "robustness": [{"group": "grey", "n": 200, "detection_rate": 0.99, "mae": 4.5, "bias": 0.1, "spread": 5.0}],
     }
+
+
+def trained_on(*data: str) -> Manifest:
+    """Return the bell's manifest as if it had learned from these data sets."""
+    made = bell_manifest().provenance.model_copy(update={"data": data})
+    return bell_manifest().model_copy(update={"provenance": made})
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +87,34 @@ def test_the_page_shows_the_worst_faces_with_true_and_predicted_age(
     assert "<figcaption>10 → 20</figcaption>" in text
 
 
-def test_names_are_escaped() -> None:
-    assert "<b>" not in table(["<b>"], [["<b>"]])
+def test_names_are_escaped(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    text = page({"<b>": trees["bell"]}, {"<b>": raws["bell"]})
+    assert "<b>" not in text
+    assert "<td>&lt;b&gt;</td>" in text
+
+
+def test_the_page_explains_its_figures(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    text = page(trees, raws)
+    for term in ("MAE", "CS@5", "CRPS", "ECE"):
+        assert f"<dt>{term}</dt>" in text
+
+
+def test_too_few_photographs_for_a_figure_are_called_that(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    tree = tree_of(0)
+    decade = next(row for row in tree["results"]["pooled"]["by_true_age"] if row["group"] == "30–39")
+    decade |= {"n": 1, "mae": 10.45, "mae_low": 10.45, "mae_high": 10.45}
+    assert "<td>30–39</td><td>1</td><td>too few</td><td></td><td></td>" in page({"bell": tree}, {"bell": raws["bell"]})
+    assert "| 30–39 | 1 | too few |  |  |" in card(bell_manifest(), tree, "0" * 64)
+    assert "10.45" not in card(bell_manifest(), {**tree, "results": {"pooled": tree["results"]["pooled"]}}, "0" * 64)
+
+
+def test_a_reliability_diagram_has_a_panel_for_each_age_and_a_line_for_each_model(trees: dict[str, Any]) -> None:
+    rows = {name: tree["results"]["pooled"]["reliability"] for name, tree in trees.items()}
+    text = reliability_diagram(rows)
+    assert text.count('class="axis"') == len(rows["bell"])
+    assert text.count("<title>older</title>") == len(rows["older"])
+    assert text.count("<circle") == sum(len(row["bins"]) for each in rows.values() for row in each)
+    assert reliability_diagram({"bell": rows["bell"]}) != reliability_diagram({"bell": rows["older"]})
 
 
 def test_the_card_puts_children_and_the_old_first(trees: dict[str, Any]) -> None:
@@ -118,6 +152,21 @@ def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str,
 )
 def test_the_card_says_the_terms_that_it_knows_and_no_folder(name: str, shown: str) -> None:
     assert with_terms(name) == shown
+
+
+def test_the_card_says_the_limits_of_the_data_that_the_model_learned_from(trees: dict[str, Any]) -> None:
+    assert "- UTKFace's ages are estimates" in card(trained_on("utkface"), trees["bell"], "0" * 64)
+    both = card(trained_on("fgnet", "all_age_faces"), trees["bell"], "0" * 64)
+    assert both.index("- FG-NET shows") < both.index("- Where All-Age-Faces has") < both.index("## Uses")
+    assert "UTKFace" not in both
+
+
+def test_the_card_of_a_model_trained_on_own_faces_names_no_published_data_and_no_limits(trees: dict[str, Any]) -> None:
+    tree = {**tree_of(0), "command": "agelens-train evaluate --dataset own=faces"}
+    text = card(trained_on("own"), {**tree, "results": {"pooled": tree["results"]["pooled"]}}, "0" * 64)
+    assert "UTKFace" not in text
+    assert "All-Age-Faces" not in text
+    assert "## Limits" not in text
 
 
 def test_the_headline_names_split_and_source(trees: dict[str, Any]) -> None:

@@ -118,3 +118,6 @@ def test_the_card_says_the_shares_that_were_counted(tmp_path: Path) -> None:
     text = card(entry, MADE, Measured(seen, [3], 0, [40.0]), Measured([], [1], 2, [30.0]))
     assert "| 24 to 40 px | 2 | 100.0% (15.8%–100.0%) | 50.0% (1.3%–98.7%) |" in text
     assert "| without faces | 1 | 1.0 | 2 | 30 |" in text
+    assert "- UTKFace has no age 0" in text
+    other = MADE.model_copy(update={"data": ("own",)})
+    assert "UTKFace" not in card(entry, other, Measured(seen, [3], 0, [40.0]), Measured([], [1], 2, [30.0]))

@@ -32,7 +32,10 @@ def test_tensorboard_shows_metrics_pictures_recipe_and_commit(tmp_path: Path) ->
     assert [(event.step, event.value) for event in events.Scalars("val_mae")] == [(2, 4.25)]
     (image,) = events.Images("faces")
     assert (image.step, image.width, image.height) == (2, 30, 20)
-    texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode() for tag in ("recipe", "commit")}
+    texts = {
+        tag: events.Tensors(f"{tag}/text_summary")[0].tensor_proto.string_val[0].decode()
+        for tag in ("recipe", "commit")
+    }
     assert '"name": "smoke"' in texts["recipe"]
     assert texts["commit"] == revision() != ""
 

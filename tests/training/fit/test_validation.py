@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.fit.gallery import age_error_bands, age_error_curve, caption, face_grid, spread, worst
-from training.fit.validation import Scores, mae_by_source, median_ages, score
+from training.fit.validation import Scores, mae_by_source, score
 
 
 @pytest.fixture
@@ -26,10 +26,6 @@ def certain(ages: NDArray[np.int64]) -> NDArray[np.float32]:
 def scored(faces: FaceSet, ages: NDArray[np.int64]) -> Scores:
     pmf = iter(np.split(certain(ages), len(ages)))
     return score(lambda batch: np.concatenate([next(pmf) for _ in batch]), faces, 32, 1)
-
-
-def test_a_certain_distribution_has_its_age_as_median() -> None:
-    assert median_ages(certain(np.array([0, 33, 100]))) == pytest.approx([0.0, 33.0, 100.0])
 
 
 def test_the_error_is_the_distance_in_years(faces: FaceSet) -> None:

@@ -39,7 +39,9 @@ def test_all_else_stays() -> None:
         ("augmentation.gray_share=1", "an augmentation has no 'gray_share' .*grey_share"),
         ("optimizer.rate=1", "before the dot goes augmentation, stage, stages or head_options"),
         ("stages=1", "a recipe has no 'stages'"),
-        ("seed=one", f"seed is {RECIPE.seed} now; 'one' is of another kind"),
+        ("augmentation.shift=far", "--set augmentation.shift=far: augmentation.shift: Input should be a valid number"),
+        ("stage.epochs=0", "epochs: Input should be greater than or equal to 1"),
+        ("seed=one", "--set seed=one: seed: Input should be a valid integer"),
     ],
 )
 def test_what_cannot_be_set_is_said(setting: str, says: str) -> None:

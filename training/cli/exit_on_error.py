@@ -1,0 +1,23 @@
+"""How the subcommands of `agelens-train` report an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from pydantic import ValidationError
+
+from service.errors import AgelensError
+from training.errors import faults
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Print expected errors as one line and exit with status 1."""
+    try:
+        yield
+    except (AgelensError, ValueError, OSError) as error:
+        what = faults(error) if isinstance(error, ValidationError) else error
+        typer.secho(f"agelens-train: {what}", fg="red", err=True)
+        raise typer.Exit(1) from error
