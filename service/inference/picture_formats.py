@@ -63,7 +63,7 @@ def recognised(data: bytes) -> PictureFormat:
         return found
     for signature, name in _REFUSED:
         if data.startswith(signature):
-            raise UnsupportedPicture(f"{name} is not read; {SEND}")
+            raise UnsupportedPicture(f"{name} files are not read; {SEND}")
     raise UnsupportedPicture(f"not a picture the service reads; {SEND}")
 
 

@@ -74,7 +74,7 @@ def deep(top: int) -> Image.Image:
 
 GREYS = [grey(colour) for colour in COLOURS]
 DEPTHS = [(0, 0, 0), (64, 64, 64), (127, 127, 127), (255, 255, 255)]
-WHITE = (255, 255, 255)
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 MODES: dict[str, tuple[Callable[[], bytes], Sequence[tuple[int, ...]]]] = {
     "JPEG L": (lambda: encoded(quarters().convert("L"), "JPEG"), GREYS),
@@ -85,7 +85,7 @@ MODES: dict[str, tuple[Callable[[], bytes], Sequence[tuple[int, ...]]]] = {
     "MPO RGB": (lambda: encoded(quarters(), "MPO", save_all=True, append_images=[quarters().rotate(180)]), COLOURS),
     "PNG 1": (
         lambda: encoded(quarters().convert("1", dither=Image.Dither.NONE), "PNG"),
-        [(0,) * 3, (0,) * 3, (0,) * 3, WHITE],
+        [*[BLACK] * 3, WHITE],
     ),
     "PNG L": (lambda: encoded(quarters().convert("L"), "PNG"), GREYS),
     "PNG LA": (
@@ -294,7 +294,7 @@ def test_after_a_known_signature_a_picture_is_damaged_not_unknown(kind: str, res
 
 @pytest.mark.parametrize("name", ["GIF", "BMP", "TIFF"])
 def test_a_format_that_is_not_read_is_named(name: str) -> None:
-    with pytest.raises(UnsupportedPicture, match=f"{name} is not read; send JPEG, PNG, WebP or AVIF"):
+    with pytest.raises(UnsupportedPicture, match=f"{name} files are not read; send JPEG, PNG, WebP or AVIF"):
         decode_image(encoded(quarters(), name))
 
 
