@@ -80,9 +80,9 @@ def _set_into_scene(photo: Labelled, number: int, count: int) -> tuple[bytes, tu
 
 
 def _uncompressed(picture: bytes) -> bytes:
-    """Return the same pixels as a BMP, which is always decoded in full."""
+    """Return the same pixels as a PNG, which is always decoded in full."""
     stream = io.BytesIO()
-    Image.open(io.BytesIO(picture)).save(stream, "BMP")
+    Image.open(io.BytesIO(picture)).save(stream, "PNG", compress_level=1)
     return stream.getvalue()
 
 

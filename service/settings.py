@@ -46,7 +46,11 @@ class Settings(BaseSettings):
     max_batch_bytes: int = Field(128 * 2**20, ge=1024, description="bytes of a /predict/batch body")
     max_batch_parts: int = Field(64, ge=1, le=1000, description="pictures in a batch")
     max_buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies in memory at once")
-    max_pixels: int = Field(50_000_000, ge=1, description="pixels a picture may claim")
+    max_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        description="pixels of a picture as it is decoded; a JPEG is decoded smaller where it has more",
+    )
     max_faces: int = Field(100, ge=1, le=1000, description="faces answered per picture")
     min_face_size: float = Field(
         16.0, ge=0, description="pixels of a face box's shorter side, when the caller is silent"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
 SIDES = (160, 320, 512, 800, 1200)
 
 

@@ -18,6 +18,7 @@ from service.api.query import PredictQuery
 from service.api.schemas import BatchReply, HealthReply, ModelReply, ModelsReply, PredictReply
 from service.api.uploads import Upload, UploadLimits, UploadReader
 from service.errors import NotReady, UnknownResource
+from service.inference.picture_formats import READ
 from service.inference.pipeline import PhotoPrediction, PredictOptions
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import EXPOSITION
@@ -69,7 +70,7 @@ _BINARY: Final = {"type": "string", "format": "binary"}
     "/predict",
     response_model=PredictReply,
     responses=documented(*_ACCESS, *_BODY, *_PICTURE),
-    openapi_extra=_bodies({"file": _BINARY}, "image/jpeg", "image/png", "image/webp"),
+    openapi_extra=_bodies({"file": _BINARY}, *(media for kind in READ for media in kind.media_types)),
 )
 async def predict(request: Request, query: Asked) -> Response:
     """Estimate the age of each face in one photograph."""

@@ -79,7 +79,7 @@ def _form_of(request: Request, limits: UploadLimits) -> MultipartImages | None:
         return MultipartImages(options[b"boundary"], limits.field, limits.max_parts)
     if limits.raw and (kind.startswith(b"image/") or kind == b"application/octet-stream"):
         return None
-    raw = ", or the bytes themselves as image/jpeg, image/png or image/webp" if limits.raw else ""
+    raw = ", or the bytes themselves as image/jpeg, image/png, image/webp or image/avif" if limits.raw else ""
     raise UnsupportedBody(f"send multipart/form-data with a part `{limits.field}`{raw}")
 
 

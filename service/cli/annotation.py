@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from service.errors import InvalidParameter
 from service.inference.faces import AgePrediction, Pixels
+from service.inference.imaging import Photo
 
 FORMATS: Final = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _FRAME: Final = (255, 217, 74)
@@ -31,10 +33,11 @@ def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:
     return image
 
 
-def save_annotated(path: Path, pixels: Pixels, faces: Sequence[AgePrediction]) -> None:
+def save_annotated(path: Path, photo: Photo, faces: Sequence[AgePrediction]) -> None:
     """Write the annotated picture in the format that the name's ending says; raise InvalidParameter, OSError."""
     check_suffix(path)
-    annotate(pixels, faces).save(path, FORMATS[path.suffix.lower()], quality=92)
+    decoded = [replace(prediction, face=prediction.face.scaled(photo.scale)) for prediction in faces]
+    annotate(photo.pixels, decoded).save(path, FORMATS[path.suffix.lower()], quality=92)
 
 
 def _draw_face(draw: ImageDraw.ImageDraw, prediction: AgePrediction, side: int) -> None:

@@ -77,7 +77,7 @@ class PredictCommand:
 
         if self.annotate:
             try:
-                save_annotated(self.annotate, decode_image(data, max_pixels=max_pixels).pixels, prediction.faces)
+                save_annotated(self.annotate, decode_image(data, max_pixels=max_pixels), prediction.faces)
             except OSError as error:
                 raise InvalidParameter(f"--annotate: {self.annotate} cannot be written: {error.strerror}") from error
 

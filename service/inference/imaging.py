@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
-from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
+from service.errors import CorruptPicture, PictureError, PictureTooLarge
 from service.inference.faces import BoundingBox, Face, Pixels
+from service.inference.jpeg import SCALES, has_several_scans, load_jpeg
 from service.inference.manifest import CropSpec
+from service.inference.picture_formats import open_picture
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_SIDE: Final = 30_000
-"""Longest side in pixels; OpenCV's remap addresses pixels with 16 bits."""
-
-# The limit on pixels is `decode_image`'s own; Pillow's warns by a filter that is not safe between threads.
-Image.MAX_IMAGE_PIXELS = None
-
-_ORIENTATION_TAG: Final = 0x0112
-_SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
+"""Longest decoded side in pixels; OpenCV's remap addresses pixels with 16 bits."""
+CLAIM_OF_JPEG: Final = 4
+"""So many times the limit of pixels may a JPEG have that is decoded at a scale which keeps the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +43,31 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | N
     """Decode a picture to upright RGB, uint8 [height, width, 3].
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled to 8 bits and the first frame
-    of an animation is taken. With `min_side` a JPEG may be decoded at 1/2, 1/4 or 1/8 as long as its shorter side
-    keeps at least that many pixels.
+    of an animation is taken. A JPEG may be decoded at 1/2, 1/4 or 1/8: with `min_side` as long as its shorter side
+    keeps so many pixels, and where it would have more than `max_pixels` otherwise.
 
     Raises:
-        UnsupportedPicture: the bytes are not of a format in `FORMATS`.
-        PictureTooLarge: the header claims more than `max_pixels`, or a side over `MAX_SIDE`; nothing was decoded.
+        UnsupportedPicture: the bytes are not of a format in `picture_formats.READ`.
+        PictureTooLarge: it would be decoded to more than `max_pixels`, or to a side over `MAX_SIDE`; nothing was.
         CorruptPicture: the picture is truncated or damaged.
     """
-    image = _open(data)
-    _check_size(image.width, image.height, max_pixels)
+    image = open_picture(data)
     width, height = image.size
+    divisor = _divisor(image, data, max_pixels, min_side)
     try:
-        if min_side is not None and image.format in ("JPEG", "MPO"):
-            _draft(image, min_side)
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+        image = load_jpeg(image, data, divisor) if isinstance(image, JpegImageFile) else image
         image.load()
-        upright = ImageOps.exif_transpose(_to_rgb(image))
+        turn = image.getexif().get(_ORIENTATION_TAG, 1)  # after loading: a plugin that turns by itself drops the tag
+        pixels = _pixels(_to_rgb(image))
+    except (PictureError, MemoryError):
+        raise
     except Exception as error:  # Pillow's plugins, zlib and struct raise types of their own on damaged files
         raise CorruptPicture("the picture is truncated or damaged; send a complete file") from error
-    if orientation in _SWAPS_SIDES:
-        width, height = height, width
-    return Photo(np.asarray(upright), width, height)
+    if divisor == 1:
+        height, width = pixels.shape[:2]
+    del image  # as large as its pixels; an upright copy follows
+    upright = np.ascontiguousarray(_TURNS[turn](pixels)) if turn in _TURNS else pixels
+    return Photo(upright, height, width) if turn in _SWAPS_SIDES else Photo(upright, width, height)
 
 
 class Pyramid:
@@ -147,54 +148,67 @@ def _sample(source: Pixels, x: NDArray[np.float32], y: NDArray[np.float32]) -> P
     return np.asarray(sampled, dtype=np.uint8)
 
 
-def _open(data: bytes) -> Image.Image:
-    if not data:
-        raise UnsupportedPicture("the picture is empty (0 bytes); send a JPEG, PNG or WebP file")
-    try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise UnsupportedPicture("not a picture the service reads; send JPEG, PNG or WebP") from error
-    except Exception as error:  # a known signature followed by a broken header
-        raise CorruptPicture("the picture's header is damaged; send a complete file") from error
+_ORIENTATION_TAG: Final = 0x0112
+_TURNS: Final[dict[int, Callable[[Pixels], Pixels]]] = {
+    2: lambda lying: lying[:, ::-1],
+    3: lambda lying: lying[::-1, ::-1],
+    4: lambda lying: lying[::-1],
+    5: lambda lying: lying.transpose(1, 0, 2),
+    6: lambda lying: lying[::-1].transpose(1, 0, 2),
+    7: lambda lying: lying[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda lying: lying[:, ::-1].transpose(1, 0, 2),
+}
+"""By the value of EXIF's tag: what makes the stored pixels upright."""
+_SWAPS_SIDES: Final = frozenset({5, 6, 7, 8})
 
 
-def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels or max(width, height) > MAX_SIDE:
+def _divisor(image: Image.Image, data: bytes, max_pixels: int, min_side: int | None) -> int:
+    """Choose the scale 1/1 to 1/8 to decode at; raise PictureTooLarge where none keeps the limits."""
+    width, height = image.size
+    is_jpeg = isinstance(image, JpegImageFile)
+
+    def fits(divisor: int) -> bool:
+        sides = math.ceil(width / divisor), math.ceil(height / divisor)
+        return sides[0] * sides[1] <= max_pixels and max(sides) <= MAX_SIDE and divisor <= min(image.size)
+
+    reducible = is_jpeg and width * height <= CLAIM_OF_JPEG * max_pixels and not has_several_scans(image, data)
+    finest = next((divisor for divisor in (SCALES if reducible else SCALES[:1]) if fits(divisor)), None)
+    if finest is None:
         raise PictureTooLarge(
-            f"the picture claims {width} x {height} pixels; at most {max_pixels:,} in all and {MAX_SIDE:,} a side"
+            f"the picture claims {width} x {height} pixels; at most {max_pixels:,} in all and {MAX_SIDE:,} a side "
+            f"are decoded; a JPEG of one scan can be decoded smaller and may have {CLAIM_OF_JPEG * max_pixels:,}"
         )
+    if not is_jpeg or min_side is None:
+        return finest
+    return max(divisor for divisor in SCALES if divisor <= finest or divisor * min_side <= min(width, height))
 
 
-def _draft(image: Image.Image, min_side: int) -> None:
-    """Let libjpeg decode at a half, quarter or eighth while the shorter side keeps `min_side` pixels."""
-    ratio = min(image.size) // max(min_side, 1)
-    divisor = 8 if ratio >= 8 else 4 if ratio >= 4 else 2 if ratio >= 2 else 1
-    if divisor > 1:
-        image.draft("RGB" if image.mode != "L" else "L", (image.width // divisor, image.height // divisor))
+def _pixels(image: Image.Image) -> Pixels:
+    """Copy an RGB image strip by strip: at once, Pillow would need the memory twice more."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, 256):
+        pixels[top : top + 256] = np.asarray(image.crop((0, top, image.width, min(top + 256, image.height))))
+    return pixels
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB and keep the EXIF that says which way is up."""
-    exif = image.getexif()
-    if image.mode in ("I;16", "I;16B", "I;16L", "I;16N", "I", "F"):
-        image = _from_deep_grey(image)
-    elif image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
-    rgb = image.convert("RGB")
-    rgb.info.pop("exif", None)
-    if _ORIENTATION_TAG in exif:
-        rgb.getexif()[_ORIENTATION_TAG] = exif[_ORIENTATION_TAG]
-    return rgb
+    """Convert any mode to RGB."""
+    if image.mode.startswith("I"):
+        return _from_deep_grey(image)
+    if image.has_transparency_data:
+        visible = image.convert("RGBA")
+        paper = Image.new("RGB", image.size, "white")
+        paper.paste(visible, mask=visible)
+        return paper
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16-bit (or wider, or float) grey to 8 bits: 65535 → 255, unless the values fit 8 bits already."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=65535.0, neginf=0.0)
-    top = float(values.max(initial=0.0))
-    if 0 < top <= 1.0 and image.mode == "F":
-        values = values * 255
-    elif top > 255:
-        values = values / 257
-    return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8))
+    """Scale 16-bit grey to 8 bits by the depth that its values need: 10, 12 or 14 bits come in 16 too."""
+    values = np.asarray(image, dtype=np.uint16)
+    depth = max(8, int(values.max(initial=0)).bit_length())
+    shades = np.minimum(np.arange(1 << 16) * (255 / ((1 << depth) - 1)) + 0.5, 255).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        shades[transparent] = 255
+    return Image.fromarray(shades[values]).convert("RGB")

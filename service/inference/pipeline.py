@@ -148,7 +148,7 @@ class Pipeline:
             faces = self._faces(photo, picture, spec, options)
         checkpoint()
         with watch.stage("crop"):
-            photo, picture, faces = _sharp_enough(data, photo, picture, faces, spec)
+            photo, picture, faces = _sharp_enough(data, photo, picture, faces, spec, max_pixels)
             crops = [crop_face(picture, face, spec) for face in faces]
         checkpoint()
         with watch.stage("estimate"):
@@ -192,13 +192,13 @@ class _Stopwatch:
 
 
 def _sharp_enough(
-    data: bytes, photo: Photo, picture: Pyramid, faces: list[Face], spec: CropSpec
+    data: bytes, photo: Photo, picture: Pyramid, faces: list[Face], spec: CropSpec, max_pixels: int
 ) -> tuple[Photo, Pyramid, list[Face]]:
     """Decode again at a finer scale where a crop would be upsampled from a reduced decode."""
     step = min((crop_step(face, spec) for face in faces), default=1.0)
     if photo.scale == 1 or step >= 1:
         return photo, picture, faces
-    finer = decode_image(data, max_pixels=photo.width * photo.height, min_side=int(min(photo.pixels.shape[:2]) / step))
+    finer = decode_image(data, max_pixels=max_pixels, min_side=int(min(photo.pixels.shape[:2]) / step))
     return finer, Pyramid(finer.pixels), [face.scaled(finer.scale / photo.scale) for face in faces]
 
 

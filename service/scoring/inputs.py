@@ -11,14 +11,16 @@ from typing import Final
 from pyarrow import fs
 
 from service.errors import InvalidParameter
+from service.inference.picture_formats import NOT_READ, READ
 from service.scoring.job import Item
 from service.scoring.storage import is_uri, located
 from service.scoring.tables import SUFFIX, Columns, items_in, rows_in
 
-SUFFIXES: Final = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .tif .tiff .heic .heif .avif .mpo".split()  # noqa: SIM905 - one line
-)
-"""Endings that make a file of a folder a photograph; files that a list or a pattern names need none."""
+SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
+"""Endings that make a file of a folder a photograph; files that a list or a pattern names need none.
+
+Pictures that are not read are among them: a row that says so is better than a photograph that is passed over.
+"""
 
 Entry = tuple[str, str]
 """Name in the output, and path or URI."""

@@ -74,6 +74,20 @@ def test_annotate_draws_at_the_face(folder: Path, photo: Path, tmp_path: Path, r
     assert changed.mean() < 0.1
 
 
+def test_a_photo_that_is_decoded_smaller_is_drawn_as_it_is_decoded(
+    folder: Path, photo: Path, tmp_path: Path, reply: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, drawn = tmp_path / "large.jpg", tmp_path / "drawn.png"
+    Image.open(photo).resize((1024, 1024)).save(large, quality=95)
+    monkeypatch.setenv("AGELENS_MAX_PIXELS", str(512 * 512))
+    assert agelens("predict", large, "--models-dir", folder, "--annotate", drawn).exit_code == 0
+    changed = np.abs(np.asarray(Image.open(drawn), int) - np.asarray(Image.open(photo), int)).sum(axis=2) > 100
+    columns = np.nonzero(changed)[1]
+    box = reply["faces"][0]["box"]  # type: ignore[index]
+    assert columns.min() == pytest.approx(box["x"], abs=8)
+    assert columns.max() == pytest.approx(box["x"] + box["width"], abs=8)
+
+
 def test_no_face_is_an_answer(folder: Path) -> None:
     result = agelens("predict", "-", "--models-dir", folder, stdin=grey(128, 200))
     assert result.exit_code == 0

@@ -79,6 +79,16 @@ def test_a_small_face_in_a_large_photograph_is_cut_from_the_full_decode(pipeline
     assert face.age == pytest.approx(alone.age, abs=1.5)
 
 
+def test_a_small_face_in_a_photograph_over_the_limit_is_cut_as_finely_as_the_limit_allows(pipeline: Pipeline) -> None:
+    scene = np.asarray(Image.fromarray(coffee()).resize((3000, 2000), Image.Resampling.BICUBIC))
+    picture = jpeg(pasted(300, 1500, 900, scene))
+    prediction = pipeline.predict(picture, max_pixels=1500 * 1000)
+    (face,) = prediction.faces
+    assert (prediction.width, prediction.height) == (3000, 2000)
+    assert 1500 < face.face.box.center[0] < 1800
+    assert face.age == pytest.approx(pipeline.predict(picture).faces[0].age, abs=1.5)
+
+
 def test_faces_come_largest_first_and_no_more_than_asked(pipeline: Pipeline) -> None:
     scene = pasted(200, 20, 30, pasted(80, 400, 60))
     both = pipeline.predict(jpeg(scene)).faces
