@@ -3,6 +3,7 @@
 import { sketch } from "./chart.js";
 import { arrowKeys, byId, h, whenChanged } from "./dom.js";
 import { atLeast } from "./distribution.js";
+import { errorOf, titled } from "./model_names.js";
 import { percent, range } from "./words.js";
 
 const METRICS = 6; // how many of a model's metrics the page shows
@@ -15,15 +16,15 @@ export class Models {
   constructor(store) {
     this.#store = store;
     byId("compare").addEventListener("change", (event) => store.update({ compare: event.target.checked }));
-    arrowKeys(this.#cards, () => [...this.#cards.children], (index) => this.#choose(store.models[index].name));
+    arrowKeys(this.#cards, () => [...this.#cards.children], (index) => this.#choose(titled(store.models)[index].model.name));
   }
 
   render(store) {
     byId("models").hidden = store.models.length === 0;
     byId("compare").closest("label").hidden = store.models.length < 2;
-    const readings = store.models.map(({ name }) => (store.compare ? store.reading(store.current, name) : null));
-    this.#showCards(store.models, store.model, store.compare, store.threshold, store.current?.face, ...readings);
-    this.#showFacts(store.models.find(({ name }) => name === store.model) ?? null);
+    const readings = titled(store.models).map(({ model }) => (store.compare ? store.reading(store.current, model.name) : null));
+    this.#showCards(store.models, store.model, store.compare, store.threshold, store.current.face, ...readings);
+    this.#showFacts(store.models, store.model);
   }
 
   #choose(name) {
@@ -33,30 +34,39 @@ export class Models {
   #showCards = whenChanged((models, chosen, compare, threshold, face, ...readings) => {
     const focused = [...this.#cards.children].indexOf(document.activeElement);
     this.#cards.classList.toggle("compared", compare);
+    this.#cards.dataset.count = models.length;
     this.#cards.replaceChildren(
-      ...models.map((model, i) =>
+      ...titled(models).map(({ model, title }, i) =>
         h(
           "button",
           {
             type: "button",
             role: "radio",
             class: "model-card",
+            "data-model": model.name,
             "aria-checked": String(model.name === chosen),
             tabindex: model.name === chosen ? "0" : "-1",
             onclick: () => this.#choose(model.name),
           },
-          h("span", { class: "model-name" }, model.name),
-          ...(compare ? resultOf(readings[i], face, threshold) : []),
+          h("span", { class: "model-name" }, title),
+          ...(compare ? resultOf(readings[i], face, threshold) : [h("span", { class: "model-note" }, noteOf(model, title))]),
         ),
       ),
     );
     if (focused >= 0) this.#cards.children[focused]?.focus();
   });
 
-  #showFacts = whenChanged((model) => {
+  #showFacts = whenChanged((models, chosen) => {
+    const { model, title } = titled(models).find((each) => each.model.name === chosen) ?? {};
     if (!model) return;
+    byId("model-chosen").textContent = title;
     byId("model-facts").replaceChildren(...factsOf(model).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   });
+}
+
+function noteOf(model, title) {
+  const error = errorOf(model);
+  return [title !== model.name && model.name, Number.isFinite(error) && `mean error ${error.toFixed(2)} years`].filter(Boolean).join(" · ");
 }
 
 function resultOf(reading, index, threshold) {
@@ -66,15 +76,16 @@ function resultOf(reading, index, threshold) {
   if (!face) return [h("span", { class: "model-note" }, "no face")];
   return [
     h("span", { class: "model-age" }, String(Math.round(face.age)), h("span", { class: "unit" }, " years")),
-    h("span", { class: "model-note" }, range(face.interval)),
     sketch(face),
-    h("span", { class: "model-note" }, `${threshold}+: ${percent(atLeast(face.threshold_probabilities, threshold))}`),
+    h("span", { class: "model-note" }, `${range(face.interval)}, ${threshold}+ ${percent(atLeast(face.threshold_probabilities, threshold))}`),
+    h("span", { class: "model-note" }, `took ${Math.max(1, Math.round(reading.reply.timings_ms.estimate))} ms`),
   ];
 }
 
 function factsOf(model) {
   const metrics = Object.entries(model.metrics ?? {}).slice(0, METRICS);
   return [
+    ["Name", model.name],
     ["Version", `${model.version}, ${model.precision ?? ""} ${model.family ?? ""}`],
     ...metrics.map(([name, value]) => [name.replaceAll("_", " "), String(Number(value.toPrecision(4)))]),
     ["Trained on", model.provenance?.data?.join(", ")],
