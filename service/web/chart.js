@@ -37,17 +37,17 @@ export function densityChart(face, threshold, width) {
   ]);
 }
 
-/** A small picture of a distribution and its interval, for models beside each other. */
-export function sketch(face, width = 120, height = 36) {
-  const points = smoothDensity(face);
-  const x = (age) => (age / 100) * width;
+/** A small picture of a distribution and its interval over the ages `from` to `to`, for models beside each other. */
+export function sketch(face, [from, to], width = 120, height = 36) {
+  const x = (age) => ((age - from) / (to - from)) * width;
+  const points = smoothDensity(face).filter(({ age }) => age > from - 1 && age < to + 1);
   const line = outline(points, x, height - 1, height - 4);
   const { low, high } = face.interval;
   return s(
     "svg",
     { class: "sketch", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
     s("rect", { class: "band", x: x(low - 0.5), width: x(high - low + 1), y: 0, height }),
-    s("path", { class: "under", d: `${line}V${height}H0Z` }),
+    s("path", { class: "under", d: `${line}V${height}H${x(points[0].age)}Z` }),
     s("path", { class: "line", d: line, "vector-effect": "non-scaling-stroke" }),
   );
 }

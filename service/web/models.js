@@ -7,6 +7,7 @@ import { errorOf, titled } from "./model_names.js";
 import { percent, range } from "./words.js";
 
 const METRICS = 6; // how many of a model's metrics the page shows
+const BESIDE_YEARS = 10; // what the small pictures show on both sides of all intervals
 
 /** Let the reader choose a model and compare. */
 export class Models {
@@ -33,6 +34,7 @@ export class Models {
 
   #showCards = whenChanged((models, chosen, compare, threshold, face, ...readings) => {
     const focused = [...this.#cards.children].indexOf(document.activeElement);
+    const span = spanOf(readings, face);
     this.#cards.classList.toggle("compared", compare);
     this.#cards.dataset.count = models.length;
     this.#cards.replaceChildren(
@@ -49,7 +51,7 @@ export class Models {
             onclick: () => this.#choose(model.name),
           },
           h("span", { class: "model-name" }, title),
-          ...(compare ? resultOf(readings[i], face, threshold) : [h("span", { class: "model-note" }, noteOf(model, title))]),
+          ...(compare ? resultOf(readings[i], face, threshold, span) : [h("span", { class: "model-note" }, noteOf(model, title))]),
         ),
       ),
     );
@@ -60,6 +62,7 @@ export class Models {
     const { model, title } = titled(models).find((each) => each.model.name === chosen) ?? {};
     if (!model) return;
     byId("model-chosen").textContent = title;
+    byId("model-count").textContent = models.length > 1 ? `one of ${models.length}` : "";
     byId("model-facts").replaceChildren(...factsOf(model).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   });
 }
@@ -69,15 +72,24 @@ function noteOf(model, title) {
   return [title !== model.name && model.name, Number.isFinite(error) && `mean error ${error.toFixed(2)} years`].filter(Boolean).join(" · ");
 }
 
-function resultOf(reading, index, threshold) {
+/** The ages that all pictures side by side show. */
+function spanOf(readings, index) {
+  const intervals = readings.map((reading) => reading?.reply?.faces[index]?.interval).filter(Boolean);
+  const low = Math.min(...intervals.map((interval) => interval.low)) - BESIDE_YEARS;
+  const high = Math.max(...intervals.map((interval) => interval.high)) + BESIDE_YEARS;
+  return [Math.max(0, low), Math.min(100, high)];
+}
+
+function resultOf(reading, index, threshold, span) {
   if (reading?.state === "failed") return [h("span", { class: "model-note" }, "could not be read")];
   if (reading?.state !== "read") return [h("span", { class: "model-note" }, "reading…")];
   const face = reading.reply.faces[index];
   if (!face) return [h("span", { class: "model-note" }, "no face")];
   return [
     h("span", { class: "model-age" }, String(Math.round(face.age)), h("span", { class: "unit" }, " years")),
-    sketch(face),
-    h("span", { class: "model-note" }, `${range(face.interval)}, ${threshold}+ ${percent(atLeast(face.threshold_probabilities, threshold))}`),
+    h("span", { class: "model-note" }, `most likely ${range(face.interval)}`),
+    h("span", { class: "picture" }, sketch(face, span), h("span", { class: "ends" }, ...span.map((age) => h("span", {}, age)))),
+    h("span", { class: "model-note" }, `${threshold} or older: ${percent(atLeast(face.threshold_probabilities, threshold))}`),
     h("span", { class: "model-note" }, `took ${Math.max(1, Math.round(reading.reply.timings_ms.estimate))} ms`),
   ];
 }
