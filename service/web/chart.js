@@ -46,7 +46,7 @@ export function sketch(face, [from, to], width = 120, height = 36) {
   return s(
     "svg",
     { class: "sketch", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    s("rect", { class: "band", x: x(low - 0.5), width: x(high - low + 1), y: 0, height }),
+    s("rect", { class: "band", x: x(low - 0.5), width: x(high + 0.5) - x(low - 0.5), y: 0, height }),
     s("path", { class: "under", d: `${line}V${height}H${x(points[0].age)}Z` }),
     s("path", { class: "line", d: line, "vector-effect": "non-scaling-stroke" }),
   );

@@ -89,7 +89,7 @@ function resultOf(reading, index, threshold, span) {
     h("span", { class: "model-age" }, String(Math.round(face.age)), h("span", { class: "unit" }, " years")),
     h("span", { class: "model-note" }, `most likely ${range(face.interval)}`),
     h("span", { class: "picture" }, sketch(face, span), h("span", { class: "ends" }, ...span.map((age) => h("span", {}, age)))),
-    h("span", { class: "model-note" }, `${threshold} or older: ${percent(atLeast(face.threshold_probabilities, threshold))}`),
+    h("span", { class: "model-note" }, `${threshold}+: ${percent(atLeast(face.threshold_probabilities, threshold))}`),
     h("span", { class: "model-note" }, `took ${Math.max(1, Math.round(reading.reply.timings_ms.estimate))} ms`),
   ];
 }
