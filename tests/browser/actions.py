@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 _MAKE_TRANSFER = """files => {
   const transfer = new DataTransfer();
@@ -71,7 +71,7 @@ def show_code(page: Page, tab: str) -> str:
 
 def read_altered(page: Page, path: Path, alter: Callable[[dict[str, Any]], object]) -> None:
     """Choose a file, and let the page have the service's reply about it as `alter` changes it."""
-    form = {"name": path.name, "mimeType": "image/jpeg", "buffer": path.read_bytes()}
+    form: FilePayload = {"name": path.name, "mimeType": "image/jpeg", "buffer": path.read_bytes()}
     reply = page.request.post(f"{page.url}predict", multipart={"file": form}).json()
     alter(reply)
     page.route("**/predict?*", lambda route: route.fulfill(json=reply))
