@@ -46,7 +46,7 @@ export class Answer {
     byId("age").replaceChildren(h("span", { class: "word" }, before), number, h("span", { class: "word" }, after));
     byId("range").textContent = rangeInWords(face.interval);
     byId("stepper").hidden = total < 2;
-    byId("which").textContent = `${index + 1} of ${total}`;
+    byId("which").textContent = `face ${index + 1} of ${total}`;
     this.#showPortrait(face);
   });
 

@@ -119,7 +119,7 @@ def test_another_photo_is_shown_when_picked(page: Page, photos: Path) -> None:
     read(page, photos / "person.jpg", photos / "pair.jpg")
     page.locator(".frame-button").nth(1).click()
     expect(page.locator(".face")).to_have_count(2)
-    expect(page.locator("#which")).to_have_text("1 of 2")
+    expect(page.locator("#which")).to_have_text("face 1 of 2")
 
 
 def test_text_file_is_explained(page: Page, photos: Path) -> None:
