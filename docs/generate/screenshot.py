@@ -29,7 +29,7 @@ def photograph(url: str) -> bytes:
         page.goto(url)
         upload: FilePayload = {"name": "astronaut.jpg", "mimeType": "image/jpeg", "buffer": portrait.getvalue()}
         page.locator("#chooser").set_input_files([upload])
-        page.locator("#reading").wait_for(state="visible")
+        page.locator("#density svg").wait_for(state="visible")
         png = page.screenshot()
         browser.close()
     return png

@@ -21,8 +21,9 @@ from service.api.middleware import AdmissionMiddleware, RequestContextMiddleware
 from service.api.openapi import describe
 from service.api.problems import problem_of
 from service.api.routes import metrics, models, pictures, probes
-from service.api.static_files import docs_routes, web_routes
+from service.api.static_files import docs_routes, sample_routes, web_routes
 from service.errors import AgelensError
+from service.inference.lockfile import default_models_dir
 from service.runtime.loading import load
 from service.runtime.state import Load, ServiceState
 from service.settings import Settings, load_settings
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
         app.add_exception_handler(error, _say_problem)
     if settings.docs:
         _document(app, state)
-    app.router.routes.extend(web_routes())
+    app.router.routes.extend([*web_routes(), *sample_routes(settings.models_dir or default_models_dir())])
     return app
 
 

@@ -1,8 +1,9 @@
-"""Pages and their files, read into memory once: the page for people at `/`, and the API's documentation at `/docs`."""
+"""Pages and their files, read into memory once: the page at `/`, its sample photograph, and the documentation."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import mimetypes
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +11,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+import structlog
+from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.errors import FileMissing, SetupError
+from service.inference.lockfile import ModelLock, verified_path
+
+log: Final = structlog.stdlib.get_logger("agelens.http")
+THUMBNAIL_PX: Final = 144
 WEB: Final = Path(__file__).parents[1] / "web"
 
 _DOCS_PAGE: Final = """<!doctype html>
@@ -68,6 +76,21 @@ def web_routes(folder: Path = WEB) -> list[Route]:
     return _routes({path: Page.of(content, "x.html" if path == "/" else path) for path, content in pages.items()})
 
 
+def sample_routes(models_dir: Path) -> list[Route]:
+    """Serve the photograph to try the page with, and a small picture of it, where set-up obtained it."""
+    pages = {}
+    try:
+        for entry in ModelLock.read(models_dir).of_kind("sample"):
+            photo = verified_path(models_dir, entry).read_bytes()
+            pages[f"/sample/{entry.file}"] = Page.of(photo, entry.file)
+            pages["/sample/thumbnail.jpg"] = Page.of(_thumbnail(photo), "thumbnail.jpg")
+    except FileMissing:
+        log.info("no_sample_photograph")
+    except SetupError as error:
+        log.warning("sample_photograph_refused", reason=str(error))
+    return _routes(pages)
+
+
 def docs_routes() -> list[Route]:
     """Serve Swagger UI from the installed package, with nothing fetched from elsewhere."""
     shipped = files("fastapi_offline") / "static"
@@ -78,6 +101,14 @@ def docs_routes() -> list[Route]:
     for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
         pages[f"/docs/{name}"] = Page.of((shipped / name).read_bytes(), name)
     return _routes(pages)
+
+
+def _thumbnail(photo: bytes) -> bytes:
+    picture = Image.open(io.BytesIO(photo)).convert("RGB")
+    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    small = io.BytesIO()
+    picture.save(small, "JPEG", quality=85)
+    return small.getvalue()
 
 
 def _routes(pages: Mapping[str, Page]) -> list[Route]:

@@ -67,6 +67,8 @@ def models_folder(models_dir: Path | None) -> Path:
 def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
     """Look at each locked file, and `run` the models; raise SetupError only where the lock itself is wrong."""
     for entry in ModelLock.read(folder).files:
+        if entry.kind == "sample":
+            continue  # no part of any model
         try:
             path = verified_path(folder, entry)
             if entry.kind == "proposals":

@@ -1,7 +1,7 @@
 """Obtain the face detector's files from the package index: `python -m service.inference.detector_download [FOLDER]`.
 
 Today's mediapipe ships no model; an older wheel does. pip fetches that wheel, whatever this machine's platform, and
-only the locked members leave it.
+only the locked members leave it. The page's sample photograph comes the same way, out of scikit-image's wheel.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import zipfile
 from pathlib import Path
 
 from service.errors import ChecksumMismatch, SetupError
-from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, verified_path
+from service.inference.lockfile import Kind, LockEntry, ModelLock, default_models_dir, verified_path
 
-# The wheel has builds for x86-64 only, none for Python 3.13: ask for one by its tags wherever this runs.
+# mediapipe's wheel has builds for x86-64 only, none for Python 3.13: ask for one by its tags wherever this runs.
 _TAGS = ("--only-binary=:all:", "--python-version=3.12", "--platform=manylinux_2_28_x86_64")
 
 
-def obtain(folder: Path) -> tuple[str, ...]:
-    """Put the detector files of the folder's lock in place; return the names of those that were fetched.
+def obtain(folder: Path, kind: Kind = "detector") -> tuple[str, ...]:
+    """Put the files of this kind that the folder's lock names in place; return the names of those that were fetched.
 
     Raises FileMissing or InvalidModelFile where the lock is missing or wrong, SetupError where pip fails, and
     ChecksumMismatch where the archive or a member differs from the lock. Files that are right stay untouched.
     """
-    wanted = [entry for entry in ModelLock.read(folder).of_kind("detector") if not _is_right(folder, entry)]
+    wanted = [entry for entry in ModelLock.read(folder).of_kind(kind) if not _is_right(folder, entry)]
     for source in sorted({entry.source for entry in wanted}):
         _fetch(source, [entry for entry in wanted if entry.source == source], folder)
     return tuple(entry.file for entry in wanted)
@@ -83,6 +83,10 @@ def main() -> int:
         sys.stderr.write(f"agelens: {error}\n")
         return 1
     sys.stdout.write(f"detector files: {'fetched ' + ', '.join(fetched) if fetched else 'in place'}\n")
+    try:
+        obtain(folder, "sample")
+    except SetupError as error:
+        sys.stderr.write(f"agelens: {error}; until then the page offers no sample photograph\n")
     return 0
 
 

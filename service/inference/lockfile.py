@@ -22,8 +22,8 @@ def default_models_dir() -> Path:
 
 LOCK_NAME: Final = "models.lock.json"
 
-Kind = Literal["detector", "model", "proposals"]
-"""What a locked file is: a face detector's network, an age model, or what proposes small faces."""
+Kind = Literal["detector", "model", "proposals", "sample"]
+"""What a locked file is: a face detector's network, an age model, what proposes small faces, or a photograph to try."""
 
 
 class LockEntry(BaseModel, frozen=True, extra="forbid"):
@@ -72,7 +72,8 @@ class ModelLock(BaseModel, frozen=True, extra="forbid"):
 def verified_path(folder: Path, entry: LockEntry) -> Path:
     """Return the path of a locked file after checking size and sha256; raise FileMissing or ChecksumMismatch."""
     path = folder / entry.file
-    remedy = "run `make setup`" if entry.kind == "detector" else "run `git checkout models`, or export the model again"
+    fetched = entry.kind in ("detector", "sample")
+    remedy = "run `make setup`" if fetched else "run `git checkout models`, or export the model again"
     if not path.is_file():
         raise FileMissing(f"{entry.file} is missing from the models folder; {remedy}")
     if path.stat().st_size != entry.size or sha256_of(path) != entry.sha256:

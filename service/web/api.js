@@ -22,8 +22,8 @@ export function address(path, query = {}) {
 }
 
 /** Address of the prediction that a question asks for. */
-export function predictAddress({ model, level, detect }) {
-  return address("predict", { model, interval: level, detect: detect ? null : "false" });
+export function predictAddress({ model, level, threshold, detect }) {
+  return address("predict", { model, interval: level, thresholds: threshold, detect: detect ? null : "false" });
 }
 
 /** The loaded models. */

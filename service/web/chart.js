@@ -1,12 +1,14 @@
-// Two plots over the ages 0…100 that share their horizontal axis with the slider beneath them.
+// The distribution over the ages 0…100; it shares its axis with the slider beneath it.
 
 import { s } from "./dom.js";
-import { massOf, meanOf, medianOf } from "./distribution.js";
+import { atLeast, meanOf, medianOf, smoothDensity } from "./distribution.js";
 import { percent, range, years } from "./words.js";
 
-const MARGIN = 13; // half the slider's thumb and its border, so that thumb and plots line up
-const MASS = { height: 172, top: 40, bottom: 136 };
-const CURVE = { height: 112, top: 8, bottom: 88 };
+const MARGIN = 13; // half the slider's thumb and its border, so that thumb and plot line up
+const HEIGHT = 226;
+const HILL = { top: 62, bottom: 182 };
+const TICKS = [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100];
+const LABEL_PX = 84; // room that the label of the threshold takes
 
 /** Horizontal place of an age in a plot `width` pixels wide. */
 export function placeOf(age, width) {
@@ -19,83 +21,96 @@ export function ageAt(x, width) {
   return Math.min(100, Math.max(1, age));
 }
 
-/** The probability of each age, solid from the threshold on, with interval, median and mean. */
-export function massChart(face, threshold, width) {
-  const mass = massOf(face.threshold_probabilities);
+/** How likely each age is, smoothed, solid from the threshold on, with interval and median. */
+export function densityChart(face, threshold, width) {
   const median = medianOf(face.threshold_probabilities);
-  const mean = meanOf(face.threshold_probabilities);
-  const { low, high, level } = face.interval;
   const x = (age) => placeOf(age, width);
-  const label =
-    `Probability of each age from 0 to 100. Median ${years(median)}, mean ${years(mean)}, ` +
-    `${Math.round(100 * level)}% interval ${low} to ${high}.`;
-  return plot(width, MASS.height, label, [
-    s("rect", { class: "band", x: x(low - 0.5), width: x(high + 0.5) - x(low - 0.5), y: MASS.top, height: MASS.bottom - MASS.top }),
-    ...bars(mass, threshold, x),
-    s("path", { class: "axis", d: `M${x(-0.5)} ${MASS.bottom}H${x(100.5)}` }),
-    ...marker("mean", mean, 34, x, width),
-    ...marker("median", median, 16, x, width),
-    s("path", { class: "bracket", d: `M${x(low - 0.5)} ${MASS.bottom + 6}v5H${x(high + 0.5)}v-5` }),
-    halo(`${Math.round(100 * level)}%: ${range(face.interval)}`, clamp(x((low + high) / 2), 44, width - 44), MASS.bottom + 28, "middle", "band-label"),
+  return plot(width, saidOf(face, median, threshold), [
+    ...TICKS.map((age) => s("path", { class: "tick-mark", d: `M${x(age)} ${HILL.bottom}v4` })),
+    ...TICKS.map((age) => label(age, x(age), HILL.bottom + 18, "middle", "tick")),
+    label("age in years", x(50), HEIGHT - 6, "middle", "tick"),
+    ...hill(smoothDensity(face), threshold, x),
+    s("path", { class: "axis", d: `M${x(0)} ${HILL.bottom}H${x(100)}` }),
+    ...bracket(face.interval, x, width),
+    s("path", { class: "median", d: `M${x(median)} ${HILL.top}V${HILL.bottom}` }),
+    ...gate(face, threshold, median, x, width),
   ]);
 }
 
-/** P(age ≥ t) over t, read at the threshold. */
-export function curveChart(face, threshold, width) {
-  const x = (age) => placeOf(age, width);
-  const y = (p) => CURVE.bottom - p * (CURVE.bottom - CURVE.top);
-  const at = face.threshold_probabilities[threshold - 1];
-  const line = [`M${x(0)} ${y(1)}`, ...face.threshold_probabilities.map((p, k) => `L${x(k + 1)} ${y(p)}`)].join("");
-  const label = `Probability of being at least a given age. At ${threshold} years: ${percent(at)}.`;
-  return plot(width, CURVE.height, label, [
-    ...[0, 0.5, 1].map((p) => s("path", { class: p ? "grid" : "axis", d: `M${x(0)} ${y(p)}H${x(100)}` })),
-    s("path", { class: "under", d: `${line}V${y(0)}H${x(0)}Z` }),
-    s("path", { class: "line", d: line }),
-    s("path", { class: "drop", d: `M${x(threshold)} ${y(at)}V${y(0)}` }),
-    s("circle", { class: "dot", cx: x(threshold), cy: y(at), r: 5.5 }),
-    ...[0, 20, 40, 60, 80, 100].map((age) => halo(age, x(age), CURVE.bottom + 17, "middle", "tick")),
-    halo("50%", x(100), y(0.5) - 4, "end", "tick"),
-  ]);
-}
-
-/** A small picture of a distribution and its interval, for the models side by side. */
-export function sketch(face, width = 120, height = 34) {
-  const mass = massOf(face.threshold_probabilities);
-  const tallest = Math.max(...mass);
-  const x = (age) => (age / 100) * width;
-  const y = (p) => height - 1 - (p / tallest) * (height - 4);
-  const line = mass.map((p, age) => `${age ? "L" : "M"}${x(age)} ${y(p)}`).join("");
+/** A small picture of a distribution and its interval over the ages `from` to `to`, for models beside each other. */
+export function sketch(face, [from, to], width = 120, height = 36) {
+  const x = (age) => ((age - from) / (to - from)) * width;
+  const points = smoothDensity(face).filter(({ age }) => age > from - 1 && age < to + 1);
+  const line = outline(points, x, height - 1, height - 4);
   const { low, high } = face.interval;
   return s(
     "svg",
     { class: "sketch", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    s("rect", { class: "band", x: x(low - 0.5), width: x(high - low + 1), y: 0, height }),
-    s("path", { class: "under", d: `${line}V${height}H0Z` }),
+    s("rect", { class: "band", x: x(low - 0.5), width: x(high + 0.5) - x(low - 0.5), y: 0, height }),
+    s("path", { class: "under", d: `${line}V${height}H${x(points[0].age)}Z` }),
     s("path", { class: "line", d: line, "vector-effect": "non-scaling-stroke" }),
   );
 }
 
-function plot(width, height, label, children) {
-  return s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
+function saidOf(face, median, threshold) {
+  const { low, high, level } = face.interval;
+  return (
+    `How likely each age from 0 to 100 is. Median ${years(median)}, mean ${years(meanOf(face.threshold_probabilities))}, ` +
+    `${Math.round(100 * level)}% interval ${low} to ${high}. ` +
+    `${threshold} or older: ${percent(atLeast(face.threshold_probabilities, threshold))}.`
+  );
 }
 
-function bars(mass, threshold, x) {
-  const tallest = Math.max(...mass);
-  const wide = x(1) - x(0);
-  return mass.map((p, age) => {
-    const tall = (p / tallest) * (MASS.bottom - MASS.top - 2);
-    const place = { x: x(age) - wide / 2 + 0.25, width: wide - 0.5, y: MASS.bottom - tall, height: tall };
-    return s("rect", { class: age >= threshold ? "bar" : "bar below", ...place });
+function plot(width, text, children) {
+  return s("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": text }, ...children);
+}
+
+/** The hill in two parts: an age of `threshold` begins half a year before it. */
+function hill(points, threshold, x) {
+  const line = outline(points, x, HILL.bottom, HILL.bottom - HILL.top - 4);
+  const parts = [
+    ["below", -0.5, threshold - 0.5],
+    ["from", threshold - 0.5, 100.5],
+  ].map(([name, low, high]) => {
+    const clip = `clip-${name}`;
+    const window = { x: x(low), width: x(high) - x(low), y: 0, height: HILL.bottom };
+    return [
+      s("clipPath", { id: clip }, s("rect", window)),
+      s("path", { class: `hill ${name}`, d: `${line}V${HILL.bottom}H${x(-0.5)}Z`, "clip-path": `url(#${clip})` }),
+    ];
   });
+  return [...parts.flat(), s("path", { class: "line", d: line })];
 }
 
-function marker(name, age, baseline, x, width) {
-  const left = x(age) > 0.55 * width;
-  const text = halo(`${name} ${years(age)}`, x(age) + (left ? -6 : 6), baseline, left ? "end" : "start", `${name}-label`);
-  return [s("path", { class: name, d: `M${x(age)} ${baseline - 11}V${MASS.bottom}` }), text];
+function outline(points, x, bottom, tall) {
+  const highest = Math.max(...points.map(({ density }) => density));
+  const to = ({ age, density }) => `${x(age).toFixed(2)} ${(bottom - (density / highest) * tall).toFixed(2)}`;
+  return `M${points.map(to).join("L")}`;
 }
 
-function halo(text, x, y, anchor, name) {
+function bracket(interval, x, width) {
+  const [left, right] = [x(interval.low - 0.5), x(interval.high + 0.5)];
+  const text = `${Math.round(100 * interval.level)}%: ${range(interval)}`;
+  return [
+    s("path", { class: "bracket", d: `M${left} 28v-6H${right}v6` }),
+    label(text, clamp((left + right) / 2, 62, width - 62), 14, "middle", "bracket-label"),
+  ];
+}
+
+/** The threshold's line; its label stands on the side away from the median. */
+function gate(face, threshold, median, x, width) {
+  const at = x(threshold);
+  const room = { end: at > LABEL_PX, start: at < width - LABEL_PX };
+  const anchor = (threshold <= median && room.end) || !room.start ? "end" : "start";
+  const text = `${threshold}+ ${percent(atLeast(face.threshold_probabilities, threshold))}`;
+  return [
+    s("path", { class: "drop", d: `M${at} 40V${HILL.bottom}` }),
+    s("circle", { class: "dot", cx: at, cy: HILL.bottom, r: 4.5 }),
+    label(text, at + (anchor === "end" ? -6 : 6), 50, anchor, "gate-label"),
+  ];
+}
+
+function label(text, x, y, anchor, name) {
   return s("text", { class: name, x, y, "text-anchor": anchor }, String(text));
 }
 

@@ -1,9 +1,9 @@
-// The request that was made and the reply that came, to copy.
+// The reply that came, and the request as code to copy.
 
-import { predictAddress } from "./api.js";
 import { announce, arrowKeys, byId, whenChanged } from "./dom.js";
+import { curlText, javascriptText, pythonText } from "./snippets.js";
 
-/** Show reply and request as JSON, curl and Python. */
+/** Show the reply as JSON and the request as curl, Python and JavaScript. */
 export class Exchange {
   #store;
   #kind = "json";
@@ -19,11 +19,11 @@ export class Exchange {
   render(store) {
     const { reading, reply } = store.shown;
     byId("exchange").hidden = !reply;
-    if (reply) this.#show(this.#kind, store.current, reading, store.key);
+    if (reply) this.#show(this.#kind, store.current, reading, store.threshold, store.key);
   }
 
-  #show = whenChanged((kind, item, reading, key) => {
-    byId("code").textContent = writers[kind](item, reading, key);
+  #show = whenChanged((kind, item, reading, threshold, key) => {
+    byId("code").textContent = kind === "json" ? jsonText(reading.reply) : writers[kind](item, { ...reading.question, threshold }, key);
   });
 
   #choose(chosen) {
@@ -45,43 +45,11 @@ export class Exchange {
   }
 }
 
-const writers = {
-  json: (item, reading) => jsonText(reading.reply),
-  curl: (item, reading, key) => curlText(item.name, reading.question, key),
-  python: (item, reading, key) => pythonText(item.name, reading.question, key),
-};
+const writers = { curl: curlText, python: pythonText, javascript: javascriptText };
 
 /** The reply with its rows of numbers on one line each. */
 export function jsonText(reply) {
   return JSON.stringify(reply, null, 2).replace(/\[[^[\]{}"]*\]/g, (row) => row.replace(/\s+/g, " "));
-}
-
-/** The curl command that asks the same. */
-export function curlText(name, question, key) {
-  const header = key ? `  -H "Authorization: Bearer $KEY" \\\n` : "";
-  const part = /^[\w.-]+$/.test(name) ? `file=@${name}` : quote(`file=@"${name.replace(/["\\]/g, "\\$&")}"`);
-  return `curl -F ${part} \\\n${header}  ${quote(predictAddress(question).href)}`;
-}
-
-/** The same with the Python client. */
-export function pythonText(name, { model, level, detect }, key) {
-  const base = JSON.stringify(new URL(".", document.baseURI).href);
-  const options = [model && `model=${JSON.stringify(model)}`, `interval=${level}`, !detect && "detect=False"].filter(Boolean);
-  return [
-    "from pathlib import Path",
-    ...(key ? ["import os"] : []),
-    "",
-    "from service.client import Client",
-    "",
-    `with Client(${base}${key ? `, api_key=os.environ["KEY"]` : ""}) as client:`,
-    `    reply = client.predict(Path(${JSON.stringify(name)}), ${options.join(", ")})`,
-    "for face in reply.faces:",
-    "    print(face.age, face.interval.low, face.interval.high)",
-  ].join("\n");
-}
-
-function quote(text) {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 async function copyText(element) {

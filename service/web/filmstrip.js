@@ -1,4 +1,4 @@
-// All photographs at a glance: a small picture each, what was found, and how far the reading is.
+// All photographs at a glance: a small picture and the name of each, what was found, and how far the reading is.
 
 import { arrowKeys, byId, h } from "./dom.js";
 import { count } from "./words.js";
@@ -35,9 +35,11 @@ export class Filmstrip {
   }
 
   #add(item) {
-    const canvas = h("canvas", { width: THUMB_PX, height: THUMB_PX, "aria-hidden": "true" });
-    const badge = h("span", { class: "frame-badge", "aria-hidden": "true" });
-    const button = h("button", { type: "button", class: "frame-button", onclick: () => this.#choose(item) }, canvas, badge);
+    const canvas = h("canvas", { width: THUMB_PX, height: THUMB_PX });
+    const badge = h("span", { class: "frame-badge" });
+    const sheet = h("span", { class: "frame-sheet", "aria-hidden": "true", "data-kind": endingOf(item.name) }, canvas, badge);
+    const name = h("span", { class: "frame-name", title: item.name }, item.name);
+    const button = h("button", { type: "button", class: "frame-button", onclick: () => this.#choose(item) }, sheet, name);
     const row = h("li", {}, button);
     this.#elements.set(item, { row, button, badge });
     this.#frames.append(row);
@@ -69,7 +71,7 @@ export class Filmstrip {
 }
 
 function summaryOf(reading) {
-  if (reading?.state === "failed") return { text: "!", said: "could not be read" };
+  if (reading?.state === "failed") return { text: "failed", said: "could not be read" };
   if (reading?.state !== "read") return { text: "…", said: "not read yet" };
   const { faces } = reading.reply;
   if (faces.length === 0) return { text: "no face", said: "no face" };
@@ -81,14 +83,27 @@ function summaryOf(reading) {
 async function drawThumb(canvas, item) {
   if (item.gone.signal.aborted) return;
   try {
-    const picture = await createImageBitmap(item.file);
+    const picture = await createImageBitmap(item.file).catch(() => loadImage(item.url)); // an image shows of a damaged file what it can
     const scale = Math.max(THUMB_PX / picture.width, THUMB_PX / picture.height);
     const [width, height] = [picture.width * scale, picture.height * scale];
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(picture, (THUMB_PX - width) / 2, (THUMB_PX - height) / 2, width, height);
-    picture.close();
+    picture.close?.();
   } catch {
-    canvas.classList.add("blind"); // the browser cannot read this format; the service may
+    canvas.hidden = true; // the browser cannot read this format, the service may: the sheet says which it is
   }
+}
+
+function loadImage(url) {
+  return new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve(image);
+    image.onerror = reject;
+    image.src = url;
+  });
+}
+
+function endingOf(name) {
+  return name.includes(".") ? name.split(".").at(-1).slice(0, 5) : "?";
 }

@@ -1,5 +1,6 @@
 // Puts the page together: state in the middle, views around it, actions by name.
 
+import { Answer } from "./answer.js";
 import { fetchModels, Problem } from "./api.js";
 import { Camera } from "./camera.js";
 import { announce, byId } from "./dom.js";
@@ -9,6 +10,7 @@ import { listenForPhotos } from "./intake.js";
 import { Models } from "./models.js";
 import { Reader } from "./reader.js";
 import { Reading } from "./reading.js";
+import { fetchSample, offerSample } from "./sample.js";
 import { Stage } from "./stage.js";
 import { Item, Store } from "./store.js";
 import { count, describe, explain } from "./words.js";
@@ -16,13 +18,22 @@ import { count, describe, explain } from "./words.js";
 const store = new Store();
 const reader = new Reader(store, loadModels());
 const stage = new Stage(chooseFace);
-const views = [stage, new Reading(store, stage.photo), new Models(store), new Filmstrip(store, show), new Exchange(store)];
+const views = [
+  stage,
+  new Answer(store, stage.photo),
+  new Reading(store),
+  new Models(store),
+  new Filmstrip(store, show),
+  new Exchange(store),
+];
 const camera = new Camera(add);
 store.subscribe(render);
 listenForPhotos(add, notify);
+offerSample();
 
 const actions = {
   choose: () => byId("chooser").click(),
+  sample: () => addSample(),
   camera: () => camera.open(),
   "close-camera": () => camera.close(),
   clear: () => remove(...store.items),
@@ -60,11 +71,20 @@ async function loadModels() {
   }
 }
 
-function add(files) {
+async function addSample() {
+  try {
+    const { file, source } = await fetchSample();
+    add([file], source);
+  } catch {
+    notify("The sample photo could not be fetched. Choose one of your own.");
+  }
+}
+
+function add(files, source = null) {
   if (files.length === 0) return;
   notify("");
   const first = store.items.length === 0;
-  const items = files.map((file) => new Item(file));
+  const items = files.map((file) => new Item(file, source));
   store.update({ items: [...store.items, ...items], current: items[0] });
   announce(`Reading ${count(files.length, "photograph")}`);
   if (first) queueMicrotask(() => byId("photo-title").focus({ preventScroll: true }));
@@ -85,12 +105,12 @@ function remove(...gone) {
 }
 
 function retry(item) {
-  byId("panel").focus(); // the button that was pressed goes away
+  byId("answer").focus(); // the button that was pressed goes away
   reader.retry(item);
 }
 
 function readWhole(item) {
-  byId("panel").focus();
+  byId("answer").focus();
   item.detect = false;
   item.face = 0;
   store.update();

@@ -32,7 +32,7 @@ export class Store {
 
   /** The question that the page now asks of `item`, of the chosen model or of another. */
   question(item, model = this.model) {
-    return { model, level: this.level, detect: item.detect };
+    return { model, level: this.level, threshold: this.threshold, detect: item.detect };
   }
 
   /** What is known of `item` under the present settings; undefined where it was never asked. */
@@ -59,8 +59,10 @@ export class Item {
   detect = true; // false: the whole picture is one face
   gone = new AbortController();
 
-  constructor(file) {
+  /** `source`: the address that others can fetch the file from, if there is one. */
+  constructor(file, source = null) {
     this.file = file;
+    this.source = source;
     this.name = file.name || "picture";
     this.url = URL.createObjectURL(file);
   }
@@ -72,7 +74,7 @@ export class Item {
   }
 }
 
-/** The key under which a question's reading is kept. */
+/** The key under which a question's reading is kept: any reply answers every threshold. */
 export function keyOf({ model, level, detect }) {
   return `${model ?? ""}|${level}|${detect}`;
 }

@@ -2,16 +2,26 @@
 
 const WARNINGS = {
   small_face: "This face is small. A closer picture would give a surer estimate.",
-  low_confidence: "The detector is not sure that this is a face.",
+  low_confidence: "This may not be a face.",
   near_border: "Part of this face may lie outside the picture.",
-  turned_away: "This face is turned away from the camera.",
+  turned_away: "This face is turned away from the camera. One from the front would give a surer estimate.",
+  exposure: "This face is very dark, very bright or flat. Better light would give a surer estimate.",
+  blurred: "This face is blurred. A sharper picture would give a surer estimate.",
   wide_interval: "The model is less sure than usual of this face.",
   edge_of_range: "The estimate is near 0 or 100, the end of what the model knows.",
+  views_capped: "The picture is too large to search all of it closely. Small faces may be missing.",
+  more_faces: "There are more faces in the picture than are shown.",
 };
 
-/** A warning's sentence. */
+/** A warning's sentence; one that this page does not know, by its name. */
 export function warning(code) {
-  return WARNINGS[code] ?? code.replaceAll("_", " ");
+  return WARNINGS[code] ?? `The service warns: ${code}`;
+}
+
+/** The warnings of a reply: of the picture, then of the chosen face. */
+export function warningsOf(reply, face) {
+  const { image, warnings = [] } = reply ?? {};
+  return [...new Set([...(image?.more_faces ? ["more_faces"] : []), ...(image?.warnings ?? []), ...warnings, ...(face?.warnings ?? [])])];
 }
 
 /** A probability as a percentage; certainty is never claimed. */
@@ -19,6 +29,24 @@ export function percent(p) {
   if (p > 0.9995) return ">99.9%";
   if (p < 0.0005) return "<0.1%";
   return `${(100 * p).toFixed(1)}%`;
+}
+
+/** The same to begin a sentence with. */
+export function chance(p) {
+  return percent(p).replace(">", "More than ").replace("<", "Less than ");
+}
+
+/** An estimated age: the number, and the words before and after it. */
+export function ageInWords(age) {
+  const whole = Math.round(age);
+  if (whole < 1) return { before: "under ", number: "1", after: " year old" };
+  return { before: "about ", number: String(whole), after: whole === 1 ? " year old" : " years old" };
+}
+
+/** An interval as a sentence; one of even chances is not called likely. */
+export function rangeInWords({ level, low, high }) {
+  const ages = low === high ? `${low}` : `${low} to ${high}`;
+  return `${level > 0.5 ? "Most likely" : "As likely as not"} ${ages}`;
 }
 
 /** Years with one decimal. */

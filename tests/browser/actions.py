@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 _MAKE_TRANSFER = """files => {
   const transfer = new DataTransfer();
@@ -49,13 +50,41 @@ def paste(page: Page, path: Path) -> None:
     )
 
 
+def unfold(page: Page, fold: str) -> None:
+    """Open the part of the page that is folded under this id."""
+    page.locator(f"#{fold} > summary").click()
+
+
+def compare(page: Page) -> None:
+    """Ask all models about the face and wait until each has answered."""
+    unfold(page, "models")
+    page.get_by_label("Compare all").check()
+    expect(page.locator(".model-card .sketch")).to_have_count(page.locator(".model-card").count())
+
+
+def show_code(page: Page, tab: str) -> str:
+    """Open the code, choose a tab and return its text."""
+    unfold(page, "exchange")
+    page.get_by_role("tab", name=tab, exact=True).click()
+    return page.locator("#code").inner_text()
+
+
+def read_altered(page: Page, path: Path, alter: Callable[[dict[str, Any]], object]) -> None:
+    """Choose a file, and let the page have the service's reply about it as `alter` changes it."""
+    form: FilePayload = {"name": path.name, "mimeType": "image/jpeg", "buffer": path.read_bytes()}
+    reply = page.request.post(f"{page.url}predict", multipart={"file": form}).json()
+    alter(reply)
+    page.route("**/predict?*", lambda route: route.fulfill(json=reply))
+    choose(page, path)
+
+
 def set_threshold(page: Page, age: int) -> None:
     """Move the slider."""
     page.locator("#threshold").fill(str(age))
 
 
 def shown_probability(page: Page) -> float:
-    """The number behind the percentage beside the slider."""
+    """The number behind the percentage in the answer."""
     return float(page.locator("#gate data").get_attribute("value") or "nan")
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from service.inference.lockfile import ModelLock, default_models_dir
 from tests.complete_folder import write_astronaut, write_complete_folder
@@ -29,6 +29,8 @@ CHROMIUM_FLAGS = (
     "--use-fake-device-for-media-stream",
 )
 
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 OpenPage = Callable[..., Page]
 
 
@@ -80,7 +82,7 @@ def open_page(chromium: Browser, service_url: str) -> Iterator[OpenPage]:
             )
             stack.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(PATIENCE_MS)
             page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
             page.on("console", listen)
             page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.actions import choose, drop, paste, read
+from tests.browser.actions import choose, drop, paste, read, read_altered
 from tests.browser.conftest import OpenPage
 
 BUDGET_BYTES = 200_000
@@ -32,8 +32,8 @@ def test_policy_is_strict(page: Page, service_url: str) -> None:
 def test_chosen_photo_shows_its_age(page: Page, photos: Path) -> None:
     reply = read(page, photos / "person.jpg")
     face = reply["faces"][0]
-    expect(page.locator("#age")).to_have_text(f"about {round(face['age'])} years")
-    expect(page.locator("#range")).to_have_text(f"{face['interval']['low']} to {face['interval']['high']}")
+    expect(page.locator("#age")).to_have_text(f"about {round(face['age'])} years old")
+    expect(page.locator("#range")).to_have_text(f"Most likely {face['interval']['low']} to {face['interval']['high']}")
 
 
 def test_dropped_photo_is_read(page: Page, photos: Path) -> None:
@@ -74,11 +74,52 @@ def test_several_photos_show_progress_and_fail_alone(page: Page, photos: Path) -
     expect(page.locator(".frame-badge").nth(3)).to_have_text("no face")
 
 
+def test_failed_photos_keep_name_and_thumbnail(page: Page, photos: Path) -> None:
+    read(page, photos / "person.jpg", photos / "damaged.jpg", photos / "notes.txt")
+    expect(page.locator("#roll-count")).to_have_text("3 of 3 done · 2 failed")
+    expect(page.locator(".frame-name")).to_have_text(["person.jpg", "damaged.jpg", "notes.txt"])
+    _, damaged, text = page.locator(".frame-button").all()
+    expect(damaged.locator(".frame-badge")).to_have_text("failed")
+    page.wait_for_function("document.querySelectorAll('.frame-button canvas')[2].hidden")
+    drawn = "canvas => canvas.getContext('2d').getImageData(60, 10, 1, 1).data[3]"
+    assert damaged.locator("canvas").evaluate(drawn) == 255
+    kind = "sheet => getComputedStyle(sheet, '::before').content"
+    assert text.locator(".frame-sheet").evaluate(kind) == '"txt"'
+    damaged.click()
+    expect(page.get_by_role("alert")).to_contain_text("damaged.jpg")
+
+
+def test_sample_is_one_click(page: Page) -> None:
+    page.get_by_role("button", name="Try a sample photo").click()
+    expect(page.locator("#photo-title")).to_have_text("astronaut.png")
+    expect(page.locator("#age")).to_contain_text("years")
+
+
+def test_without_a_sample_there_is_no_button(page: Page) -> None:
+    page.route("**/sample/*", lambda route: route.fulfill(status=404))
+    with page.expect_response("**/sample/thumbnail.jpg"):
+        page.reload()
+    expect(page.get_by_role("button", name="Choose photos")).to_be_visible()
+    expect(page.locator("#sample")).to_be_hidden()
+
+
+def test_sample_that_cannot_be_fetched_is_explained(page: Page) -> None:
+    page.route("**/sample/*.png", lambda route: route.abort())
+    page.get_by_role("button", name="Try a sample photo").click()
+    expect(page.get_by_role("alert")).to_contain_text("The sample photo could not be fetched")
+
+
+@pytest.mark.parametrize(("age", "words"), [(0.2, "under 1 year old"), (1.3, "about 1 year old")])
+def test_age_of_a_baby_is_said_as_people_do(page: Page, photos: Path, age: float, words: str) -> None:
+    read_altered(page, photos / "person.jpg", lambda reply: reply["faces"][0].update(age=age))
+    expect(page.locator("#age")).to_have_text(words)
+
+
 def test_another_photo_is_shown_when_picked(page: Page, photos: Path) -> None:
     read(page, photos / "person.jpg", photos / "pair.jpg")
     page.locator(".frame-button").nth(1).click()
     expect(page.locator(".face")).to_have_count(2)
-    expect(page.locator("#which")).to_have_text("1 of 2")
+    expect(page.locator("#which")).to_have_text("face 1 of 2")
 
 
 def test_text_file_is_explained(page: Page, photos: Path) -> None:

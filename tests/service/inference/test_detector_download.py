@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from service.errors import ChecksumMismatch, SetupError
-from service.inference.detector_download import obtain
-from service.inference.lockfile import LockEntry, ModelLock
+from service.inference.detector_download import main, obtain
+from service.inference.lockfile import Kind, LockEntry, ModelLock
 
 MODEL = b"a small detector"
 
@@ -42,10 +43,10 @@ def models(tmp_path: Path, index: Path) -> Path:
     return folder
 
 
-def _lock(folder: Path, archive_sha256: str, model: bytes = MODEL) -> None:
+def _lock(folder: Path, archive_sha256: str, model: bytes = MODEL, kind: Kind = "detector") -> None:
     entry = LockEntry(
         file="model.tflite",
-        kind="detector",
+        kind=kind,
         size=len(model),
         sha256=hashlib.sha256(model).hexdigest(),
         source="tinyfaces==1.0",
@@ -91,3 +92,21 @@ def test_another_file_in_the_archive_is_refused(models: Path, index: Path) -> No
     with pytest.raises(ChecksumMismatch, match=r"model\.tflite in tinyfaces-1\.0"):
         obtain(models)
     assert [path.name for path in models.iterdir()] == ["models.lock.json"]
+
+
+def test_set_up_fetches_the_sample_photograph(models: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = next(index.glob("*.whl")).read_bytes()
+    _lock(models, archive_sha256=hashlib.sha256(archive).hexdigest(), kind="sample")
+    monkeypatch.setattr(sys, "argv", ["detector_download", str(models)])
+    assert main() == 0
+    assert (models / "model.tflite").read_bytes() == MODEL
+
+
+def test_set_up_goes_on_without_the_sample_photograph(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _lock(models, archive_sha256="0" * 64, kind="sample")
+    monkeypatch.setattr(sys, "argv", ["detector_download", str(models)])
+    assert main() == 0
+    assert "no sample photograph" in capsys.readouterr().err
+    assert not (models / "model.tflite").exists()

@@ -1,0 +1,33 @@
+// Names that people understand for the models, from what GET /models says of each.
+
+const ENSEMBLE = "ensemble";
+
+/** The models with what to call each, [{model, title}]; one that has no part of its own among them keeps its name. */
+export function titled(models) {
+  const parts = models.length > 1 ? partsOf(models) : [];
+  const named = parts.filter(({ model }) => model);
+  const others = models.filter((model) => !named.some((part) => part.model === model));
+  return [...named, ...others.map((model) => ({ model, title: model.name }))];
+}
+
+function partsOf(models) {
+  const best = lowestError(models.filter((model) => Number.isFinite(errorOf(model))));
+  const networks = models.filter((model) => model.precision === "int8" && model.family !== ENSEMBLE);
+  const fast = networks.find((model) => model.default) ?? lowestError(networks);
+  const free = models.filter((model) => model !== best && model !== fast);
+  return [
+    { model: fast, title: fast === best ? "Fast and most accurate" : "Fast" },
+    { model: best === fast ? undefined : best, title: "Most accurate" },
+    { model: free.find((each) => each.precision === "float32" && each.family === fast?.family), title: "Full precision" },
+    { model: free.find((each) => networks.includes(each) && each.family !== fast.family), title: "Second opinion" },
+  ];
+}
+
+/** Mean absolute error in years on the photographs that models were chosen by; undefined where not measured. */
+export function errorOf({ metrics }) {
+  return metrics?.val_mae;
+}
+
+function lowestError(models) {
+  return [...models].sort((one, other) => (errorOf(one) ?? Infinity) - (errorOf(other) ?? Infinity))[0];
+}

@@ -1,0 +1,129 @@
+"""The models: named for people, out of the way until they are wanted, side by side without one left over."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.actions import choose, compare, read, unfold
+from tests.browser.conftest import OpenPage
+
+Model = dict[str, Any]
+
+
+def offer(page: Page, *models: Model) -> None:
+    """Open the page anew as if the service had loaded these models."""
+
+    def answer(route: Route) -> None:
+        route.fulfill(json={"models": models})
+
+    page.route("**/models", answer)
+    page.reload()
+
+
+def loaded(page: Page, service_url: str) -> list[Model]:
+    return list(page.request.get(f"{service_url}models").json()["models"])
+
+
+def model(name: str, family: str, precision: str = "int8", error: float | None = None, default: bool = False) -> Model:
+    metrics = {} if error is None else {"val_mae": error}
+    return {
+        "name": name,
+        "version": "1.0.0",
+        "family": family,
+        "precision": precision,
+        "default": default,
+        "metrics": metrics,
+    }
+
+
+def titles(page: Page, *models: Model) -> dict[str, str]:
+    """What the page calls these models, in the order in which it lists them."""
+    said = page.evaluate("models => import('./model_names.js').then((it) => it.titled(models))", models)
+    return {each["model"]["name"]: each["title"] for each in said}
+
+
+def test_models_have_names_that_people_understand(page: Page) -> None:
+    assert titles(
+        page,
+        model("a", "coral", "float32", 4.52),
+        model("b", "coral", error=4.53, default=True),
+        model("c", "ensemble", error=4.40),
+        model("d", "mean-variance", error=4.60),
+    ) == {"b": "Fast", "c": "Most accurate", "a": "Full precision", "d": "Second opinion"}
+
+
+def test_one_model_may_be_fast_and_most_accurate(page: Page) -> None:
+    said = titles(page, model("a", "coral", error=4.1, default=True), model("b", "mean-variance", error=4.6))
+    assert said == {"a": "Fast and most accurate", "b": "Second opinion"}
+
+
+def test_unknown_models_keep_their_names(page: Page) -> None:
+    strange = [model("mine", "brightness", "float32"), model("yours", "brightness", "float32")]
+    assert titles(page, *strange) == {"mine": "mine", "yours": "yours"}
+
+
+def test_a_model_by_itself_keeps_its_name(page: Page) -> None:
+    assert titles(page, model("only", "coral", error=4.5, default=True)) == {"only": "only"}
+
+
+def test_choice_is_folded_and_names_the_model(page: Page, photos: Path) -> None:
+    name = read(page, photos / "person.jpg")["model"]["name"]
+    expect(page.locator(".model-card").first).to_be_hidden()
+    unfold(page, "models")
+    chosen = page.locator(f'.model-card[data-model="{name}"]')
+    expect(chosen).to_have_attribute("aria-checked", "true")
+    title = chosen.locator(".model-name").inner_text()
+    expect(page.locator("#models > summary")).to_contain_text(f"Model: {title}")
+
+
+def test_choice_is_gone_where_there_is_no_face(page: Page, photos: Path) -> None:
+    choose(page, photos / "nobody.png")
+    expect(page.get_by_role("heading", name="No face found")).to_be_visible()
+    expect(page.locator("#models")).to_be_hidden()
+
+
+def test_another_model_can_be_chosen(page: Page, photos: Path) -> None:
+    read(page, photos / "person.jpg")
+    unfold(page, "models")
+    other = page.locator('.model-card[aria-checked="false"]').first
+    name = other.get_attribute("data-model")
+    with page.expect_response(lambda response: "/predict" in response.url) as caught:
+        other.click()
+    assert json.loads(caught.value.text())["model"]["name"] == name
+    expect(page.locator(f'.model-card[data-model="{name}"]')).to_have_attribute("aria-checked", "true")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_models_side_by_side_leave_none_over(
+    open_page: OpenPage, service_url: str, photos: Path, width: int, count: int
+) -> None:
+    page = open_page(width, 800)
+    models = loaded(page, service_url)
+    if len(models) < count:
+        models += [{**models[0], "name": f"more-{each}", "default": False} for each in range(count - len(models))]
+    default = [each for each in models if each["default"]]
+    others = [each for each in models if not each["default"]]
+    offer(page, *(default + others)[:count])
+    read(page, photos / "person.jpg")
+    unfold(page, "models")
+    page.get_by_label("Compare all").check()
+    expect(page.locator(".model-card .sketch").first).to_be_visible()
+    boxes = [card.bounding_box() for card in page.locator(".model-card").all()]
+    assert len(boxes) == count
+    rows = Counter(round(box["y"]) for box in boxes if box)
+    assert set(rows.values()) == {3 if count == 3 else 2}
+
+
+def test_each_model_says_its_answer(page: Page, photos: Path) -> None:
+    read(page, photos / "person.jpg")
+    compare(page)
+    for card in page.locator(".model-card").all():
+        expect(card).to_contain_text("most likely")
+        expect(card).to_contain_text("18+:")
