@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from docs.generate.blocks import table
 from docs.generate.code import ROOT
-from docs.generate.plot import svg, text
+from training.evaluation.reliability_diagram import svg, text
 
 _WIDTH, _HEIGHT, _GAP, _TITLE = 420, 34, 10, 30
 

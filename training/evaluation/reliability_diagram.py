@@ -12,7 +12,7 @@ Row = dict[str, Any]
 COLOURS: Final = ("#0b8f7a", "#d1495b", "#0b6e99", "#8e6c8a", "#b07d2b", "#777777")
 STYLE: Final = (
     "<style>text{font:11px system-ui,sans-serif;fill:#777}.line{fill:none;stroke:#0b8f7a;stroke-width:2}"
-    ".area{fill:#0b8f7a;fill-opacity:.2}.axis{stroke:#999;fill:none}"
+    ".area{fill:#0b8f7a;fill-opacity:.2}.dot{fill:#0b8f7a}.axis{stroke:#999;fill:none}"
     ".ideal{stroke:#999;stroke-dasharray:3 3}</style>"
 )
 _LEFT, _TOP, _SIDE, _GAP = 42, 26, 150, 40
