@@ -85,6 +85,8 @@ def train_command(
             folder = run_dir or Path("runs") / recipe
             result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
+    if result.warning:
+        typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)
 
 
 @app.command("ablate")

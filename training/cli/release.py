@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
         ("ensemble", ensemble_command),
         ("evaluate", evaluate_command),
         ("report", report_command),
+        ("protocol", protocol_command),
         ("card", card_command),
     ):
         app.command(name)(command)
@@ -149,6 +150,28 @@ def report_command(
 
     with exit_on_error():
         typer.echo(report(folder, names, out))
+
+
+def protocol_command(
+    name: Annotated[str, typer.Argument(help="fgnet-lopo, utkface-21-60 or all-age-faces")],
+    root: Annotated[Path, typer.Argument(help="folder or archive of the dataset, as published")],
+    recipe: Annotated[str, typer.Option(help="name of a recipe")] = "mean_variance_fgnet_aaf",
+    run_dir: Annotated[Path | None, typer.Option("--run", help="folder of the run; default: runs/NAME")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="option of the dataset's reader, KEY=VALUE; repeat")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="set a field of the recipe, FIELD=VALUE")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="training time of each fold, in minutes")] = None,
+    workers: Annotated[int | None, typer.Option(help="worker processes; default: one for each core")] = None,
+) -> None:
+    """Run a published protocol from a dataset to its figure: prepare, train, measure; run again to resume."""
+    from training.evaluation.protocols import run_protocol
+    from training.recipes.overrides import overridden
+    from training.recipes.recipe import recipe_named
+
+    with exit_on_error():
+        chosen = overridden(recipe_named(recipe), settings or ())
+        out = run_dir or Path("runs") / name
+        path = run_protocol(name, root, out, chosen, options=option or (), max_minutes=max_minutes, workers=workers)
+        typer.echo(f"{path.read_text()}{path}")
 
 
 def card_command(

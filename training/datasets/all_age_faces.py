@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import Source, open_source, pictures
+from training.datasets.splits import carve
 
 ABOUT: Final = About(
     "research, cite Cheng et al. (2019)",
@@ -25,6 +26,9 @@ ABOUT: Final = About(
 LAST_WOMAN: Final = 7380
 """The highest serial of a woman's picture."""
 
+CALIB: Final = 0.08
+"""Share of the official `train` list that becomes `calib`."""
+
 _NAME: Final = re.compile(r"(?P<serial>\d{5})A(?P<age>\d{2,3})\.jpg", re.IGNORECASE)
 _FOLDERS: Final = {"original": "original images", "aligned": "aglined faces"}
 
@@ -32,6 +36,7 @@ _FOLDERS: Final = {"original": "original images", "aligned": "aglined faces"}
 def read(root: Path, faces: Literal["original", "aligned"] = "original") -> Listing:
     """List All-Age-Faces with the official lists' split, where the lists are there.
 
+    The lists have `train` and `val`; a share of `CALIB` of `train` becomes `calib`, which export needs.
     `faces` chooses between the photographs and the authors' crops; a folder that holds neither of the
     published folders is taken as it is.
     """
@@ -49,6 +54,7 @@ def read(root: Path, faces: Literal["original", "aligned"] = "original") -> List
             listing.samples.append(_sample(path, match, splits.pop(name, None)))
     for name in splits:
         listing.reject(name, "in the official lists, but there is no such picture")
+    listing.samples = carve(listing.samples, "train", "calib", CALIB)
     return listing
 
 

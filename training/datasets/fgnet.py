@@ -14,17 +14,21 @@ from typing import Final
 from training.datasets.errors import DatasetError
 from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import open_source, pictures
+from training.datasets.splits import deal
 
 ABOUT: Final = About(
     "research",
     ("FG-NET shows 82 people, mostly in scanned photographs, and few above 40.",),
 )
 
+OTHERS: Final = {"train": 0.86, "val": 0.08, "calib": 0.06}
+"""Shares of the people who are not left out; the protocol has no `val`, by which training chooses its weights."""
+
 _NAME: Final = re.compile(r"(?P<subject>\d{3})a(?P<age>\d{2,3})[a-z]?\.jpe?g", re.IGNORECASE)
 
 
 def read(root: Path, leave_out: str | None = None) -> Listing:
-    """List FG-NET; with `leave_out`, that person is `test` and everybody else `train`."""
+    """List FG-NET; with `leave_out`, that person is `test`, and the others are split as `leave_one_out` does."""
     source = open_source(root)
     listing = Listing("fgnet", source)
     for path in pictures(source):
@@ -41,7 +45,11 @@ def read(root: Path, leave_out: str | None = None) -> Listing:
 
 
 def leave_one_out(samples: Sequence[Sample], subject: str) -> list[Sample]:
-    """Put `subject` into `test` and everybody else into `train`; DatasetError if nobody is `subject`."""
+    """Put `subject` into `test`, and every other person into `train`, `val` or `calib`, as `OTHERS` says.
+
+    Raises DatasetError if nobody is `subject`.
+    """
     if all(sample.subject != subject for sample in samples):
         raise DatasetError(f"nobody here is person {subject!r}; FG-NET's are written 001 to 082")
-    return [replace(sample, split="test" if sample.subject == subject else "train") for sample in samples]
+    others = iter(deal([sample for sample in samples if sample.subject != subject], OTHERS))
+    return [replace(sample, split="test") if sample.subject == subject else next(others) for sample in samples]

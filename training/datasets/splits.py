@@ -53,6 +53,21 @@ def carve(samples: Sequence[Sample], origin: str, target: str, share: float, sal
     return result
 
 
+def deal(samples: Sequence[Sample], shares: Mapping[str, float], salt: str = "agelens") -> list[Sample]:
+    """Give each split its share of the clusters, in the order of their hashes, and at least one, the first split first.
+
+    Unlike `assign_splits` this leaves no split empty, which matters for a few people.
+    """
+    ordered = sorted(clusters(samples), key=lambda cluster: _position(samples, cluster, salt))
+    first, *others = shares
+    names = [name for name in others for _ in range(max(1, round(shares[name] * len(ordered))))]
+    result = list(samples)
+    for split, cluster in zip([first, *names] + [first] * len(ordered), ordered, strict=False):
+        for i in cluster:
+            result[i] = replace(samples[i], split=split)
+    return result
+
+
 def clusters(samples: Sequence[Sample]) -> list[list[int]]:
     """Return the indices of samples that are connected by a subject or group."""
     return joined([_keys(sample) for sample in samples])

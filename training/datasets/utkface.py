@@ -6,11 +6,15 @@ Ages are the estimates of another network, checked by a person. No identities: p
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from training.datasets.errors import DatasetError
 from training.datasets.sample import OLDEST, About, Listing, Sample
 from training.datasets.source import open_source, pictures
+from training.datasets.splits import carve
+from training.datasets.tables import read_table
 
 ABOUT: Final = About(
     "non-commercial research",
@@ -20,6 +24,12 @@ ABOUT: Final = About(
         "UTKFace has no age 0 (1 stands for the first year of life); its ages over 100 count as 100.",
     ),
 )
+
+YOUNGEST_LISTED: Final = 21
+"""The age that the published lists count from."""
+
+CARVED: Final = 0.08
+"""Shares of the published `train` list that become `val` and `calib`."""
 
 SEXES: Final = ("male", "female")
 RACES: Final = ("white", "black", "asian", "indian", "other")
@@ -31,10 +41,12 @@ _NAME: Final = re.compile(
 )
 
 
-def read(root: Path) -> Listing:
+def read(root: Path, lists: Path | None = None) -> Listing:
     """List UTKFace, the aligned chips or the photographs; ages above 100 become 100 and are noted.
 
-    A picture that lies in two of the published folders is taken once.
+    A picture that lies in two of the published folders is taken once. `lists` is a folder with `utk_train.csv` and
+    `utk_test.csv` as published with CORAL (Cao, Mirjalili and Raschka 2020): only their pictures, of ages 21 to 60,
+    are taken, in their splits; shares of `train` become `val` and `calib`, which the lists lack.
     """
     source = open_source(root)
     listing = Listing("utkface", source)
@@ -50,7 +62,38 @@ def read(root: Path) -> Listing:
         else:
             listing.reject(path, "name without age, sex and time")
         seen.add(name)
-    return listing
+    return listing if lists is None else _listed(listing, lists)
+
+
+def _listed(listing: Listing, lists: Path) -> Listing:
+    """Keep the pictures that the published lists name, with the lists' split."""
+    splits: dict[str, tuple[str, int]] = {}
+    for split in ("train", "test"):
+        file = lists / f"utk_{split}.csv"
+        if not file.is_file():
+            raise DatasetError(
+                f"there is no {file}; `lists` is the folder of the published utk_train.csv and utk_test.csv"
+            )
+        rows = read_table(file.read_bytes(), file.name, ("file", "age"))
+        splits |= {_bare(row["file"]): (split, int(row["age"]) + YOUNGEST_LISTED) for row in rows}
+    result = listing.replaced([])
+    for sample in listing.samples:
+        split, age = splits.pop(_bare(sample.name), ("", sample.low))
+        if not split:
+            result.reject(sample.path, "not in the published lists")
+        elif age != sample.low:
+            result.reject(sample.path, "another age in the published lists")
+        else:
+            result.samples.append(replace(sample, split=split))
+    for name in splits:
+        result.reject(name, "in the published lists, but there is no such picture")
+    carved = carve(result.samples, "train", "val", CARVED)
+    return result.replaced(carve(carved, "train", "calib", CARVED))
+
+
+def _bare(name: str) -> str:
+    """Return a picture's name without `.jpg` and `.jpg.chip.jpg`: the lists name the chips."""
+    return name.partition(".")[0].strip()
 
 
 def parse_name(path: str) -> Sample | None:

@@ -13,6 +13,7 @@ class Progress:
     """Place in a recipe: stage, epoch in it, step in that epoch; `stage_steps` and `total_steps` only grow.
 
     `elapsed_s` is the training time, interruptions excluded; `stage_began_s` is its value when the stage began.
+    `best_mae` and `best_spread` are error and standard deviation of the ages on `val` at `best_epoch`, in years.
     """
 
     stage: int = 0
@@ -24,6 +25,7 @@ class Progress:
     stage_began_s: float = 0.0
     best_mae: float = inf
     best_epoch: int = -1
+    best_spread: float = inf
 
     def next_stage(self) -> Progress:
         """Return the beginning of the stage after this one."""

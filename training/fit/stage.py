@@ -134,4 +134,4 @@ class StageRun:
             return
         with self.learner.average.applied():
             replace_file(self.run_dir / BEST, self.learner.save_weights)
-        self._advance(best_mae=scores.mae, best_epoch=self.progress.epoch)
+        self._advance(best_mae=scores.mae, best_epoch=self.progress.epoch, best_spread=scores.spread)

@@ -15,6 +15,7 @@ import keras
 from service.errors import InvalidParameter
 from training.data.store import FaceSet, FaceStore
 from training.errors import CheckpointCorrupt, NothingToTrain
+from training.export.convert import LEAST_SPREAD
 from training.fit.checkpoint import Arrays, Checkpoint, replace
 from training.fit.display import Display
 from training.fit.distillation import Targets, lessons, teacher_named
@@ -22,7 +23,7 @@ from training.fit.learner import Learner
 from training.fit.schedule import Progress
 from training.fit.stage import StageRun
 from training.fit.trackers import Tracker
-from training.fit.validation import score
+from training.fit.validation import Scores, score
 from training.fit.weight_average import assign, read
 from training.model.initialise import new_model
 from training.recipes.recipe import Recipe, Stage
@@ -34,12 +35,24 @@ UNBLENDED: Final = "unblended.weights.h5"
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """Result of a run: lowest val_mae of the last stage in years, its epoch, and the number of steps."""
+    """Result of a run: lowest val_mae of the last stage and spread of its ages, in years; its epoch; all steps."""
 
     val_mae: float
+    spread: float
     epoch: int
     steps: int
     run_dir: Path
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the trained network, and what to do, if it gives all faces of `val` nearly one age."""
+        if self.spread >= LEAST_SPREAD:
+            return None
+        return (
+            f"the network gives nearly the same age to every face of val (± {self.spread:.2f} years): it has learned "
+            "nothing from them, and `export` will refuse it. Start from a trained network, as with "
+            "--weights models/coral-mobilenet.onnx, train longer, or add faces"
+        )
 
 
 def train(
@@ -84,12 +97,15 @@ def train(
             finished = run.run()
             learner.load_weights(run_dir / BEST)
             progress = finished.next_stage()
-    mae = _blended(learner, start, val_faces, run_dir) if recipe.start_share else finished.best_mae
-    return TrainResult(mae, finished.best_epoch, finished.total_steps, run_dir)
+    mae, spread = finished.best_mae, finished.best_spread
+    if recipe.start_share:
+        scores = _blended(learner, start, val_faces, run_dir)
+        mae, spread = scores.mae, scores.spread
+    return TrainResult(mae, spread, finished.best_epoch, finished.total_steps, run_dir)
 
 
-def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> float:
-    """Average the best weights with the initial ones by the recipe's `start_share`, keep both; return the val_mae."""
+def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> Scores:
+    """Average the best weights with the initial ones by the recipe's `start_share`, keep both; score them."""
     recipe = learner.recipe
     if not (run_dir / UNBLENDED).exists():
         shutil.copyfile(run_dir / BEST, run_dir / UNBLENDED)
@@ -98,7 +114,7 @@ def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path)
     share = recipe.start_share
     assign(learner.network.weights, [share * one + (1 - share) * other for one, other in zip(start, ends, strict=True)])
     replace(run_dir / BEST, learner.save_weights)
-    return score(learner.predict, val_faces, recipe.size, recipe.batch_size).mae
+    return score(learner.predict, val_faces, recipe.size, recipe.batch_size)
 
 
 def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tuple[str, ...] = ()) -> FaceSet:

@@ -27,6 +27,11 @@ class Scores:
         """Mean absolute error in years; for a group label, the distance outside it."""
         return float(self.errors.mean())
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the decoded ages in years; near 0 where all faces get the same."""
+        return float(self.ages.std())
+
 
 def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: FaceSet, size: int, batch: int) -> Scores:
     """Run `predict` (faces [batch, size, size, 3] → pmf) over a set; the last batch is padded to one shape."""

@@ -1,5 +1,6 @@
 """Sets whose labels are in the files' names: UTKFace, All-Age-Faces, FG-NET."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,19 @@ def test_all_age_faces_follows_serials_and_official_lists(tmp_path: Path) -> Non
     ]
 
 
+def test_all_age_faces_keeps_some_of_the_official_training_list_to_calibrate(tmp_path: Path) -> None:
+    names = [f"{i:05}A{2 + i % 70:02}.jpg" for i in range(300)]
+    lists = tmp_path / "image sets"
+    lists.mkdir()
+    (lists / "train.txt").write_text("".join(f"{name} 0\n" for name in names[:250]))
+    (lists / "val.txt").write_text("".join(f"{name} 0\n" for name in names[250:]))
+    found = listing("all_age_faces", tmp_path, [f"original images/{name}" for name in names])
+    counts = Counter(sample.split for sample in found.samples)
+    assert counts["val"] == 50
+    assert 5 <= counts["calib"] <= 40
+    assert counts["train"] + counts["calib"] == 250
+
+
 def test_all_age_faces_names_its_odd_rows(tmp_path: Path) -> None:
     found = listing("all_age_faces", tmp_path, [*all_age_faces(tmp_path), "original images/cover.jpg"])
     assert found.rejected == {
@@ -99,6 +113,43 @@ def test_fgnet_reads_person_and_age_in_either_case(tmp_path: Path) -> None:
 def test_fgnet_leaves_one_person_out(tmp_path: Path) -> None:
     found = listing("fgnet", tmp_path, FGNET, leave_out="001")
     assert [sample.split for sample in found.samples] == ["test", "test", "train"]
+
+
+def test_fgnet_keeps_some_of_the_other_people_to_choose_weights_and_to_calibrate(tmp_path: Path) -> None:
+    names = [f"{person:03}A{age:02}.JPG" for person in range(1, 83) for age in (2, 30)]
+    found = listing("fgnet", tmp_path, names, leave_out="007")
+    people = Counter(split for _, split in {(sample.subject, sample.split) for sample in found.samples})
+    assert people == {"train": 70, "val": 6, "calib": 5, "test": 1}
+
+
+def utkface_lists(root: Path) -> Path:
+    """Write the published lists: the class is the age less 21, names are those of the aligned chips."""
+    lists = root / "lists"
+    lists.mkdir(parents=True)
+    train = [f"{i},{21 + i % 40}_0_1_{i:017}.jpg.chip.jpg,{i % 40}" for i in range(200)]
+    (lists / "utk_train.csv").write_text("\n".join([",file,age", *train]) + "\n")
+    (lists / "utk_test.csv").write_text(",file,age\n300,60_1_0_00000000000000300.jpg.chip.jpg,39\n301,21_0_0_9.jpg,0\n")
+    return lists
+
+
+def test_utkface_follows_the_published_lists_of_21_to_60(tmp_path: Path) -> None:
+    names = [f"part1/{21 + i % 40}_0_1_{i:017}.jpg" for i in range(200)]
+    names += ["part1/60_1_0_00000000000000300.jpg", "part1/5_0_0_00000000000000301.jpg"]
+    found = listing("utkface", tmp_path / "faces", names, lists=str(utkface_lists(tmp_path)))
+    counts = Counter(sample.split for sample in found.samples)
+    assert counts["test"] == 1
+    assert 0 < counts["val"] < 30
+    assert 0 < counts["calib"] < 30
+    assert counts["train"] == 200 - counts["val"] - counts["calib"]
+    assert found.rejected == {
+        "not in the published lists": 1,
+        "in the published lists, but there is no such picture": 1,
+    }
+
+
+def test_utkface_says_which_published_list_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"there is no .*utk_train\.csv"):
+        listing("utkface", tmp_path, ["21_0_1_00000000000000001.jpg"], lists=str(tmp_path))
 
 
 def test_leaving_out_nobody_is_an_error() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.datasets import SPLITS, DatasetError, Sample
-from training.datasets.splits import assign_splits, carve, clusters
+from training.datasets.splits import assign_splits, carve, clusters, deal
 
 names = st.integers(0, 6).map(str) | st.none()
 listings = st.lists(
@@ -108,6 +108,19 @@ def test_carving_takes_about_the_share_and_only_from_its_origin() -> None:
     before, after = Counter(s.split for s in samples), Counter(s.split for s in moved)
     assert after["test"] == before["test"]
     assert abs(after["calib"] / before["train"] - 0.2) < 0.05
+
+
+@pytest.mark.parametrize(("count", "splits"), [(1, {"train": 1}), (3, {"train": 1, "val": 1, "calib": 1})])
+def test_dealing_leaves_no_split_empty(count: int, splits: dict[str, int]) -> None:
+    shares = {"train": 0.9, "val": 0.05, "calib": 0.05}
+    assert Counter(sample.split for sample in deal(people(count), shares)) == splits
+
+
+def test_dealing_keeps_shares_and_people() -> None:
+    pairs = [Sample(f"{i}/{half}.jpg", 1, 1, subject=str(i)) for i in range(100) for half in (1, 2)]
+    dealt = deal(pairs, {"train": 0.8, "val": 0.2})
+    assert not separated(dealt)
+    assert Counter(sample.split for sample in dealt) == {"train": 160, "val": 40}
 
 
 @pytest.mark.parametrize("shares", [{"train": 0.5}, {"train": 0.5, "dev": 0.5}, {"train": 1.5, "test": -0.5}, {}])

@@ -38,10 +38,18 @@ def test_a_network_learns_and_its_best_weights_reproduce_the_reported_error(
     result = train(tiny_recipe(epochs=25), stores, tmp_path, tracker=memory)
     maes = memory.values["val_mae"]
     assert result.val_mae == min(maes) < 0.75 * maes[0]
+    assert result.warning is None
     model, recipe = trained_model(tmp_path)
     faces = select(recipe, stores, "val")
     scores = score(lambda batch: read([model.head.pmf(model(batch))])[0], faces, recipe.size, 8)
     assert scores.mae == pytest.approx(result.val_mae, abs=0.01)
+
+
+def test_a_network_that_answers_all_faces_alike_is_warned_of(stores: list[FaceStore], tmp_path: Path) -> None:
+    stage = Stage("all", 1, learning_rate=0.0, final_learning_rate=0.0)
+    result = train(tiny_recipe(stages=(stage,), ema_decay=0.0), stores, tmp_path)
+    assert "nearly the same age to every face" in (result.warning or "")
+    assert train(tiny_recipe(stages=(stage,), ema_decay=0.0), stores, tmp_path, resume=True).warning == result.warning
 
 
 def test_a_tracker_hears_of_every_step_epoch_and_picture(stores: list[FaceStore], tmp_path: Path) -> None:

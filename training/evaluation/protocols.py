@@ -1,0 +1,142 @@
+"""Published evaluation protocols, from a dataset's files to a figure: prepare, train on each fold, measure.
+
+A run that is interrupted resumes: the store is continued, folds that have a result are skipped, and the fold that was
+being trained goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+
+from service.atomic_write import atomic_write
+from service.errors import InvalidParameter
+from service.inference.lockfile import default_models_dir
+from training.data.gather import gather
+from training.data.prepare import DEFAULT_CROP, prepare
+from training.data.store import FaceStore
+from training.datasets import Sample
+from training.datasets.fgnet import leave_one_out
+from training.evaluation.metrics import bootstrap, cumulative_score
+from training.fit.train import train
+from training.fit.validation import score
+from training.model.age_model import servable
+from training.model.initialise import trained_model
+from training.recipes.recipe import Recipe
+from training.run_folder import CHECKPOINT, PREVIOUS
+
+BLEED: Final = 30
+RESULT: Final = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """A dataset, the split whose error is reported, and whether each person is left out in turn."""
+
+    dataset: str
+    reported: str
+    leave_out: bool = False
+
+
+PROTOCOLS: Final = {
+    "fgnet-lopo": Protocol("fgnet", "test", leave_out=True),
+    "utkface-21-60": Protocol("utkface", "test"),
+    "all-age-faces": Protocol("all_age_faces", "val"),
+}
+"""Protocols by name; the splits come from each dataset's reader."""
+
+
+def run_protocol(
+    name: str,
+    root: Path,
+    run_dir: Path,
+    recipe: Recipe,
+    *,
+    options: Sequence[str] = (),
+    max_minutes: float | None = None,
+    workers: int | None = None,
+) -> Path:
+    """Run a protocol on a dataset's folder or archive; return `run_dir/result.json`.
+
+    `max_minutes` is the time to train each fold. Raises InvalidParameter for an unknown name or another recipe than
+    the run began with, DatasetError, PrepareError and TrainingError.
+    """
+    if name not in PROTOCOLS:
+        raise InvalidParameter(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
+    protocol = PROTOCOLS[name]
+    _refuse_another_recipe(run_dir, recipe)
+    # Duplicates are kept: who publishes a protocol counts every picture.
+    listing = gather(protocol.dataset, root, None, options, "keep")
+    crop = DEFAULT_CROP.model_copy(update={"size": recipe.size})
+    left_out = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)
+    store = FaceStore.open(run_dir / "store")
+    folds = people_left_out(store) if protocol.leave_out else {"all": store}
+    console = Console(stderr=True)
+    for number, (fold, faces) in enumerate(folds.items(), 1):
+        if not (run_dir / fold / RESULT).exists():
+            console.rule(f"{name}: fold {fold}, {number} of {len(folds)}")
+            _run_fold(faces, protocol.reported, run_dir / fold, recipe, max_minutes)
+    errors = {fold: json.loads((run_dir / fold / RESULT).read_text())["errors"] for fold in folds}
+    without = sum(count for reason, count in left_out.items() if reason)
+    found = {"protocol": name, "recipe": recipe.name, **summarised(errors), "photographs_without_a_face": without}
+    _write(run_dir / RESULT, found)
+    return run_dir / RESULT
+
+
+def people_left_out(store: FaceStore) -> dict[str, FaceStore]:
+    """Return a store for each person: that person is `test`, the others are `train`, `val` and `calib`."""
+    samples = [
+        Sample(f"{i}/{row['file']}", int(row["low"]), int(row["high"]), subject=row["subject"])
+        for i, row in enumerate(store.rows)
+    ]
+    folds = {}
+    for person in sorted({row["subject"] for row in store.rows}):
+        splits = [sample.split or "" for sample in leave_one_out(samples, person)]
+        rows = tuple({**row, "split": split} for row, split in zip(store.rows, splits, strict=True))
+        folds[person] = replace(store, rows=rows)
+    return folds
+
+
+def summarised(errors: dict[str, list[float]]) -> dict[str, Any]:
+    """Return MAE with its 95 % bootstrap interval and CS@5 over all photographs, and the mean MAE of the folds."""
+    pooled = np.concatenate([np.asarray(each) for each in errors.values()])
+    low, high = bootstrap(pooled)
+    return {
+        "photographs": len(pooled),
+        "folds": len(errors),
+        "mae": round(float(pooled.mean()), 4),
+        "mae_low": round(low, 4),
+        "mae_high": round(high, 4),
+        "cs5": round(cumulative_score(pooled, 5), 4),
+        "mae_mean_of_folds": round(float(np.mean([np.mean(each) for each in errors.values()])), 4),
+        "mae_by_fold": {fold: round(float(np.mean(each)), 4) for fold, each in errors.items()},
+    }
+
+
+def _run_fold(store: FaceStore, reported: str, folder: Path, recipe: Recipe, max_minutes: float | None) -> None:
+    train(recipe, [store], folder, resume=(folder / CHECKPOINT).exists(), max_minutes=max_minutes)
+    model, _ = trained_model(folder)
+    faces = store.select(reported)
+    scores = score(servable(model).predict_on_batch, faces, recipe.size, recipe.batch_size)
+    _write(folder / RESULT, {"files": [row["file"] for row in faces.rows], "errors": scores.errors.tolist()})
+    for name in (CHECKPOINT, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _refuse_another_recipe(run_dir: Path, recipe: Recipe) -> None:
+    file = run_dir / "recipe.json"
+    if file.exists() and Recipe.from_json(file.read_text()) != recipe:
+        raise InvalidParameter(f"{run_dir} was begun with another recipe; choose another folder with --run")
+    run_dir.mkdir(parents=True, exist_ok=True)
+    recipe.save(run_dir)
+
+
+def _write(path: Path, tree: dict[str, Any]) -> None:
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(tree, indent=1) + "\n")
