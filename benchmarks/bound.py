@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.figures import Spread
 from service.api.schemas import PredictReply
 from service.api.uploads import MultipartImages
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.settings import load_settings
 

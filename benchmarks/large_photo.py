@@ -15,7 +15,7 @@ from benchmarks.pictures import large_photo
 from benchmarks.pinned import ask, cores
 from benchmarks.scale import Scale
 from service.api.schemas import PredictReply
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.settings import load_settings
 

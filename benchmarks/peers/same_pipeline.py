@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api.schemas import PredictReply
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.runtime.state import Predictor
 from service.settings import load_settings

@@ -10,20 +10,20 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from service.api.cross_origin import CrossOrigin
-from service.api.middleware import AdmissionMiddleware, RequestContextMiddleware
+from service.api.dependencies import current_key, within_rate
+from service.api.middleware import AdmissionMiddleware, LoggedCORSMiddleware, RequestContextMiddleware
 from service.api.openapi import describe
 from service.api.problems import problem_of
 from service.api.routes import metrics, models, pictures, probes
 from service.api.static_files import docs_routes, sample_routes, web_routes
 from service.errors import AgelensError
-from service.inference.lockfile import default_models_dir
 from service.runtime.loading import load
 from service.runtime.state import Load, ServiceState
 from service.settings import Settings, load_settings
@@ -56,19 +56,23 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         lifespan=_lifespan(state),
         middleware=_middleware(state),
     )
     app.state.service = state
-    for router in (pictures, models, probes, metrics):
-        app.include_router(router)
-    for error in (AgelensError, HTTPException):
+    keyed = state.keys.required
+    app.include_router(pictures, dependencies=[Depends(within_rate)] if keyed else [])
+    app.include_router(models, dependencies=[Depends(current_key)] if keyed else [])
+    app.include_router(probes)
+    app.include_router(metrics)
+    for error in (AgelensError, HTTPException, RequestValidationError):
         app.add_exception_handler(error, _say_problem)
-    if settings.docs:
-        _document(app, state)
-    app.router.routes.extend([*web_routes(), *sample_routes(settings.models_dir or default_models_dir())])
+    app.openapi = _document(app, state)  # type: ignore[method-assign]  # as FastAPI's manual has it
+    documented = docs_routes() if settings.docs else []
+    app.router.routes.extend([*web_routes(), *sample_routes(settings.models_folder), *documented])
     return app
 
 
@@ -94,7 +98,7 @@ def _middleware(state: ServiceState) -> list[Middleware]:
         layers.insert(
             0,
             Middleware(
-                CrossOrigin,
+                LoggedCORSMiddleware,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
@@ -113,13 +117,9 @@ async def _say_problem(request: Request, error: Exception) -> Response:
     return problem.response()
 
 
-def _document(app: FastAPI, state: ServiceState) -> None:
+def _document(app: FastAPI, state: ServiceState) -> Callable[[], dict[str, Any]]:
     @cache
     def document(*models: str) -> dict[str, Any]:
-        return describe(app, state.settings, keys_required=state.keys.required, models=models)
+        return describe(app, state.settings, models)
 
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(document(*sorted(state.loaded.models if state.loaded else ())))
-
-    app.add_route("/openapi.json", openapi, include_in_schema=False)
-    app.router.routes.extend(docs_routes())
+    return lambda: document(*sorted(state.loaded.models if state.loaded else ()))

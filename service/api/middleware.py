@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem_of
@@ -120,6 +122,17 @@ def _route(scope: Scope) -> str:
     if "endpoint" in scope and not scope.get("path_params"):
         return str(scope["path"])  # a route without parameters, matched as it is written
     return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+class LoggedCORSMiddleware(CORSMiddleware):
+    """Starlette's, which logs why a page of another origin was refused: its own answer reaches no person."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a page that asks first, as Starlette does."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code >= 400:
+            log.warning("cors_refused", origin=request_headers["origin"], reason=bytes(answer.body).decode())
+        return answer
 
 
 _PATHS: Final = frozenset({"/predict", "/predict/batch"})

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service import errors
 from service.errors import AgelensError
+from service.inference.options import PredictOptions, explain
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -105,7 +107,9 @@ class Problem:
 
 
 def problem_of(error: Exception, request_id: str, instance: str | None = None) -> Problem:
-    """Say `error` as a problem; only errors of the domain speak for themselves, others stay inside."""
+    """Map an exception to a problem document; unexpected ones become a 500 without details."""
+    if isinstance(error, RequestValidationError):
+        error = _invalid_parameter(error)
     if isinstance(error, AgelensError):
         return _of_domain(error, request_id, instance)
     if isinstance(error, HTTPException):
@@ -119,6 +123,12 @@ def plain_problem(
     """Say a status that the framework or the server chose, which no domain error stands behind."""
     kind = PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
     return Problem(kind, detail, request_id, instance, headers)
+
+
+def _invalid_parameter(error: RequestValidationError) -> errors.InvalidParameter:
+    first = error.errors()[0]
+    place, *loc = first["loc"]
+    return errors.InvalidParameter(explain({**first, "loc": loc}, PredictOptions.model_fields, f"{{}} in the {place}"))
 
 
 def _of_domain(error: AgelensError, request_id: str, instance: str | None) -> Problem:

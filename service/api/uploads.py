@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyTooLarge, ClientDisconnected, MalformedBody, UnsupportedBody
+from service.errors import BodyTooLarge, ClientDisconnected, InvalidParameter, MalformedBody, UnsupportedBody
+from service.inference.options import PredictOptions, unknown_name
 from service.runtime.upload_budget import UploadBudget
 
 
@@ -98,10 +98,6 @@ async def _collect_raw(request: Request, take: Callable[[int], None]) -> list[Up
     return [Upload(bytes(content))]
 
 
-SPARE_PARTS: Final = 8
-"""Parts of other names that a form may have besides; their bytes are dropped."""
-
-
 @dataclass(frozen=True, slots=True)
 class Upload:
     """The bytes of one picture and the name its sender gave it, which no log may show."""
@@ -116,7 +112,7 @@ class _Part:
     header_name: bytearray = field(default_factory=bytearray)
     header_value: bytearray = field(default_factory=bytearray)
     filename: str | None = None
-    content: bytearray | None = None
+    content: bytearray = field(default_factory=bytearray)
 
 
 class MultipartImages:
@@ -127,7 +123,6 @@ class MultipartImages:
         self._name = name.encode()
         self._label = name
         self._max_parts = max_parts
-        self._parts_seen = 0
         self._part = _Part()
         self._uploads: list[Upload] = []
         try:
@@ -147,7 +142,7 @@ class MultipartImages:
             raise MalformedBody("the multipart boundary is too long") from error
 
     def feed(self, chunk: bytes) -> None:
-        """Parse one more chunk; raise MalformedBody or BodyTooLarge as soon as it is known."""
+        """Parse one more chunk; raise MalformedBody, InvalidParameter or BodyTooLarge as soon as it is known."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
@@ -158,14 +153,11 @@ class MultipartImages:
         if self._parser.state != MultipartState.END:
             raise MalformedBody("the multipart body ends before its closing boundary")
         if not self._uploads:
-            raise MalformedBody(f"the form has no part named `{self._label}`; send the picture under that name")
+            raise MalformedBody(f"the form has no part; send the picture as `{self._label}`")
         return self._uploads
 
     def _begin(self) -> None:
         self._part = _Part()
-        self._parts_seen += 1
-        if self._parts_seen - len(self._uploads) > SPARE_PARTS + 1:
-            raise MalformedBody(f"the form has too many parts; send only those named `{self._label}`")
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]
@@ -184,18 +176,20 @@ class MultipartImages:
         if kind != b"form-data" or b"name" not in options:
             raise MalformedBody("a part has no `Content-Disposition: form-data; name=...`")
         if options[b"name"] != self._name:
-            return
+            raise InvalidParameter(_unknown_field(options[b"name"].decode("utf-8", "replace"), self._label))
         if len(self._uploads) >= self._max_parts:
             raise BodyTooLarge(f"more pictures than allowed here, which is {self._max_parts}")
         name = options.get(b"filename")
         self._part.filename = None if name is None else name.decode("utf-8", "replace")
-        self._part.content = bytearray()
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.content is not None:
-            self._part.content += memoryview(data)[start:end]
+        self._part.content += memoryview(data)[start:end]
 
     def _end(self) -> None:
-        if self._part.content is not None:
-            self._uploads.append(Upload(bytes(self._part.content), self._part.filename))
-        self._part = _Part()
+        self._uploads.append(Upload(bytes(self._part.content), self._part.filename))
+
+
+def _unknown_field(name: str, wanted: str) -> str:
+    if name in PredictOptions.model_fields:
+        return f"{name} in the form belongs into the URL's query, as ?{name}=…; the form takes `{wanted}`"
+    return unknown_name(f"{name[:64]} in the form", name, [wanted])

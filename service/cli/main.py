@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console
 
+from service.cli.options import predict_options, takes_predict_options
 from service.errors import AgelensError, PictureError, RequestError
+from service.scoring.job import EngineName, Format
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,51 +62,34 @@ def settings() -> None:
 
 
 @app.command(epilog=_STATUSES)
+@takes_predict_options
 def predict(
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file, or - for standard input.")],
-    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
-    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
-    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
-    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
-    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
-    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or the whole picture is one.")] = True,
+    asked: Mapping[str, Any],
     as_json: AsJson = False,
     annotate: Annotated[
         Path | None, typer.Option(help="Write the picture with frames and ages.", metavar="FILE")
     ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Read the ages in one photograph, here, without a server.
+    """Estimate the ages in one photograph, here, without a server.
 
     [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
     """
-    from service.cli.predict import PredictCommand, parse_ages
+    from service.cli.predict import PredictCommand
 
-    def run() -> int:
-        ages = parse_ages(thresholds)
-        command = PredictCommand(
-            photo, model, ages, interval, max_faces, min_face_size, detect, as_json, annotate, models_dir
-        )
-        return command.run()
-
-    _exit_with(run)
+    _exit_with(lambda: PredictCommand(photo, predict_options(asked), as_json, annotate, models_dir).run())
 
 
 @app.command(epilog=_STATUSES)
+@takes_predict_options
 def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
     output: Annotated[Path, typer.Option(help="Folder of the archive; the same one again goes on.", metavar="DIR")],
-    fmt: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
-    engine: Annotated[
-        str, typer.Option(help="processes, threads, or ray: joins the cluster of RAY_ADDRESS.")
-    ] = "processes",
+    asked: Mapping[str, Any],
+    fmt: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = "parquet",
+    engine: Annotated[EngineName, typer.Option(help="ray joins the cluster of RAY_ADDRESS.")] = "processes",
     workers: Annotated[int | None, typer.Option(min=1, help="Processors to use; default: all there are.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
-    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
-    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
-    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
-    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
-    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or each picture is one.")] = True,
     column: Annotated[str | None, typer.Option(help="Parquet column with bytes or paths.")] = None,
     id_column: Annotated[str | None, typer.Option(help="Parquet column that names the photographs.")] = None,
     models_dir: ModelsDir = None,
@@ -111,32 +97,30 @@ def score(
         bool, typer.Option("--report", help="Write DIR/report.html as well: ages, doubtful and failed photographs.")
     ] = False,
 ) -> None:
-    """Read the ages in very many photographs into an archive of rows; killed, it goes on where it was.
+    """Estimate the ages in many photographs and write them as rows; run again, it resumes where it stopped.
 
     [bold]agelens score photos/ --output ages/[/]
     """
-    from service.cli.predict import parse_ages
-    from service.scoring.asked import Asked
+    from service.runtime.native import without_native_noise
+    from service.scoring.command import ENGINES, ScoreCommand
+    from service.scoring.tables import Columns
 
-    _exit_with(
-        lambda: Asked(
+    def run() -> int:
+        command = ScoreCommand(
             source,
             output,
-            fmt,
-            engine,
-            workers,
-            model,
-            parse_ages(thresholds),
-            interval,
-            max_faces,
-            min_face_size,
-            detect,
-            column,
-            id_column,
-            models_dir,
-            report,
-        ).run()
-    )
+            format=fmt,
+            engine=ENGINES[engine],
+            workers=workers,
+            options=predict_options(asked),
+            columns=Columns(column, id_column),
+            models_dir=models_dir,
+            report=report,
+        )
+        with without_native_noise() as terminal:  # workers inherit it: mediapipe writes a hundred lines for each
+            return command.run(Console(file=terminal))
+
+    _exit_with(run)
 
 
 @models.callback()

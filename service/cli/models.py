@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.errors import SetupError
-from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, verified_path
+from service.inference.lockfile import LockEntry, ModelLock, verified_path
 from service.inference.manifest import Manifest
 from service.settings import load_settings
 
@@ -35,7 +35,7 @@ class Installed:
 def list_models(models_dir: Path | None = None, as_json: bool = False, console: Console | None = None) -> int:
     """Print what is installed; raise SetupError where there is no lock. The status is 1 where a file is wrong."""
     console = console or Console()
-    found = list(inspect(models_folder(models_dir)))
+    found = list(inspect(load_settings(models_dir=models_dir).models_folder))
     if as_json:
         console.out(json.dumps([file.facts() for file in found], indent=2), highlight=False)
     else:
@@ -49,7 +49,7 @@ def list_models(models_dir: Path | None = None, as_json: bool = False, console: 
 def verify_models(models_dir: Path | None = None, console: Console | None = None) -> int:
     """Check each file's bytes and run each model once; the status is 1 where one fails."""
     console = console or Console()
-    folder = models_folder(models_dir)
+    folder = load_settings(models_dir=models_dir).models_folder
     console.print(f"{escape(str(folder))}", highlight=False)
     failed = 0
     for file in inspect(folder, run=True):
@@ -57,11 +57,6 @@ def verify_models(models_dir: Path | None = None, console: Console | None = None
         said = escape(file.trouble) if file.trouble else _soundness(file)
         console.print(f"{'[red]✗[/]' if file.trouble else '[green]✓[/]'} {file.entry.file}  {said}", highlight=False)
     return int(failed > 0)
-
-
-def models_folder(models_dir: Path | None) -> Path:
-    """Return the folder given, that of AGELENS_MODELS_DIR, or the one shipped; raise InvalidSetting."""
-    return load_settings(models_dir=models_dir).models_dir or default_models_dir()
 
 
 def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +17,7 @@ from service.cli.annotation import check_suffix, save_annotated
 from service.errors import CorruptPicture, InvalidParameter
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
-from service.inference.lockfile import default_models_dir
+from service.inference.options import PredictOptions
 from service.runtime.native import without_native_noise
 from service.settings import Settings, load_settings
 
@@ -36,12 +34,7 @@ class PredictCommand:
     """What the command line asks; `photo` is a path, or `-` for standard input."""
 
     photo: str
-    model: str | None = None
-    thresholds: tuple[int, ...] = ()
-    interval: float = 0.9
-    max_faces: int | None = None
-    min_face_size: float | None = None
-    detect: bool = True
+    options: PredictOptions = field(default_factory=PredictOptions)
     as_json: bool = False
     annotate: Path | None = None
     models_dir: Path | None = None
@@ -60,16 +53,8 @@ class PredictCommand:
         return 0
 
     def _predict(self, data: bytes, settings: Settings) -> PhotoPrediction:
-        from service.inference.pipeline import PredictOptions
-
-        options = PredictOptions(
-            thresholds=self.thresholds,
-            max_faces=settings.max_faces if self.max_faces is None else self.max_faces,
-            min_face_size=settings.min_face_size if self.min_face_size is None else self.min_face_size,
-            interval=self.interval,
-            detect=self.detect,
-        )
-        with _pipeline(self.model, settings) as pipeline:
+        options = self.options.completed(dict(settings))
+        with _open(options.model, settings) as pipeline:
             return pipeline.predict(data, options, max_pixels=settings.max_pixels)
 
     def _draw(self, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
@@ -83,7 +68,7 @@ class PredictCommand:
 
     def _print(self, prediction: PhotoPrediction, console: Console) -> None:
         if self.as_json:
-            console.out(json_text(prediction, self.thresholds), highlight=False)
+            console.out(json_text(prediction, self.options.thresholds), highlight=False)
             return
         model = prediction.model
         console.print(
@@ -92,7 +77,7 @@ class PredictCommand:
             highlight=False,
         )
         if prediction.faces:
-            console.print(table_of(prediction.faces, self.thresholds, self.interval))
+            console.print(table_of(prediction.faces, self.options.thresholds, self.options.interval))
         else:
             console.print("No face found. A picture that is a face already cut out is read with --no-detect.")
 
@@ -105,14 +90,6 @@ def read_photo(photo: str) -> bytes:
         return Path(photo).read_bytes()
     except OSError as error:
         raise CorruptPicture(f"{photo} cannot be read: {error.strerror}") from error
-
-
-def parse_ages(text: str) -> tuple[int, ...]:
-    """Read comma-separated ages; raise InvalidParameter showing what was meant."""
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise InvalidParameter(f"--thresholds takes whole ages with commas, as 18,25; got {text}") from error
 
 
 def json_text(prediction: PhotoPrediction, thresholds: tuple[int, ...]) -> str:
@@ -168,14 +145,10 @@ def percent(probability: float) -> str:
     return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
 
 
-@contextmanager
-def _pipeline(model: str | None, settings: Settings) -> Iterator[Pipeline]:
-    from service.inference.detector import MediapipeDetector
-    from service.inference.pipeline import Pipeline, load_models
+def _open(model: str | None, settings: Settings) -> Pipeline:
+    from service.inference.pipeline import load_models, open_pipeline
 
-    folder = settings.models_dir or default_models_dir()
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
-    estimators = load_models(folder, names, settings.threads, settings.providers)
-    with MediapipeDetector(folder) as detector:
-        yield Pipeline(detector, estimators, wanted or next(iter(estimators)))
+    estimators = load_models(settings.models_folder, names, settings.threads, settings.providers)
+    return open_pipeline(settings.models_folder, estimators, wanted)

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self
 
 import httpx
 
@@ -19,7 +19,6 @@ from service.api.schemas import BatchReply, ModelReply, ModelsReply, PredictRepl
 from service.client.protocol import (
     ClientError,
     PhotoSource,
-    Question,
     Reply,
     Retry,
     ServiceProblem,
@@ -27,6 +26,7 @@ from service.client.protocol import (
     UnexpectedReply,
     http_options,
     part_of,
+    query_of,
     understand,
 )
 
@@ -40,17 +40,6 @@ __all__ = [
     "ServiceUnreachable",
     "UnexpectedReply",
 ]
-
-
-class Asked(TypedDict, total=False):
-    """What may be asked of a photograph; what is left out is for the service's settings to say."""
-
-    model: str
-    thresholds: list[int] | tuple[int, ...]
-    max_faces: int
-    min_face_size: float
-    interval: float
-    detect: bool
 
 
 class Client:
@@ -71,19 +60,17 @@ class Client:
         self._retry = retry or Retry()
         self._sleep = sleep
 
-    def predict(self, photo: PhotoSource, **asked: Unpack[Asked]) -> PredictReply:
+    def predict(self, photo: PhotoSource, **options: Any) -> PredictReply:
         """Return the faces of one photograph with their ages.
 
         Raises ServiceProblem, ServiceUnreachable or UnexpectedReply; all are ClientError.
         """
-        return self._ask(
-            "POST", "/predict", PredictReply, params=Question(**asked).query(), files={"file": part_of(photo)}
-        )
+        return self._ask("POST", "/predict", PredictReply, params=query_of(options), files={"file": part_of(photo)})
 
-    def predict_batch(self, photos: Iterable[PhotoSource], **asked: Unpack[Asked]) -> BatchReply:
+    def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
         """Return one result for each photograph, in order; a bad one fails alone. Raises as predict."""
         files = [("files", part_of(photo)) for photo in photos]
-        return self._ask("POST", "/predict/batch", BatchReply, params=Question(**asked).query(), files=files)
+        return self._ask("POST", "/predict/batch", BatchReply, params=query_of(options), files=files)
 
     def models(self) -> list[ModelReply]:
         """Return the loaded models. Raises as predict."""
@@ -140,15 +127,15 @@ class AsyncClient:
         self._retry = retry or Retry()
         self._sleep = sleep
 
-    async def predict(self, photo: PhotoSource, **asked: Unpack[Asked]) -> PredictReply:
+    async def predict(self, photo: PhotoSource, **options: Any) -> PredictReply:
         """Return the faces of one photograph with their ages. Raises as Client.predict."""
         files = {"file": part_of(photo)}
-        return await self._ask("POST", "/predict", PredictReply, params=Question(**asked).query(), files=files)
+        return await self._ask("POST", "/predict", PredictReply, params=query_of(options), files=files)
 
-    async def predict_batch(self, photos: Iterable[PhotoSource], **asked: Unpack[Asked]) -> BatchReply:
+    async def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
         """Return one result for each photograph, in order. Raises as Client.predict."""
         files = [("files", part_of(photo)) for photo in photos]
-        return await self._ask("POST", "/predict/batch", BatchReply, params=Question(**asked).query(), files=files)
+        return await self._ask("POST", "/predict/batch", BatchReply, params=query_of(options), files=files)
 
     async def models(self) -> list[ModelReply]:
         """Return the loaded models. Raises as Client.predict."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -15,6 +15,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.api.schemas import ProblemReply
+from service.inference.options import PredictOptions
 
 PhotoSource = Path | str | bytes | BinaryIO
 """A path, the encoded picture itself, or a file opened for reading bytes."""
@@ -74,25 +75,12 @@ class Retry:
         return None if wait > self.longest_wait_s else wait * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What may be asked of a photograph; None leaves it to the service's settings."""
+def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the query for options of `PredictOptions` by name: those that are set, the rest is for the service to say.
 
-    model: str | None = None
-    thresholds: Sequence[int] = ()
-    max_faces: int | None = None
-    min_face_size: float | None = None
-    interval: float | None = None
-    detect: bool | None = None
-
-    def query(self) -> dict[str, str]:
-        """Say it as query parameters."""
-        given = {name: value for name, value in asdict(self).items() if value is not None and value != ()}
-        if self.thresholds:
-            given["thresholds"] = ",".join(str(age) for age in self.thresholds)
-        if self.detect is not None:
-            given["detect"] = str(self.detect).lower()
-        return {name: str(value) for name, value in given.items()}
+    Raises pydantic's ValidationError, a ValueError, naming an option that is not known or out of range.
+    """
+    return PredictOptions(**options).model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def part_of(photo: PhotoSource) -> tuple[str, bytes]:

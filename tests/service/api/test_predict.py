@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -89,13 +90,34 @@ def test_interval_level_is_the_one_asked_for(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(("path", "field"), [("/predict", "file"), ("/predict/batch", "files")])
-def test_a_wrong_parameter_is_named_and_an_unknown_one_is_passed_over(
-    client: httpx.Client, path: str, field: str
-) -> None:
+def test_a_wrong_parameter_is_named_with_what_would_be_right(client: httpx.Client, path: str, field: str) -> None:
     wrong = client.post(path, params={"interval": "0.3"}, files={field: grey()})
     assert (wrong.status_code, wrong.json()["type"]) == (422, "urn:agelens:problem:invalid-parameter")
-    assert wrong.json()["detail"].startswith("interval in the query: ")
-    assert client.post(path, params={"colour": "red"}, files={field: grey()}).status_code == 200
+    assert wrong.json()["detail"] == (
+        "interval in the query: should be greater than or equal to 0.5 (level of the interval, 0.5 to 0.99)"
+    )
+    wrong = client.post(path, params={"thresholds": "18;25"}, files={field: grey()})
+    assert re.match(r"thresholds in the query: should be a valid integer.* as 18,25", wrong.json()["detail"])
+    assert "^" not in wrong.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("treshold", "treshold in the query is not known; did you mean thresholds?"),
+        ("Max_Faces", "Max_Faces in the query is not known; did you mean max_faces?"),
+        ("colour", "colour in the query is not known; known: model, thresholds, max_faces, "),
+    ],
+)
+def test_an_unknown_parameter_is_named_with_the_nearest_known_one(client: httpx.Client, name: str, said: str) -> None:
+    reply = client.post("/predict", params={name: "1"}, files={"file": grey()})
+    assert (reply.status_code, reply.json()["detail"][: len(said)]) == (422, said)
+
+
+@pytest.mark.parametrize("query", ["thresholds=18,25", "thresholds=18,%2025", "thresholds=18&thresholds=25"])
+def test_thresholds_are_separated_by_commas_or_given_one_by_one(client: httpx.Client, query: str) -> None:
+    (face,) = client.post(f"/predict?{query}", files={"file": grey()}).json()["faces"]
+    assert face["at_least"].keys() == {"18", "25"}
 
 
 def test_more_faces_than_the_settings_allow_cannot_be_asked_for(make_client: MakeClient) -> None:

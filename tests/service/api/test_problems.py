@@ -58,7 +58,8 @@ def reply_to(client: httpx.Client, case: dict[str, Any]) -> httpx.Response:
 
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "no body at all": (415, {}),
-    "form without the part": (400, {"files": {"photo": grey()}}),
+    "form without a part": (400, {"content": b"--b--", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
+    "form with another part": (422, {"files": {"photo": grey()}}),
     "form without a boundary": (400, {"content": b"x", "headers": {"content-type": "multipart/form-data"}}),
     "form cut short": (400, {"content": b"--b\r\n", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
     "form that is none": (400, {"content": b"?", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
@@ -82,17 +83,19 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "threshold 0": (422, {"params": {"thresholds": "0"}, "files": {"file": grey()}}),
     "threshold 101": (422, {"params": {"thresholds": "18,101"}, "files": {"file": grey()}}),
     "21 thresholds": (422, {"params": {"thresholds": ",".join(["18"] * 21)}, "files": {"file": grey()}}),
+    "no threshold": (422, {"params": {"thresholds": ""}, "files": {"file": grey()}}),
+    "unknown parameter": (422, {"params": {"treshold": "18"}, "files": {"file": grey()}}),
     "no faces wanted": (422, {"params": {"max_faces": "0"}, "files": {"file": grey()}}),
     "negative size": (422, {"params": {"min_face_size": "-1"}, "files": {"file": grey()}}),
     "detect perhaps": (422, {"params": {"detect": "perhaps"}, "files": {"file": grey()}}),
     "accepts html only": (406, {"files": {"file": grey()}, "headers": {"accept": "text/html"}}),
     "unknown route": (404, {"path": "/nope"}),
+    "model with a long name": (422, {"method": "GET", "path": f"/models/{65 * 'm'}"}),
     "unknown model's page": (404, {"method": "GET", "path": "/models/nope"}),
     "wrong method": (405, {"method": "GET"}),
     "raw batch": (415, {"path": "/predict/batch", "content": grey(), "headers": PNG}),
-    "empty batch": (400, {"path": "/predict/batch", "files": {"x": b""}}),
+    "batch with another part": (422, {"path": "/predict/batch", "files": {"x": b""}}),
     "too large a batch": (413, {"path": "/predict/batch", "files": [("files", b"x")] * 65}),
-    "too many other parts": (400, {"files": [("x", b"")] * 10}),
 }
 
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from service.api.schemas import FaceReply, PredictReply
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.scoring.archive import SeenIds, agree, chunks, finished, locked
 from service.scoring.command import ScoreCommand
 from service.scoring.job import Item, Job
