@@ -1,33 +1,4 @@
-"""All errors that the domain raises. No HTTP here: `problems.py` alone knows statuses.
-
-AgelensError
-├── PictureError            the bytes are not a picture that can be used
-│   ├── UnsupportedPicture      not a format the service reads
-│   ├── CorruptPicture          a known format, but truncated or damaged
-│   └── PictureTooLarge         more pixels than allowed, read from the header
-├── RequestError            the question itself is wrong
-│   ├── InvalidParameter        a parameter is out of range
-│   ├── UnknownModel            no loaded model has this name
-│   ├── UnknownResource         nothing of this name is to be shown
-│   ├── BodyTooLarge            more bytes or parts than allowed
-│   ├── BodyTooSlow             the body did not arrive in time
-│   ├── MalformedBody           not the multipart or image body that was announced
-│   ├── UnsupportedBody         a content type that no body is read as
-│   └── NotAcceptable           the caller accepts none of the reply's media types
-├── AccessError             a question of somebody who may not ask it
-│   ├── KeyRejected             no API key came, or a wrong one
-│   └── RateExceeded            this API key asked too much in too short a time
-├── AvailabilityError       a good question at a bad time
-│   ├── QueueFull               the bounded queue has no place left
-│   ├── DeadlineExceeded        the request's time is over
-│   ├── NotReady                models are not loaded or the service drains
-│   └── ClientDisconnected              the caller hung up
-└── SetupError              the installation is wrong; the service refuses to start
-    ├── InvalidSetting            a setting has a value that cannot be used
-    ├── FileMissing             a file that models.lock.json names is not there
-    ├── ChecksumMismatch             a file does not have the locked size or sha256
-    └── InvalidModelFile          an ONNX file does not keep the contract of `manifest.py`
-"""
+"""All errors that the domain raises. No HTTP here: `problems.py` alone knows statuses."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.inference.distribution import THRESHOLDS
-from service.inference.faces import LANDMARK_NAMES, AgePrediction, Face
-from service.inference.manifest import Manifest
+from service.inference.options import OLDEST_AGE
 
 if TYPE_CHECKING:  # the Python client reads replies without the pipeline's libraries
+    from service.inference.faces import AgePrediction
+    from service.inference.manifest import Manifest
     from service.inference.pipeline import PhotoPrediction
 
 _CURVE: Final = [1.0] * 24 + [round(1 - (k - 23) / 16, 4) for k in range(24, 39)] + [0.0] * 61
@@ -79,7 +79,7 @@ class FaceReply(_Reply):
     standard_deviation: float = Field(ge=0, description="in years", examples=[4.7])
     interval: Interval
     threshold_probabilities: list[float] = Field(
-        min_length=THRESHOLDS, max_length=THRESHOLDS, description="the k-th is P(age > k)", examples=[_CURVE]
+        min_length=OLDEST_AGE, max_length=OLDEST_AGE, description="the k-th is P(age > k)", examples=[_CURVE]
     )
     at_least: dict[str, float] = Field(
         description="P(age ≥ t) for each t of `thresholds`", examples=[{"18": 0.993, "25": 0.874}]
@@ -89,22 +89,7 @@ class FaceReply(_Reply):
     @classmethod
     def of(cls, prediction: AgePrediction, thresholds: tuple[int, ...]) -> FaceReply:
         """Say one prediction, with P(age ≥ t) for each of `thresholds`."""
-        low, high = prediction.interval
-        distribution = prediction.distribution
-        return cls.model_validate(
-            {
-                "box": _box(prediction.face),
-                "detection_confidence": prediction.face.confidence,
-                "landmarks": _landmarks(prediction.face),
-                "age": prediction.age,
-                "variance": distribution.variance,
-                "standard_deviation": distribution.variance**0.5,
-                "interval": {"level": prediction.level, "low": low, "high": high},
-                "threshold_probabilities": distribution.threshold_probabilities.tolist(),
-                "at_least": {str(age): distribution.at_least(age) for age in thresholds},
-                "warnings": prediction.warnings,
-            }
-        )
+        return cls.model_validate(prediction.fields(thresholds))
 
 
 class Timings(_Reply):
@@ -210,13 +195,3 @@ class HealthReply(_Reply):
     """A probe's good answer."""
 
     status: Literal["ok"] = "ok"
-
-
-def _box(face: Face) -> dict[str, float]:
-    return {"x": face.box.x, "y": face.box.y, "width": face.box.width, "height": face.box.height}
-
-
-def _landmarks(face: Face) -> dict[str, tuple[float, float]] | None:
-    if not face.landmarks:
-        return None
-    return dict(zip(LANDMARK_NAMES, face.landmarks, strict=True))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,3 +82,19 @@ class AgePrediction:
     level: float
     interval: tuple[int, int]
     warnings: tuple[str, ...] = ()
+
+    def fields(self, thresholds: Sequence[int] = ()) -> dict[str, Any]:
+        """Return the prediction by the names that replies and rows have; lengths in pixels, ages in years."""
+        low, high = self.interval
+        return {
+            "box": asdict(self.face.box),
+            "detection_confidence": self.face.confidence,
+            "landmarks": dict(zip(LANDMARK_NAMES, self.face.landmarks, strict=True)) if self.face.landmarks else None,
+            "age": self.age,
+            "variance": self.distribution.variance,
+            "standard_deviation": self.distribution.variance**0.5,
+            "interval": {"level": self.level, "low": low, "high": high},
+            "threshold_probabilities": self.distribution.threshold_probabilities.tolist(),
+            "at_least": {str(age): self.distribution.at_least(age) for age in thresholds},
+            "warnings": list(self.warnings),
+        }
