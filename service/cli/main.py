@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -35,8 +36,18 @@ STATUSES: Final[Mapping[int, str]] = {
 _STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("agelens"))
+        raise typer.Exit
+
+
 @app.callback()
-def agelens() -> None:
+def agelens(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Estimate ages from photographs."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,10 @@ def test_help_shows_an_example_and_the_statuses() -> None:
     text = " ".join(agelens("predict", "--help").stdout.split())
     assert "agelens predict family.jpg" in text
     assert "3 the photo cannot be read" in text
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert agelens("--version").stdout.strip() == version("agelens")
 
 
 def test_completion_can_be_installed() -> None:
