@@ -178,7 +178,7 @@ def _checked(state: ServiceState, options: PredictOptions, deadline_s: float) ->
         raise InvalidParameter(f"max_faces: at most {most} faces are answered here")
     state.require_model(options.model)
     state.pool.probe(deadline_s)
-    return options.completed(dict(state.settings))
+    return options.completed(state.settings)
 
 
 def _tasks(state: ServiceState, uploads: list[Upload], options: PredictOptions) -> list[partial[PhotoPrediction]]:

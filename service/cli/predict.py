@@ -53,7 +53,7 @@ class PredictCommand:
         return 0
 
     def _predict(self, data: bytes, settings: Settings) -> PhotoPrediction:
-        options = self.options.completed(dict(settings))
+        options = self.options.completed(settings)
         with _open(options.model, settings) as pipeline:
             return pipeline.predict(data, options, max_pixels=settings.max_pixels)
 

@@ -49,10 +49,10 @@ class PredictOptions(BaseModel):
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
     detect: bool = Field(True, description="find faces first; else the whole picture is one face already cut out")
 
-    def completed(self, settings: Mapping[str, Any]) -> Self:
-        """Return a copy with what `settings` say for the options that were not set; other settings are passed over."""
-        unset = self.__class__.model_fields.keys() - self.model_fields_set
-        return self.model_copy(update={name: settings[name] for name in unset & settings.keys()})
+    def completed(self, settings: object) -> Self:
+        """Return a copy in which each option that was not set is what the attribute of its name in `settings` says."""
+        unset = type(self).model_fields.keys() - self.model_fields_set
+        return self.model_copy(update={name: getattr(settings, name) for name in unset if hasattr(settings, name)})
 
 
 def explain(error: Mapping[str, Any], options: Mapping[str, FieldInfo], shown: str = "{}") -> str:

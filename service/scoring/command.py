@@ -61,7 +61,7 @@ class ScoreCommand:
         workers = self.workers or settings.threads
         output = self.output.resolve()
         folder = settings.models_folder.resolve()
-        asked = self.options.completed(dict(settings))
+        asked = self.options.completed(settings)
         wanted = asked.model or settings.default_model
         with locked(output):
             inputs = open_inputs(self.input, output, self.columns)
