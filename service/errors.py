@@ -1,10 +1,10 @@
-"""All errors that the domain raises. No HTTP here: `problems.py` alone knows statuses."""
+"""All expected errors. Their HTTP statuses are in `service/api/problems.py`."""
 
 from __future__ import annotations
 
 
 class AgelensError(Exception):
-    """Base of every error the domain raises; its text is fit to show to a caller."""
+    """Base class of all expected errors; the message may be shown to a caller."""
 
 
 class PictureError(AgelensError):
@@ -24,11 +24,11 @@ class PictureTooLarge(PictureError):
 
 
 class RequestError(AgelensError):
-    """The question itself is wrong."""
+    """The request itself is wrong."""
 
 
 class InvalidParameter(RequestError):
-    """A parameter is out of range."""
+    """A parameter or form field is not known, or its value is out of range."""
 
 
 class UnknownModel(RequestError):
@@ -40,7 +40,7 @@ class BodyTooLarge(RequestError):
 
 
 class UnknownResource(RequestError):
-    """Nothing of this name is to be shown."""
+    """There is no resource of this name."""
 
 
 class BodyTooSlow(RequestError):
@@ -52,53 +52,53 @@ class MalformedBody(RequestError):
 
 
 class UnsupportedBody(RequestError):
-    """The content type is none that a body is read as."""
+    """The content type of the body is not supported."""
 
 
 class NotAcceptable(RequestError):
-    """The caller accepts none of the media types the reply can have."""
+    """The caller accepts none of the media types that the reply can have."""
 
 
 class AccessError(AgelensError):
-    """The caller may not ask; `retry_after_s` says when to ask again, where that helps."""
+    """The caller is not allowed to send the request; `retry_after_s` says when to try again, if that helps."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """Keep the message and the seconds after which asking again makes sense."""
+        """Keep the message and the seconds after which the caller may try again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class KeyRejected(AccessError):
-    """No API key came, or a wrong one."""
+    """The API key is missing or invalid."""
 
 
 class RateExceeded(AccessError):
-    """This API key asked too much in too short a time."""
+    """Too many requests with this API key."""
 
 
 class AvailabilityError(AgelensError):
-    """A good question at a bad time; `retry_after_s` says when to ask again, where that is known."""
+    """The service cannot answer now; `retry_after_s` says when to try again, if that is known."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """Keep the message and the seconds after which asking again makes sense."""
+        """Keep the message and the seconds after which the caller may try again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class QueueFull(AvailabilityError):
-    """The bounded queue has no place left."""
+    """The queue is full."""
 
 
 class DeadlineExceeded(AvailabilityError):
-    """The request's time is over."""
+    """The request was not answered before its deadline."""
 
 
 class NotReady(AvailabilityError):
-    """Models are not loaded yet, or the service drains."""
+    """Models are not loaded yet, or the service is shutting down."""
 
 
 class ClientDisconnected(AvailabilityError):
-    """The caller hung up before the answer was ready."""
+    """The client disconnected before the answer was ready."""
 
 
 class SetupError(AgelensError):

@@ -1,4 +1,4 @@
-"""Puts an app together from settings; nothing lives at module level."""
+"""Create the FastAPI app from settings; there is no app at module level."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ _DESCRIPTION: Final = (
 
 
 def create_app(settings: Settings | None = None, *, load_models: Load = load) -> FastAPI:
-    """Make an app; its models are loaded when it starts, and until then `/health/ready` says 503.
+    """Create the app; models are loaded when it starts, and `/health/ready` is 503 until then.
 
     Args:
-        settings: read from the environment where there are none.
-        load_models: how models are found; another one stands in for tests.
+        settings: default: read from the environment.
+        load_models: loads the models; tests pass another.
 
     Raises:
         InvalidSetting: a setting cannot be used.
@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
     app.include_router(probes)
     app.include_router(metrics)
     for error in (AgelensError, HTTPException, RequestValidationError):
-        app.add_exception_handler(error, _say_problem)
+        app.add_exception_handler(error, _problem_response)
     app.openapi = _document(app, state)  # type: ignore[method-assign]  # as FastAPI's manual has it
     documented = docs_routes() if settings.docs else []
     app.router.routes.extend([*web_routes(), *sample_routes(settings.models_folder), *documented])
@@ -108,7 +108,7 @@ def _middleware(state: ServiceState) -> list[Middleware]:
     return layers
 
 
-async def _say_problem(request: Request, error: Exception) -> Response:
+async def _problem_response(request: Request, error: Exception) -> Response:
     problem = problem_of(error, request.state.request_id, request.url.path)
     request.app.state.service.metrics.rejected.labels(problem.kind.slug).inc()
     request.state.facts = {"problem": problem.kind.slug}

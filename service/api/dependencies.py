@@ -1,4 +1,4 @@
-"""Who calls, what they may, and whether they still wait."""
+"""Dependencies of the endpoints: service state, API key and rate limit; and a watch for disconnected clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.runtime.state import ServiceState
 
 
 def state_of(request: Request) -> ServiceState:
-    """Return the state of the app that the request came to."""
+    """Return the service state of the request's app."""
     state: ServiceState = request.app.state.service
     return state
 
@@ -29,24 +29,24 @@ async def current_key(
     api_key: Annotated[str | None, Security(_API_KEY)],
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
 ) -> str | None:
-    """Return the caller's key, None where none is needed; raise KeyRejected."""
+    """Return the digest of the caller's API key, or None if none is required; raise KeyRejected."""
     return state_of(request).keys.identify(api_key or (bearer.credentials if bearer else ""))
 
 
 async def within_rate(request: Request, key: Annotated[str | None, Depends(current_key)]) -> None:
-    """Keep the caller's key as `request.state.key`; raise KeyRejected, or RateExceeded where it asked too much."""
+    """Check the rate limit of the caller's key, kept as `request.state.key`; raise KeyRejected or RateExceeded."""
     state_of(request).rates.check(key)
     request.state.key = key
 
 
 @asynccontextmanager
-async def cancel_on_disconnect(receive: Receive, on_gone: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `on_gone` if the caller hangs up within the block; the request's body must have been read before."""
+async def cancel_on_disconnect(receive: Receive, on_disconnect: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `on_disconnect` if the client disconnects within the block; the body must have been read before."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        on_gone()
+        on_disconnect()
 
     watcher = asyncio.create_task(watch())
     try:

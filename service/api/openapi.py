@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with what only a running service knows."""
+"""The OpenAPI document: FastAPI's, plus the names and limits of the running service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The endpoints: they say what comes in and what goes out, and leave the work to the worker threads."""
+"""The endpoints: they check requests, queue pictures for the worker threads, and build replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from service import errors
-from service.api.batch import Batch, Lines
+from service.api.batch import Batch, JsonLines
 from service.api.content_negotiation import best_media_type
 from service.api.dependencies import cancel_on_disconnect, state_of
 from service.api.problems import documented
@@ -56,7 +56,7 @@ Options = Annotated[PredictOptions, Query()]
 
 
 def _bodies(field: dict[str, Any], *raw: str) -> dict[str, Any]:
-    """Describe a request body that FastAPI does not read itself."""
+    """Describe the request body in OpenAPI, since FastAPI does not parse it."""
     (name,) = field
     form = {"schema": {"type": "object", "required": [name], "properties": field, "additionalProperties": False}}
     content: dict[str, Any] = {"multipart/form-data": form}
@@ -100,7 +100,7 @@ async def predict(request: Request, options: Options) -> Response:
     openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
 )
 async def predict_batch(request: Request, options: Options) -> Response:
-    """Estimate ages in many photographs: one result each, in order; as JSON lines, each when it is ready."""
+    """Estimate ages in many photographs: one result for each, in order; as JSON lines, each as it completes."""
     state = state_of(request)
     settings = state.settings
     media = best_media_type(request.headers.get("accept"), [JSON, NDJSON])
@@ -114,7 +114,7 @@ async def predict_batch(request: Request, options: Options) -> Response:
         request.state.facts = {"pictures": len(uploads)}
         batch = Batch(state, results, uploads, options.thresholds, request.state.request_id)
         if media == NDJSON:
-            return Lines(batch, stack.pop_all(), give_up)
+            return JsonLines(batch, stack.pop_all(), give_up)
         async with cancel_on_disconnect(request.receive, give_up):
             reply = await batch.reply()
     return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)
@@ -132,7 +132,7 @@ async def list_models(request: Request) -> ModelsReply:
     responses=documented(errors.KeyRejected, errors.UnknownResource, errors.InvalidParameter, errors.NotReady),
 )
 async def show_model(request: Request, name: ModelName) -> ModelReply:
-    """Show one loaded model."""
+    """Describe one loaded model."""
     if name not in state_of(request).require_models().models:
         raise UnknownResource("no model of this name is loaded; /models lists them")
     return _model_reply(state_of(request), name)
@@ -140,13 +140,13 @@ async def show_model(request: Request, name: ModelName) -> ModelReply:
 
 @probes.get("/live")
 async def live() -> HealthReply:
-    """Say that the process answers; no model is touched."""
+    """Liveness probe: the process answers; no model is touched."""
     return HealthReply()
 
 
 @probes.get("/ready", responses=documented(errors.NotReady))
 async def ready(request: Request) -> HealthReply:
-    """Say whether pictures may be sent here now."""
+    """Readiness probe: whether the service takes pictures now."""
     if complaint := state_of(request).complaint():
         raise NotReady(complaint, retry_after_s=1)
     return HealthReply()
@@ -154,7 +154,7 @@ async def ready(request: Request) -> HealthReply:
 
 @probes.get("/startup", responses=documented(errors.NotReady))
 async def startup(request: Request) -> HealthReply:
-    """Say whether everything was loaded and warmed."""
+    """Startup probe: whether all models are loaded and warmed up."""
     if not state_of(request).started:
         raise NotReady("the models are being loaded", retry_after_s=1)
     return HealthReply()
@@ -167,12 +167,12 @@ metrics = APIRouter(tags=["operation"])
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 )
 async def show_metrics(request: Request) -> Response:
-    """Show the metrics in Prometheus' text format."""
+    """Return the metrics in the Prometheus text format."""
     return Response(state_of(request).metrics.exposition(), headers={"content-type": EXPOSITION})
 
 
 def _checked(state: ServiceState, options: PredictOptions, deadline_s: float) -> PredictOptions:
-    """Options that can be answered, found out before any of the body is read."""
+    """Check options against models, limits and queue before the body is read; fill in defaults from the settings."""
     most = state.settings.max_faces
     if "max_faces" in options.model_fields_set and options.max_faces > most:
         raise InvalidParameter(f"max_faces: at most {most} faces are answered here")

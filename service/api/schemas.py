@@ -1,4 +1,4 @@
-"""What travels over HTTP: the reply models, with the examples that the API's document shows."""
+"""Reply models of the HTTP API, with the examples that its OpenAPI document shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Reply(BaseModel):
 
 
 class ModelName(_Reply):
-    """Which model answered."""
+    """Name and version of the model that answered."""
 
     name: str = Field(examples=["coral-mobilenet"])
     version: str = Field(examples=["1.0.0"])
@@ -88,12 +88,12 @@ class FaceReply(_Reply):
 
     @classmethod
     def of(cls, prediction: AgePrediction, thresholds: tuple[int, ...]) -> FaceReply:
-        """Say one prediction, with P(age ≥ t) for each of `thresholds`."""
+        """Convert a prediction, with P(age ≥ t) for each of `thresholds`."""
         return cls.model_validate(prediction.fields(thresholds))
 
 
 class Timings(_Reply):
-    """Milliseconds that the stages took; waiting in the queue is not among them."""
+    """Time spent in each stage, in milliseconds; the time in the queue is not counted."""
 
     decode: float = Field(ge=0, examples=[3.1])
     detect: float = Field(ge=0, examples=[2.4])
@@ -113,7 +113,7 @@ class PredictReply(_Reply):
 
     @classmethod
     def of(cls, prediction: PhotoPrediction, thresholds: tuple[int, ...], request_id: str) -> PredictReply:
-        """Say what the pipeline found in one photograph."""
+        """Convert what the pipeline found in one photograph."""
         return cls(
             request_id=request_id,
             model=ModelName(name=prediction.model.name, version=prediction.model.version),
@@ -135,7 +135,7 @@ class ProblemReply(_Reply):
 
 
 class BatchItem(_Reply):
-    """One part's result: a prediction where `status` is ok, else an error."""
+    """Result of one picture: a prediction if `status` is ok, an error otherwise."""
 
     index: int = Field(ge=0, examples=[0])
     filename: str | None = Field(examples=["photo.jpg"])
@@ -145,7 +145,7 @@ class BatchItem(_Reply):
 
 
 class BatchSummary(_Reply):
-    """How the batch went."""
+    """Counts over the batch."""
 
     total: int = Field(ge=0, examples=[2])
     ok: int = Field(ge=0, examples=[2])
@@ -154,7 +154,7 @@ class BatchSummary(_Reply):
 
 
 class BatchReply(_Reply):
-    """One result for each part, in order."""
+    """One result for each picture, in the order of the request."""
 
     request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
     results: list[BatchItem]
@@ -162,10 +162,10 @@ class BatchReply(_Reply):
 
 
 class ModelReply(_Reply):
-    """A loaded model: what its file says of itself, and the file's hash."""
+    """A loaded model: the manifest in its file, and the file's sha256."""
 
     name: str = Field(examples=["coral-mobilenet"])
-    default: bool = Field(description="answers when the caller names no model")
+    default: bool = Field(description="used when a request names no model")
     sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
     version: str = Field(examples=["1.0.0"])
     family: str = Field(examples=["coral"])
@@ -180,7 +180,7 @@ class ModelReply(_Reply):
 
     @classmethod
     def of(cls, manifest: Manifest, sha256: str, default: bool) -> ModelReply:
-        """Say a model's manifest without its calibration tables."""
+        """Convert a manifest, leaving out its calibration tables."""
         facts = manifest.model_dump(mode="json", exclude={"schema_version", "intervals"})
         return cls(sha256=sha256, default=default, **facts)
 
@@ -192,6 +192,6 @@ class ModelsReply(_Reply):
 
 
 class HealthReply(_Reply):
-    """A probe's good answer."""
+    """Reply of a probe that succeeds."""
 
     status: Literal["ok"] = "ok"

@@ -1,4 +1,4 @@
-"""The command `agelens`: it only parses; what a command does lives in a module of its own."""
+"""The command `agelens`: parse the command line and call the module of the command."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 _STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
 STATUSES: Final[Mapping[int, str]] = {
-    0: "done, also without a face",
-    1: "the installation is wrong",
+    0: "success, also if there is no face",
+    1: "installation or settings are wrong",
     2: "the command line is wrong",
     3: "the photo cannot be read",
 }
@@ -54,11 +54,11 @@ def agelens(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (AGELENS_HOST).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (AGELENS_PORT).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free port (AGELENS_PORT).")] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Worker threads (AGELENS_THREADS).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of worker threads (AGELENS_THREADS).")] = None,
 ) -> None:
-    """Serve the HTTP API. Every setting is an AGELENS_ variable; `agelens settings` lists them."""
+    """Run the HTTP service. Settings are environment variables AGELENS_…; `agelens settings` lists them."""
     from service.api.server import serve as run
 
     _exit_with(lambda: run(host=host, port=port, models_dir=models_dir, threads=threads))
@@ -66,7 +66,7 @@ def serve(
 
 @app.command()
 def settings() -> None:
-    """List every setting with its value now and its meaning."""
+    """List all settings with their current values."""
     from service.cli.settings import print_settings
 
     _exit_with(print_settings)
@@ -75,15 +75,16 @@ def settings() -> None:
 @app.command(epilog=_STATUSES)
 @takes_predict_options
 def predict(
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file, or - for standard input.")],
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Picture file, or - for standard input.")],
     asked: Mapping[str, Any],
     as_json: AsJson = False,
     annotate: Annotated[
-        Path | None, typer.Option(help="Write the picture with frames and ages.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Write a copy of the picture with a frame and the age at each face.", metavar="FILE"),
     ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Estimate the ages in one photograph, here, without a server.
+    """Estimate the ages in a photograph on this machine, without a server.
 
     [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
     """
@@ -96,19 +97,32 @@ def predict(
 @takes_predict_options
 def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
-    output: Annotated[Path, typer.Option(help="Folder of the archive; the same one again goes on.", metavar="DIR")],
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for the results; run again with the same folder, scoring resumes.", metavar="DIR"),
+    ],
     asked: Mapping[str, Any],
-    fmt: Annotated[Format, typer.Option("--format", help="How the rows are written.")] = "parquet",
-    engine: Annotated[EngineName, typer.Option(help="ray joins the cluster of RAY_ADDRESS.")] = "processes",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processors to use; default: all there are.")] = None,
-    column: Annotated[str | None, typer.Option(help="Parquet column with bytes or paths.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Parquet column that names the photographs.")] = None,
+    fmt: Annotated[Format, typer.Option("--format", help="Format of the rows.")] = "parquet",
+    engine: Annotated[
+        EngineName, typer.Option(help="What runs the workers; ray uses the cluster at RAY_ADDRESS.")
+    ] = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of workers; default: all processors.")] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Parquet column with the pictures' bytes or paths; default: found by type and name."),
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Parquet column with the photographs' ids; default: file name and row number.")
+    ] = None,
     models_dir: ModelsDir = None,
     report: Annotated[
-        bool, typer.Option("--report", help="Write DIR/report.html as well: ages, doubtful and failed photographs.")
+        bool,
+        typer.Option(
+            "--report", help="Also write DIR/report.html: distribution of ages, uncertain and failed photographs."
+        ),
     ] = False,
 ) -> None:
-    """Estimate the ages in many photographs and write them as rows; run again, it resumes where it stopped.
+    """Estimate the ages in many photographs into Parquet, CSV or JSON lines; an interrupted run can be resumed.
 
     [bold]agelens score photos/ --output ages/[/]
     """
@@ -136,7 +150,7 @@ def score(
 
 @models.callback()
 def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """Show the installed models with versions, metrics, licences and hashes; `verify` runs them."""
+    """List the installed models with versions, metrics, licences and hashes; `verify` checks them."""
     if context.invoked_subcommand is None:
         from service.cli.models import list_models as run
 
@@ -152,7 +166,7 @@ def verify(models_dir: ModelsDir = None) -> None:
 
 
 def _exit_with(command: Callable[[], int]) -> None:
-    """End with the command's status; an error of the domain is one line, not a traceback."""
+    """Exit with the status of the command; print an expected error as one line."""
     try:
         status = command()
     except AgelensError as error:

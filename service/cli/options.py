@@ -17,7 +17,10 @@ from service.settings import PREFIX, Settings
 
 
 def takes_predict_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Put an option for each of `PredictOptions` in place of the argument `asked`, which gets those that were typed."""
+    """Replace the parameter `asked` of a command by one option for each field of `PredictOptions`.
+
+    The command gets the options that have a value as the mapping `asked`.
+    """
     declared = signature(command, eval_str=True)
     parameters: list[Parameter] = []
     for parameter in declared.parameters.values():
@@ -33,7 +36,7 @@ def takes_predict_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def predict_options(asked: Mapping[str, Any]) -> PredictOptions:
-    """Check what was typed; raise InvalidParameter naming the option."""
+    """Validate the values of the command line; raise InvalidParameter naming the option."""
     try:
         return PredictOptions(**asked)
     except ValidationError as error:
@@ -46,7 +49,7 @@ def _parameters() -> list[Parameter]:
 
 
 def _parameter(name: str, field: FieldInfo) -> Parameter:
-    """Declare one option; None where it is not typed and the settings say, or nothing is asked."""
+    """Declare one option; its value is None if it was not given and the settings have the default."""
     kind = field.annotation if field.annotation in (bool, int, float) else str
     help_text = f"{str(field.description)[0].upper()}{str(field.description)[1:]}."
     default, shown = field.default or None, ""

@@ -1,4 +1,4 @@
-"""What `agelens predict` does: one photograph, read here without a server, as a table, as JSON or as a picture."""
+"""`agelens predict`: ages in a photograph without a server, as a table, JSON or an annotated picture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _YEARS_PER_BLOCK: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class PredictCommand:
-    """What the command line asks; `photo` is a path, or `-` for standard input."""
+    """The arguments of the command; `photo` is a path, or `-` for standard input."""
 
     photo: str
     options: PredictOptions = field(default_factory=PredictOptions)
@@ -40,12 +40,12 @@ class PredictCommand:
     models_dir: Path | None = None
 
     def run(self, console: Console | None = None) -> int:
-        """Predict, print and draw; raise AgelensError. No face is an answer, so the status is 0."""
+        """Predict, print and draw; return 0, also if there is no face. Raise AgelensError."""
         if self.annotate:
             check_suffix(self.annotate)
         data = read_photo(self.photo)
         settings = load_settings(models_dir=self.models_dir)
-        with without_native_noise() as terminal, Console(file=terminal).status("reading the photograph"):
+        with without_native_noise() as terminal, Console(file=terminal).status("estimating"):
             prediction = self._predict(data, settings)
         if self.annotate:
             self._draw(data, prediction, settings.max_pixels)
@@ -83,7 +83,7 @@ class PredictCommand:
 
 
 def read_photo(photo: str) -> bytes:
-    """Return the photograph's bytes; raise CorruptPicture naming a file that cannot be read."""
+    """Return the bytes of the photograph; raise CorruptPicture naming a file that cannot be read."""
     if photo == STANDARD_INPUT:
         return sys.stdin.buffer.read()
     try:
@@ -93,7 +93,7 @@ def read_photo(photo: str) -> bytes:
 
 
 def json_text(prediction: PhotoPrediction, thresholds: tuple[int, ...]) -> str:
-    """Say a prediction as the service's reply does, without the request's id."""
+    """Return a prediction as the JSON of the service's reply, without the request id."""
     from service.api.schemas import PredictReply
 
     reply = PredictReply.of(prediction, thresholds, request_id="")
@@ -101,7 +101,7 @@ def json_text(prediction: PhotoPrediction, thresholds: tuple[int, ...]) -> str:
 
 
 def table_of(faces: tuple[AgePrediction, ...], thresholds: tuple[int, ...], level: float) -> Table:
-    """Lay the faces out, one a row, largest first."""
+    """Return a table with one row for each face, largest first."""
     table = Table("", "age", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(f"{level:.0%} sure", no_wrap=True)
     table.add_column("±", no_wrap=True)
@@ -117,7 +117,7 @@ def table_of(faces: tuple[AgePrediction, ...], thresholds: tuple[int, ...], leve
 
 
 def sparkline(distribution: AgeDistribution) -> str:
-    """Draw a distribution with one block for each five years, as high as the probability within them."""
+    """Draw a distribution as a bar of blocks, one for each five years."""
     sums = [float(distribution.pmf[k : k + _YEARS_PER_BLOCK].sum()) for k in range(0, AGES, _YEARS_PER_BLOCK)]
     highest = max(sums)
     return "".join(_BLOCKS[round(share / highest * (len(_BLOCKS) - 1))] for share in sums)
@@ -139,7 +139,7 @@ def _row(number: int, prediction: AgePrediction, thresholds: tuple[int, ...]) ->
 
 
 def percent(probability: float) -> str:
-    """Say a probability with one decimal; certainty is never claimed."""
+    """Format a probability with one decimal, never as 0 % or 100 %."""
     if probability > 0.9995:
         return ">99.9%"
     return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
