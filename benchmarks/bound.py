@@ -45,7 +45,7 @@ def main() -> None:
         received = time.perf_counter()
         prediction = pipeline.predict(upload.data, options, lambda: None, max_pixels)
         predicted = time.perf_counter()
-        PredictReply.of(prediction, (), "request").model_dump_json().encode()
+        PredictReply.of(prediction, PredictOptions(), "request").model_dump_json().encode()
         ended = time.perf_counter()
         if number < 3:
             continue  # the first ones warm caches

@@ -40,7 +40,7 @@ def main() -> None:
     for _ in range(int(sys.argv[1]) + 1):
         began = time.perf_counter()
         prediction = pipeline.predict(picture, PredictOptions(), lambda: None, 50_000_000)
-        PredictReply.of(prediction, (), "request").model_dump_json()
+        PredictReply.of(prediction, PredictOptions(), "request").model_dump_json()
         middle = time.perf_counter()
         Image.open(io.BytesIO(picture)).load()
         turns["decode_ms"].append((time.perf_counter() - middle) * 1e3)

@@ -17,4 +17,4 @@ def open_pipeline() -> Predictor:
 def answer(pipeline: Predictor, picture: bytes) -> PredictReply:
     """Predict and build the reply."""
     prediction = pipeline.predict(picture, PredictOptions(), lambda: None, 50_000_000)
-    return PredictReply.of(prediction, (), "request")
+    return PredictReply.of(prediction, PredictOptions(), "request")

@@ -15,7 +15,7 @@ from service.api.schemas import PredictReply
 from service.inference.options import PredictOptions
 from service.inference.pipeline import open_pipeline
 
-THRESHOLDS = (18, 25)
+OPTIONS = PredictOptions(thresholds=(18, 25))
 
 
 def ask() -> dict[str, Any]:
@@ -23,8 +23,8 @@ def ask() -> dict[str, Any]:
     buffer = io.BytesIO()
     Image.fromarray(astronaut()).save(buffer, "JPEG", quality=95)
     with open_pipeline() as pipeline:
-        prediction = pipeline.predict(buffer.getvalue(), PredictOptions(thresholds=THRESHOLDS))
-    reply: dict[str, Any] = json.loads(PredictReply.of(prediction, THRESHOLDS, new_request_id()).model_dump_json())
+        prediction = pipeline.predict(buffer.getvalue(), OPTIONS)
+    reply: dict[str, Any] = json.loads(PredictReply.of(prediction, OPTIONS, new_request_id()).model_dump_json())
     return reply
 
 

@@ -16,6 +16,7 @@ from service.api.problems import problem_of
 from service.api.schemas import BatchItem, BatchReply, BatchSummary, PredictReply, ProblemReply
 from service.api.uploads import Upload
 from service.errors import ClientDisconnected
+from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
 from service.runtime.state import Predictor, ServiceState
 from service.runtime.worker_pool import Results
@@ -33,14 +34,14 @@ class Batch:
         state: ServiceState,
         results: BatchResults,
         uploads: Iterable[Upload],
-        thresholds: tuple[int, ...],
+        options: PredictOptions,
         request_id: str,
     ) -> None:
         """Keep the file names of `uploads`; their bytes are not needed here."""
         self._state = state
         self._results = results
         self._names = [upload.filename for upload in uploads]
-        self._thresholds = thresholds
+        self._options = options
         self._request_id = request_id
         self._ok = self._errors = self._faces = 0
 
@@ -77,7 +78,7 @@ class Batch:
         self._ok += 1
         self._faces += len(prediction.faces)
         self._state.saw(prediction, self._results.waited_s(index))
-        reply_of = PredictReply.of(prediction, self._thresholds, self._request_id)
+        reply_of = PredictReply.of(prediction, self._options, self._request_id)
         return BatchItem(index=index, filename=name, status="ok", prediction=reply_of)
 
 

@@ -89,8 +89,8 @@ async def predict(request: Request, options: Options) -> Response:
                 prediction = await results.result(0)
     state.saw(prediction, results.waited_s(0))
     request.state.facts = {"faces": len(prediction.faces)}
-    reply = PredictReply.of(prediction, options.thresholds, request.state.request_id)
-    return Response(reply.model_dump_json(), media_type=JSON)
+    reply = PredictReply.of(prediction, options, request.state.request_id)
+    return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)
 
 
 @pictures.post(
@@ -112,7 +112,7 @@ async def predict_batch(request: Request, options: Options) -> Response:
         order = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
         results, give_up = stack.enter_context(order)
         request.state.facts = {"pictures": len(uploads)}
-        batch = Batch(state, results, uploads, options.thresholds, request.state.request_id)
+        batch = Batch(state, results, uploads, options, request.state.request_id)
         if media == NDJSON:
             return JsonLines(batch, stack.pop_all(), give_up)
         async with cancel_on_disconnect(request.receive, give_up):

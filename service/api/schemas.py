@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
-from service.inference.options import OLDEST_AGE
+from service.inference.options import OLDEST_AGE, PredictOptions
 
 if TYPE_CHECKING:  # the Python client reads replies without the pipeline's libraries
     from service.inference.faces import AgePrediction
@@ -35,7 +36,7 @@ class ImageSize(_Reply):
 
 
 class Box(_Reply):
-    """A face's box in pixels of the upright photograph; it may reach past the border."""
+    """A face's box in pixels of the upright photograph, to a tenth; it may reach past the border."""
 
     x: float = Field(examples=[412.0])
     y: float = Field(examples=[188.5])
@@ -55,7 +56,7 @@ Point = tuple[float, float]
 
 
 class Landmarks(_Reply):
-    """Six points (x, y) in pixels; left and right are the person's own."""
+    """Six points (x, y) in pixels, to a tenth; left and right are the person's own."""
 
     right_eye: Point = Field(examples=[[470.1, 250.3]])
     left_eye: Point = Field(examples=[[560.4, 251.0]])
@@ -65,6 +66,7 @@ class Landmarks(_Reply):
     left_ear_tragion: Point = Field(examples=[[604.9, 263.7]])
 
 
+Probability = Annotated[float, Field(ge=0, le=1, description="rounded to 6 digits after the point")]
 Warning_ = Literal["small_face", "low_confidence", "near_border", "turned_away", "wide_interval", "edge_of_range"]
 
 
@@ -74,22 +76,26 @@ class FaceReply(_Reply):
     box: Box
     detection_confidence: float = Field(ge=0, le=1, examples=[0.97])
     landmarks: Landmarks | None = Field(description="null where the caller had cut the face out (`detect=false`)")
-    age: float = Field(ge=0, le=100, description="predicted age in years", examples=[31.4])
-    variance: float = Field(ge=0, description="variance of the distribution in years²", examples=[22.1])
-    standard_deviation: float = Field(ge=0, description="in years", examples=[4.7])
+    age: float = Field(ge=0, le=100, description="predicted age in years, to a hundredth", examples=[31.4])
+    variance: float = Field(ge=0, description="variance of the distribution in years², to a hundredth", examples=[22.1])
+    standard_deviation: float = Field(ge=0, description="in years, to a hundredth", examples=[4.7])
     interval: Interval
-    threshold_probabilities: list[float] = Field(
-        min_length=OLDEST_AGE, max_length=OLDEST_AGE, description="the k-th is P(age > k)", examples=[_CURVE]
+    threshold_probabilities: list[Probability] | SkipJsonSchema[None] = Field(
+        None,
+        min_length=OLDEST_AGE,
+        max_length=OLDEST_AGE,
+        description="the k-th is P(age > k), k from 0; left out with `fields=summary`",
+        examples=[_CURVE],
     )
-    at_least: dict[str, float] = Field(
+    at_least: dict[str, Probability] = Field(
         description="P(age ≥ t) for each t of `thresholds`", examples=[{"18": 0.993, "25": 0.874}]
     )
     warnings: list[Warning_] = Field(examples=[["small_face"]])
 
     @classmethod
-    def of(cls, prediction: AgePrediction, thresholds: tuple[int, ...]) -> FaceReply:
-        """Convert a prediction, with P(age ≥ t) for each of `thresholds`."""
-        return cls.model_validate(prediction.fields(thresholds))
+    def of(cls, prediction: AgePrediction, options: PredictOptions) -> FaceReply:
+        """Convert a prediction to what `options` ask for."""
+        return cls.model_validate(prediction.fields(options))
 
 
 class Timings(_Reply):
@@ -112,14 +118,14 @@ class PredictReply(_Reply):
     timings_ms: Timings
 
     @classmethod
-    def of(cls, prediction: PhotoPrediction, thresholds: tuple[int, ...], request_id: str) -> PredictReply:
+    def of(cls, prediction: PhotoPrediction, options: PredictOptions, request_id: str) -> PredictReply:
         """Convert what the pipeline found in one photograph."""
         return cls(
             request_id=request_id,
             model=ModelName(name=prediction.model.name, version=prediction.model.version),
             image=ImageSize(width=prediction.width, height=prediction.height),
-            faces=[FaceReply.of(face, thresholds) for face in prediction.faces],
-            timings_ms=Timings(**prediction.timings_ms),
+            faces=[FaceReply.of(face, options) for face in prediction.faces],
+            timings_ms=Timings(**{stage: round(spent, 2) for stage, spent in prediction.timings_ms.items()}),
         )
 
 

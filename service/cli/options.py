@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import wraps
 from inspect import Parameter, signature
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_origin
 
 import typer
 from pydantic import ValidationError
@@ -50,7 +50,8 @@ def _parameters() -> list[Parameter]:
 
 def _parameter(name: str, field: FieldInfo) -> Parameter:
     """Declare one option; its value is None if it was not given and the settings have the default."""
-    kind = field.annotation if field.annotation in (bool, int, float) else str
+    plain = field.annotation in (bool, int, float) or get_origin(field.annotation) is Literal
+    kind: Any = field.annotation if plain else str
     help_text = f"{str(field.description)[0].upper()}{str(field.description)[1:]}."
     default, shown = field.default or None, ""
     if name in Settings.model_fields:

@@ -68,7 +68,7 @@ class PredictCommand:
 
     def _print(self, prediction: PhotoPrediction, console: Console) -> None:
         if self.as_json:
-            console.out(json_text(prediction, self.options.thresholds), highlight=False)
+            console.out(json_text(prediction, self.options), highlight=False)
             return
         model = prediction.model
         console.print(
@@ -92,12 +92,12 @@ def read_photo(photo: str) -> bytes:
         raise CorruptPicture(f"{photo} cannot be read: {error.strerror}") from error
 
 
-def json_text(prediction: PhotoPrediction, thresholds: tuple[int, ...]) -> str:
+def json_text(prediction: PhotoPrediction, options: PredictOptions) -> str:
     """Return a prediction as the JSON of the service's reply, without the request id."""
     from service.api.schemas import PredictReply
 
-    reply = PredictReply.of(prediction, thresholds, request_id="")
-    return json.dumps(reply.model_dump(mode="json", exclude={"request_id"}), indent=2)
+    reply = PredictReply.of(prediction, options, request_id="")
+    return json.dumps(reply.model_dump(mode="json", exclude={"request_id"}, exclude_unset=True), indent=2)
 
 
 def table_of(faces: tuple[AgePrediction, ...], thresholds: tuple[int, ...], level: float) -> Table:

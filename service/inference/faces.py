@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.distribution import AgeDistribution
+from service.inference.options import PredictOptions
 
 LANDMARK_NAMES: Final = (
     "right_eye",
@@ -83,18 +83,26 @@ class AgePrediction:
     interval: tuple[int, int]
     warnings: tuple[str, ...] = ()
 
-    def fields(self, thresholds: Sequence[int] = ()) -> dict[str, Any]:
-        """Return the prediction by the names that replies and rows have; lengths in pixels, ages in years."""
+    def fields(self, options: PredictOptions) -> dict[str, Any]:
+        """Return what `options` ask for, by the names of replies and rows.
+
+        Rounded to what it is worth: pixels to one digit after the point, years to two, probabilities to six.
+        """
         low, high = self.interval
-        return {
-            "box": asdict(self.face.box),
-            "detection_confidence": self.face.confidence,
-            "landmarks": dict(zip(LANDMARK_NAMES, self.face.landmarks, strict=True)) if self.face.landmarks else None,
-            "age": self.age,
-            "variance": self.distribution.variance,
-            "standard_deviation": self.distribution.variance**0.5,
+        curve = self.distribution.threshold_probabilities.round(6).tolist()
+        landmarks = [(round(x, 1), round(y, 1)) for x, y in self.face.landmarks]
+        said = {
+            "box": {name: round(value, 1) for name, value in asdict(self.face.box).items()},
+            "detection_confidence": round(self.face.confidence, 6),
+            "landmarks": dict(zip(LANDMARK_NAMES, landmarks, strict=True)) if landmarks else None,
+            "age": round(self.age, 2),
+            "variance": round(self.distribution.variance, 2),
+            "standard_deviation": round(self.distribution.variance**0.5, 2),
             "interval": {"level": self.level, "low": low, "high": high},
-            "threshold_probabilities": self.distribution.threshold_probabilities.tolist(),
-            "at_least": {str(age): self.distribution.at_least(age) for age in thresholds},
+            "threshold_probabilities": curve,
+            "at_least": {str(age): curve[age - 1] for age in options.thresholds},
             "warnings": list(self.warnings),
         }
+        if options.fields == "summary":
+            del said["threshold_probabilities"]
+        return said

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -47,6 +47,9 @@ class PredictOptions(BaseModel):
         description="ignore faces whose box is smaller than this: pixels of its shorter side in the upright photograph",
     )
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
+    fields: Literal["all", "summary"] = Field(
+        "all", description="what to return of each face: summary leaves out the hundred threshold probabilities"
+    )
     detect: bool = Field(True, description="find faces first; else the whole picture is one face already cut out")
 
     def completed(self, settings: object) -> Self:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from service.inference.faces import LANDMARK_NAMES
+from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
 
 OK: Final = "ok"
@@ -47,7 +48,7 @@ def schema(thresholds: Sequence[int] = ()) -> pa.Schema:
     return pa.schema(fields)
 
 
-def rows_of(ident: str, prediction: PhotoPrediction, thresholds: Sequence[int]) -> Iterator[Row]:
+def rows_of(ident: str, prediction: PhotoPrediction, options: PredictOptions) -> Iterator[Row]:
     """Yield one row for each face, largest first, or the one that says there is none."""
     photo: Row = {
         "id": ident,
@@ -56,8 +57,8 @@ def rows_of(ident: str, prediction: PhotoPrediction, thresholds: Sequence[int]) 
         "image": {"width": prediction.width, "height": prediction.height},
     }
     for number, face in enumerate(prediction.faces):
-        row = {**photo, "face": number, **face.fields(thresholds)}
-        if not thresholds:
+        row = {**photo, "face": number, **face.fields(options)}
+        if not options.thresholds:
             del row["at_least"]  # there is no such column
         yield row
     if not prediction.faces:

@@ -53,4 +53,4 @@ class Scorer:
             return [failure(ident, error)]
         except Exception as error:  # a million photographs must not fail for one
             return [failure(ident, error)]
-        return list(rows_of(ident, prediction, self._job.options.thresholds))
+        return list(rows_of(ident, prediction, self._job.options))

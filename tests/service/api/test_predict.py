@@ -54,6 +54,28 @@ def test_at_least_is_the_threshold_probability_before(client: httpx.Client) -> N
     assert face["at_least"] == {"18": curve[17], "39": curve[38], "40": curve[39], "100": curve[99]}
 
 
+def test_numbers_are_rounded_to_what_they_are_worth(client: httpx.Client) -> None:
+    (face,) = post(client, grey(101, side=63), thresholds="18,40")["faces"]
+    for values, digits in (
+        ([*face["threshold_probabilities"], *face["at_least"].values(), face["detection_confidence"]], 6),
+        ([face["age"], face["variance"], face["standard_deviation"]], 2),
+        ([*face["box"].values(), *face["landmarks"]["left_eye"]], 1),
+    ):
+        assert values == [round(value, digits) for value in values]
+    assert not 0 < min(face["threshold_probabilities"]) < 1e-6
+    assert face["box"]["x"] == 15.8
+
+
+def test_summary_leaves_out_the_threshold_probabilities(client: httpx.Client) -> None:
+    (whole,), (short,) = (
+        post(client, grey(), thresholds="18", fields=fields)["faces"] for fields in ("all", "summary")
+    )
+    assert whole.pop("threshold_probabilities")
+    assert short == whole
+    reply = client.post("/predict/batch", params={"fields": "summary"}, files={"files": grey()})
+    assert "threshold_probabilities" not in reply.json()["results"][0]["prediction"]["faces"][0]
+
+
 def test_raw_body_gives_the_same_faces_as_a_form(client: httpx.Client) -> None:
     raw = client.post("/predict", content=grey(), headers={"content-type": "image/png"})
     assert raw.json()["faces"] == post(client, grey())["faces"]
