@@ -64,8 +64,10 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
     )
     app.state.service = state
     keyed = state.keys.required
-    app.include_router(pictures, dependencies=[Depends(within_rate)] if keyed else [])
-    app.include_router(models, dependencies=[Depends(current_key)] if keyed else [])
+    for prefix in ("/v1", ""):  # the stable addresses, and those without a version, which are kept
+        for router, allowed in ((pictures, within_rate), (models, current_key)):
+            keys = [Depends(allowed)] if keyed else []
+            app.include_router(router, prefix=prefix, dependencies=keys, include_in_schema=bool(prefix))
     app.include_router(probes)
     app.include_router(metrics)
     for error in (AgelensError, HTTPException, RequestValidationError):

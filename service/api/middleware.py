@@ -135,7 +135,7 @@ class LoggedCORSMiddleware(CORSMiddleware):
         return answer
 
 
-_PATHS: Final = frozenset({"/predict", "/predict/batch"})
+_PATHS: Final = frozenset({"/v1/predict", "/v1/predict/batch", "/predict", "/predict/batch"})
 
 
 class AdmissionMiddleware:

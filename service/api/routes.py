@@ -13,6 +13,7 @@ from service import errors
 from service.api.batch import Batch, JsonLines
 from service.api.content_negotiation import best_media_type
 from service.api.dependencies import cancel_on_disconnect, state_of
+from service.api.json_picture import JsonPicture
 from service.api.problems import documented
 from service.api.schemas import BatchReply, HealthReply, ModelReply, ModelsReply, PredictReply
 from service.api.uploads import Upload, UploadLimits, UploadReader
@@ -61,6 +62,8 @@ def _bodies(field: dict[str, Any], *raw: str) -> dict[str, Any]:
     form = {"schema": {"type": "object", "required": [name], "properties": field, "additionalProperties": False}}
     content: dict[str, Any] = {"multipart/form-data": form}
     content |= {media: {"schema": {"type": "string", "format": "binary"}} for media in raw}
+    if raw:
+        content["application/json"] = {"schema": JsonPicture.model_json_schema()}
     return {"requestBody": {"required": True, "content": content}}
 
 

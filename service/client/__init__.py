@@ -65,16 +65,16 @@ class Client:
 
         Raises ServiceProblem, ServiceUnreachable or UnexpectedReply; all are ClientError.
         """
-        return self._ask("POST", "/predict", PredictReply, params=query_of(options), files={"file": part_of(photo)})
+        return self._ask("POST", "/v1/predict", PredictReply, params=query_of(options), files={"file": part_of(photo)})
 
     def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
         """Return one result for each photograph, in order; an unreadable one fails alone. Raises as predict."""
         files = [("files", part_of(photo)) for photo in photos]
-        return self._ask("POST", "/predict/batch", BatchReply, params=query_of(options), files=files)
+        return self._ask("POST", "/v1/predict/batch", BatchReply, params=query_of(options), files=files)
 
     def models(self) -> list[ModelReply]:
         """Return the loaded models. Raises as predict."""
-        return self._ask("GET", "/models", ModelsReply).models
+        return self._ask("GET", "/v1/models", ModelsReply).models
 
     def close(self) -> None:
         """Close the connections."""
@@ -130,16 +130,16 @@ class AsyncClient:
     async def predict(self, photo: PhotoSource, **options: Any) -> PredictReply:
         """Estimate the ages in one photograph. Raises as Client.predict."""
         files = {"file": part_of(photo)}
-        return await self._ask("POST", "/predict", PredictReply, params=query_of(options), files=files)
+        return await self._ask("POST", "/v1/predict", PredictReply, params=query_of(options), files=files)
 
     async def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
         """Return one result for each photograph, in order. Raises as Client.predict."""
         files = [("files", part_of(photo)) for photo in photos]
-        return await self._ask("POST", "/predict/batch", BatchReply, params=query_of(options), files=files)
+        return await self._ask("POST", "/v1/predict/batch", BatchReply, params=query_of(options), files=files)
 
     async def models(self) -> list[ModelReply]:
         """Return the loaded models. Raises as Client.predict."""
-        return (await self._ask("GET", "/models", ModelsReply)).models
+        return (await self._ask("GET", "/v1/models", ModelsReply)).models
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import re
 from typing import Any
 
@@ -80,6 +81,21 @@ def test_raw_body_gives_the_same_faces_as_a_form(client: httpx.Client) -> None:
     raw = client.post("/predict", content=grey(), headers={"content-type": "image/png"})
     assert raw.json()["faces"] == post(client, grey())["faces"]
     assert raw.json()["faces"] != post(client, grey(60))["faces"]
+
+
+@pytest.mark.parametrize("before", ["", "data:image/png;base64,"])
+def test_json_with_base64_gives_the_same_faces_as_a_form(client: httpx.Client, before: str) -> None:
+    image = before + base64.encodebytes(grey()).decode()  # in lines, as many programs write it
+    reply = client.post("/v1/predict", json={"image": image}, params={"thresholds": "18"})
+    assert reply.json()["faces"] == post(client, grey(), thresholds="18")["faces"]
+
+
+def test_addresses_with_a_version_answer_as_those_without(client: httpx.Client) -> None:
+    for path, field in (("/predict", "file"), ("/predict/batch", "files")):
+        stable, bare = (client.post(prefix + path, files={field: grey()}).json() for prefix in ("/v1", ""))
+        assert stable.keys() == bare.keys()
+    assert client.get("/v1/models").json() == client.get("/models").json()
+    assert client.get("/v1/models/brightness").json() == client.get("/models/brightness").json()
 
 
 def test_no_face_is_an_empty_list(client: httpx.Client) -> None:

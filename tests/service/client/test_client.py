@@ -127,7 +127,7 @@ def test_api_key_is_sent() -> None:
 def test_base_url_keeps_a_prefix() -> None:
     service = Service(good())
     Client("http://gateway/ages/", transport=httpx.MockTransport(service)).predict(b"p")
-    assert service.requests[0].url.path == "/ages/predict"
+    assert service.requests[0].url.path == "/ages/v1/predict"
 
 
 def test_problem_document_is_raised() -> None:
@@ -189,7 +189,7 @@ def test_it_gives_up_after_the_attempts() -> None:
 
 def test_no_answer_is_tried_again_and_then_said() -> None:
     service = Service(httpx.ConnectError("refused"), httpx.ConnectError("refused"))
-    with pytest.raises(ServiceUnreachable, match="http://agelens/predict: refused"):
+    with pytest.raises(ServiceUnreachable, match="http://agelens/v1/predict: refused"):
         client_of(service, retry=Retry(attempts=2)).predict(b"p")
     assert len(service.requests) == 2
 
