@@ -58,7 +58,7 @@ check: setup-dev setup-training
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	.venv/bin/mypy service docs/generate tests/service tests/packaging tests/docs tests/browser tests/image tests/cluster
+	.venv/bin/mypy agelens service docs/generate tests/service tests/packaging tests/docs tests/browser tests/image tests/cluster
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.

@@ -20,7 +20,8 @@ from benchmarks.scale import Scale
 from service.inference.detector import MediapipeDetector
 from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock
-from service.inference.pipeline import Pipeline, PredictOptions, load_models
+from service.inference.options import PredictOptions
+from service.inference.pipeline import Pipeline, load_models
 
 SMALLEST, LARGEST = 40, 800
 FACE_SHARE = 0.62

@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.figures import Spread
 from service.api.schemas import PredictReply
 from service.api.uploads import MultipartImages
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.settings import load_settings
 
@@ -45,7 +45,7 @@ def main() -> None:
         received = time.perf_counter()
         prediction = pipeline.predict(upload.data, options, lambda: None, max_pixels)
         predicted = time.perf_counter()
-        PredictReply.of(prediction, (), "request").model_dump_json().encode()
+        PredictReply.of(prediction, PredictOptions(), "request").model_dump_json().encode()
         ended = time.perf_counter()
         if number < 3:
             continue  # the first ones warm caches

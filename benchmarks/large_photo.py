@@ -15,7 +15,7 @@ from benchmarks.pictures import large_photo
 from benchmarks.pinned import ask, cores
 from benchmarks.scale import Scale
 from service.api.schemas import PredictReply
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.settings import load_settings
 
@@ -40,7 +40,7 @@ def main() -> None:
     for _ in range(int(sys.argv[1]) + 1):
         began = time.perf_counter()
         prediction = pipeline.predict(picture, PredictOptions(), lambda: None, 50_000_000)
-        PredictReply.of(prediction, (), "request").model_dump_json()
+        PredictReply.of(prediction, PredictOptions(), "request").model_dump_json()
         middle = time.perf_counter()
         Image.open(io.BytesIO(picture)).load()
         turns["decode_ms"].append((time.perf_counter() - middle) * 1e3)

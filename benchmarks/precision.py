@@ -18,7 +18,7 @@ from benchmarks.pinned import ask, cores
 from benchmarks.scale import Scale
 from service.errors import InvalidModelFile
 from service.inference.estimator import Estimator
-from service.inference.lockfile import ModelLock, default_models_dir, verified_path
+from service.inference.lockfile import ModelLock, verified_path
 from service.settings import load_settings
 
 PROVIDERS: Final = ("CPUExecutionProvider", "OpenVINOExecutionProvider")
@@ -27,7 +27,7 @@ _WARM_UP: Final = 5
 
 def models_folder() -> Path:
     """Return the folder that the settings name, or the one shipped."""
-    return load_settings().models_dir or default_models_dir()
+    return load_settings().models_folder
 
 
 def run(scale: Scale, console: Console) -> Findings:

@@ -1,39 +1,10 @@
-"""All errors that the domain raises. No HTTP here: `problems.py` alone knows statuses.
-
-AgelensError
-├── PictureError            the bytes are not a picture that can be used
-│   ├── UnsupportedPicture      not a format the service reads
-│   ├── CorruptPicture          a known format, but truncated or damaged
-│   └── PictureTooLarge         more pixels than allowed, read from the header
-├── RequestError            the question itself is wrong
-│   ├── InvalidParameter        a parameter is out of range
-│   ├── UnknownModel            no loaded model has this name
-│   ├── UnknownResource         nothing of this name is to be shown
-│   ├── BodyTooLarge            more bytes or parts than allowed
-│   ├── BodyTooSlow             the body did not arrive in time
-│   ├── MalformedBody           not the multipart or image body that was announced
-│   ├── UnsupportedBody         a content type that no body is read as
-│   └── NotAcceptable           the caller accepts none of the reply's media types
-├── AccessError             a question of somebody who may not ask it
-│   ├── KeyRejected             no API key came, or a wrong one
-│   └── RateExceeded            this API key asked too much in too short a time
-├── AvailabilityError       a good question at a bad time
-│   ├── QueueFull               the bounded queue has no place left
-│   ├── DeadlineExceeded        the request's time is over
-│   ├── NotReady                models are not loaded or the service drains
-│   └── ClientDisconnected              the caller hung up
-└── SetupError              the installation is wrong; the service refuses to start
-    ├── InvalidSetting            a setting has a value that cannot be used
-    ├── FileMissing             a file that models.lock.json names is not there
-    ├── ChecksumMismatch             a file does not have the locked size or sha256
-    └── InvalidModelFile          an ONNX file does not keep the contract of `manifest.py`
-"""
+"""All expected errors. Their HTTP statuses are in `service/api/problems.py`."""
 
 from __future__ import annotations
 
 
 class AgelensError(Exception):
-    """Base of every error the domain raises; its text is fit to show to a caller."""
+    """Base class of all expected errors; the message may be shown to a caller."""
 
 
 class PictureError(AgelensError):
@@ -53,11 +24,11 @@ class PictureTooLarge(PictureError):
 
 
 class RequestError(AgelensError):
-    """The question itself is wrong."""
+    """The request itself is wrong."""
 
 
 class InvalidParameter(RequestError):
-    """A parameter is out of range."""
+    """A parameter or form field is not known, or its value is out of range."""
 
 
 class UnknownModel(RequestError):
@@ -69,7 +40,7 @@ class BodyTooLarge(RequestError):
 
 
 class UnknownResource(RequestError):
-    """Nothing of this name is to be shown."""
+    """There is no resource of this name."""
 
 
 class BodyTooSlow(RequestError):
@@ -81,53 +52,53 @@ class MalformedBody(RequestError):
 
 
 class UnsupportedBody(RequestError):
-    """The content type is none that a body is read as."""
+    """The content type of the body is not supported."""
 
 
 class NotAcceptable(RequestError):
-    """The caller accepts none of the media types the reply can have."""
+    """The caller accepts none of the media types that the reply can have."""
 
 
 class AccessError(AgelensError):
-    """The caller may not ask; `retry_after_s` says when to ask again, where that helps."""
+    """The caller is not allowed to send the request; `retry_after_s` says when to try again, if that helps."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """Keep the message and the seconds after which asking again makes sense."""
+        """Keep the message and the seconds after which the caller may try again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class KeyRejected(AccessError):
-    """No API key came, or a wrong one."""
+    """The API key is missing or invalid."""
 
 
 class RateExceeded(AccessError):
-    """This API key asked too much in too short a time."""
+    """Too many requests with this API key."""
 
 
 class AvailabilityError(AgelensError):
-    """A good question at a bad time; `retry_after_s` says when to ask again, where that is known."""
+    """The service cannot answer now; `retry_after_s` says when to try again, if that is known."""
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """Keep the message and the seconds after which asking again makes sense."""
+        """Keep the message and the seconds after which the caller may try again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
 
 class QueueFull(AvailabilityError):
-    """The bounded queue has no place left."""
+    """The queue is full."""
 
 
 class DeadlineExceeded(AvailabilityError):
-    """The request's time is over."""
+    """The request was not answered before its deadline."""
 
 
 class NotReady(AvailabilityError):
-    """Models are not loaded yet, or the service drains."""
+    """Models are not loaded yet, or the service is shutting down."""
 
 
 class ClientDisconnected(AvailabilityError):
-    """The caller hung up before the answer was ready."""
+    """The client disconnected before the answer was ready."""
 
 
 class SetupError(AgelensError):

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.cpu import available_cpus
 from service.errors import InvalidSetting
+from service.inference.lockfile import default_models_dir
 
 PREFIX: Final = "AGELENS_"
 _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
@@ -91,6 +92,11 @@ class Settings(BaseSettings):
         if self.rate_limit_per_minute and not (self.api_keys or self.api_keys_file):
             raise ValueError("rate_limit_per_minute counts per API key: set api_keys or api_keys_file as well")
         return self
+
+    @property
+    def models_folder(self) -> Path:
+        """`models_dir`, or the folder that is shipped."""
+        return self.models_dir or default_models_dir()
 
 
 def load_settings(**overrides: Any) -> Settings:

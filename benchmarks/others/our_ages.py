@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.settings import load_settings
 

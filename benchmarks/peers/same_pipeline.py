@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.api.schemas import PredictReply
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.runtime.state import Predictor
 from service.settings import load_settings
@@ -17,4 +17,4 @@ def open_pipeline() -> Predictor:
 def answer(pipeline: Predictor, picture: bytes) -> PredictReply:
     """Predict and build the reply."""
     prediction = pipeline.predict(picture, PredictOptions(), lambda: None, 50_000_000)
-    return PredictReply.of(prediction, (), "request")
+    return PredictReply.of(prediction, PredictOptions(), "request")

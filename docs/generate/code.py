@@ -10,9 +10,9 @@ from typer.main import get_command
 
 from docs.generate.blocks import table
 from service.api.problems import KINDS, PLAIN
-from service.api.query import PredictQuery
 from service.cli.main import STATUSES, app
 from service.inference import face_warnings
+from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.runtime.state import ServiceState
 from service.settings import PREFIX, Settings
@@ -46,7 +46,7 @@ def parameters_table() -> str:
     """Return the query parameters of /predict and /predict/batch."""
     rows = [
         [f"`{name}`", "" if field.default is None else _shown(field.default), str(field.description)]
-        for name, field in PredictQuery.model_fields.items()
+        for name, field in PredictOptions.model_fields.items()
     ]
     return table(["parameter", "default", "meaning"], rows)
 

@@ -12,23 +12,19 @@ from skimage.data import astronaut
 from docs.generate.replies import REPLY
 from service.api.middleware import new_request_id
 from service.api.schemas import PredictReply
-from service.inference.detector import MediapipeDetector
-from service.inference.lockfile import default_models_dir
-from service.inference.pipeline import Pipeline, PredictOptions, load_models
+from service.inference.options import PredictOptions
+from service.inference.pipeline import open_pipeline
 
-THRESHOLDS = (18, 25)
+OPTIONS = PredictOptions(thresholds=(18, 25))
 
 
 def ask() -> dict[str, Any]:
     """Return the reply of /predict?thresholds=18,25 about the portrait that scikit-image ships."""
     buffer = io.BytesIO()
     Image.fromarray(astronaut()).save(buffer, "JPEG", quality=95)
-    folder = default_models_dir()
-    models = load_models(folder, None)
-    with MediapipeDetector(folder) as detector:
-        pipeline = Pipeline(detector, models, next(iter(models)))
-        prediction = pipeline.predict(buffer.getvalue(), PredictOptions(thresholds=THRESHOLDS))
-    reply: dict[str, Any] = json.loads(PredictReply.of(prediction, THRESHOLDS, new_request_id()).model_dump_json())
+    with open_pipeline() as pipeline:
+        prediction = pipeline.predict(buffer.getvalue(), OPTIONS)
+    reply: dict[str, Any] = json.loads(PredictReply.of(prediction, OPTIONS, new_request_id()).model_dump_json())
     return reply
 
 

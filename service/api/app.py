@@ -1,4 +1,4 @@
-"""Puts an app together from settings; nothing lives at module level."""
+"""Create the FastAPI app from settings; there is no app at module level."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from service.api.cross_origin import CrossOrigin
-from service.api.middleware import AdmissionMiddleware, RequestContextMiddleware
+from service.api.dependencies import current_key, within_rate
+from service.api.middleware import AdmissionMiddleware, LoggedCORSMiddleware, RequestContextMiddleware
 from service.api.openapi import describe
 from service.api.problems import problem_of
 from service.api.routes import metrics, models, pictures, probes
 from service.api.static_files import docs_routes, sample_routes, web_routes
 from service.errors import AgelensError
-from service.inference.lockfile import default_models_dir
 from service.runtime.loading import load
 from service.runtime.state import Load, ServiceState
 from service.settings import Settings, load_settings
@@ -38,11 +38,11 @@ _DESCRIPTION: Final = (
 
 
 def create_app(settings: Settings | None = None, *, load_models: Load = load) -> FastAPI:
-    """Make an app; its models are loaded when it starts, and until then `/health/ready` says 503.
+    """Create the app; models are loaded when it starts, and `/health/ready` is 503 until then.
 
     Args:
-        settings: read from the environment where there are none.
-        load_models: how models are found; another one stands in for tests.
+        settings: default: read from the environment.
+        load_models: loads the models; tests pass another.
 
     Raises:
         InvalidSetting: a setting cannot be used.
@@ -56,19 +56,25 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
-        openapi_url=None,
+        openapi_url="/openapi.json" if settings.docs else None,
+        generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,
         lifespan=_lifespan(state),
         middleware=_middleware(state),
     )
     app.state.service = state
-    for router in (pictures, models, probes, metrics):
-        app.include_router(router)
-    for error in (AgelensError, HTTPException):
-        app.add_exception_handler(error, _say_problem)
-    if settings.docs:
-        _document(app, state)
-    app.router.routes.extend([*web_routes(), *sample_routes(settings.models_dir or default_models_dir())])
+    keyed = state.keys.required
+    for prefix in ("/v1", ""):  # the stable addresses, and those without a version, which are kept
+        for router, allowed in ((pictures, within_rate), (models, current_key)):
+            keys = [Depends(allowed)] if keyed else []
+            app.include_router(router, prefix=prefix, dependencies=keys, include_in_schema=bool(prefix))
+    app.include_router(probes)
+    app.include_router(metrics)
+    for error in (AgelensError, HTTPException, RequestValidationError):
+        app.add_exception_handler(error, _problem_response)
+    app.openapi = _document(app, state)  # type: ignore[method-assign]  # as FastAPI's manual has it
+    documented = docs_routes() if settings.docs else []
+    app.router.routes.extend([*web_routes(), *sample_routes(settings.models_folder), *documented])
     return app
 
 
@@ -94,7 +100,7 @@ def _middleware(state: ServiceState) -> list[Middleware]:
         layers.insert(
             0,
             Middleware(
-                CrossOrigin,
+                LoggedCORSMiddleware,
                 allow_origins=list(origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
@@ -104,7 +110,7 @@ def _middleware(state: ServiceState) -> list[Middleware]:
     return layers
 
 
-async def _say_problem(request: Request, error: Exception) -> Response:
+async def _problem_response(request: Request, error: Exception) -> Response:
     problem = problem_of(error, request.state.request_id, request.url.path)
     request.app.state.service.metrics.rejected.labels(problem.kind.slug).inc()
     request.state.facts = {"problem": problem.kind.slug}
@@ -113,13 +119,9 @@ async def _say_problem(request: Request, error: Exception) -> Response:
     return problem.response()
 
 
-def _document(app: FastAPI, state: ServiceState) -> None:
+def _document(app: FastAPI, state: ServiceState) -> Callable[[], dict[str, Any]]:
     @cache
     def document(*models: str) -> dict[str, Any]:
-        return describe(app, state.settings, keys_required=state.keys.required, models=models)
+        return describe(app, state.settings, models)
 
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(document(*sorted(state.loaded.models if state.loaded else ())))
-
-    app.add_route("/openapi.json", openapi, include_in_schema=False)
-    app.router.routes.extend(docs_routes())
+    return lambda: document(*sorted(state.loaded.models if state.loaded else ()))

@@ -1,4 +1,4 @@
-"""Many pictures in one request: each has its own result, good or bad."""
+"""Batch replies: one result for each picture, as JSON or as JSON lines."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from service.api.problems import problem_of
 from service.api.schemas import BatchItem, BatchReply, BatchSummary, PredictReply, ProblemReply
 from service.api.uploads import Upload
 from service.errors import ClientDisconnected
+from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
 from service.runtime.state import Predictor, ServiceState
 from service.runtime.worker_pool import Results
@@ -26,37 +27,37 @@ BatchResults = Results[Predictor, PhotoPrediction]
 
 
 class Batch:
-    """The results of an admitted batch as they come."""
+    """The results of an admitted batch, as they complete."""
 
     def __init__(
         self,
         state: ServiceState,
         results: BatchResults,
         uploads: Iterable[Upload],
-        thresholds: tuple[int, ...],
+        options: PredictOptions,
         request_id: str,
     ) -> None:
-        """Keep what the replies need, and of the uploads only their names."""
+        """Keep the file names of `uploads`; their bytes are not needed here."""
         self._state = state
         self._results = results
         self._names = [upload.filename for upload in uploads]
-        self._thresholds = thresholds
+        self._options = options
         self._request_id = request_id
         self._ok = self._errors = self._faces = 0
 
     @property
     def summary(self) -> BatchSummary:
-        """Count what `items` yielded so far."""
+        """Counts of the results yielded so far."""
         total = self._ok + self._errors
         return BatchSummary(total=total, ok=self._ok, errors=self._errors, faces=self._faces)
 
     async def items(self) -> AsyncIterator[BatchItem]:
-        """Yield each picture's result when it is there."""
+        """Yield each picture's result as it completes."""
         async for index in self._results.completed():
             yield self._item(index)
 
     async def reply(self) -> BatchReply:
-        """Return all results in the order of the parts."""
+        """Return all results, in the order of the request."""
         results = sorted([item async for item in self.items()], key=lambda item: item.index)
         return BatchReply(request_id=self._request_id, results=results, summary=self.summary)
 
@@ -77,17 +78,17 @@ class Batch:
         self._ok += 1
         self._faces += len(prediction.faces)
         self._state.saw(prediction, self._results.waited_s(index))
-        reply_of = PredictReply.of(prediction, self._thresholds, self._request_id)
+        reply_of = PredictReply.of(prediction, self._options, self._request_id)
         return BatchItem(index=index, filename=name, status="ok", prediction=reply_of)
 
 
-class Lines(Response):
-    """A batch as JSON lines, each sent when it is ready, the summary last; it leaves `stack` at the end."""
+class JsonLines(Response):
+    """A streaming response of JSON lines: each result as it completes, then the summary; closes `stack` at the end."""
 
     media_type = "application/x-ndjson"
 
     def __init__(self, batch: Batch, stack: AsyncExitStack, give_up: Callable[[], None]) -> None:
-        """Take over `stack`, which holds the batch's bytes and its place in the queue."""
+        """Take ownership of `stack`, which holds the uploaded bytes and the places in the queue."""
         super().__init__()
         del self.headers["content-length"]
         self._batch = batch
@@ -95,7 +96,7 @@ class Lines(Response):
         self._give_up = give_up
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the lines until all are there or the caller hangs up."""
+        """Send the lines until all are sent or the client disconnects."""
         async with self._stack, cancel_on_disconnect(receive, self._give_up):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             try:

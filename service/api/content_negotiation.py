@@ -1,4 +1,4 @@
-"""Which media type a caller accepts (RFC 9110, section 12.5.1)."""
+"""Choose the media type of a reply from the Accept header (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from service.errors import NotAcceptable
 
 
 def best_media_type(accept: str | None, offers: Sequence[str]) -> str:
-    """Return the offer that `accept` likes best, the first among equals; raise NotAcceptable where none is."""
+    """Return the offer with the highest quality, the first of equals; raise NotAcceptable if none is accepted."""
     if not accept:
         return offers[0]
     ranges = [_parse(item) for item in accept.split(",") if item.strip()]
@@ -31,7 +31,7 @@ def _parse(item: str) -> tuple[str, float]:
 
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """Quality of the most specific range that covers `offer`, 0 without one."""
+    """Return the quality of the most specific range that matches `offer`, 0 if none does."""
     kind = offer.split("/", maxsplit=1)[0]
     for wanted in (offer, f"{kind}/*", "*/*"):
         for media, quality in ranges:

@@ -1,65 +1,52 @@
-"""Who calls, what they may, and whether they still wait."""
+"""Dependencies of the endpoints: service state, API key and rate limit; and a watch for disconnected clients."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Final
 
-from fastapi.routing import APIRoute
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Receive
 
-from service.api.query import PredictQuery
 from service.runtime.state import ServiceState
 
 
 def state_of(request: Request) -> ServiceState:
-    """Return the state of the app that the request came to."""
+    """Return the service state of the request's app."""
     state: ServiceState = request.app.state.service
     return state
 
 
-async def identified(request: Request) -> str | None:
-    """Return the caller's key, None where none is needed; raise KeyRejected."""
-    return state_of(request).keys.identify(request.headers)
+_API_KEY: Final = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
+_BEARER: Final = HTTPBearer(scheme_name="Bearer", auto_error=False)
 
 
-async def within_rate(request: Request) -> str | None:
-    """Return the caller's key; raise KeyRejected, or RateExceeded where it asked too much already."""
-    key = await identified(request)
+async def current_key(
+    request: Request,
+    api_key: Annotated[str | None, Security(_API_KEY)],
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+) -> str | None:
+    """Return the digest of the caller's API key, or None if none is required; raise KeyRejected."""
+    return state_of(request).keys.identify(api_key or (bearer.credentials if bearer else ""))
+
+
+async def within_rate(request: Request, key: Annotated[str | None, Depends(current_key)]) -> None:
+    """Check the rate limit of the caller's key, kept as `request.state.key`; raise KeyRejected or RateExceeded."""
     state_of(request).rates.check(key)
-    return key
-
-
-class PictureRoute(APIRoute):
-    """A route that reads caller and query by itself; FastAPI only writes its description.
-
-    Solving an endpoint's dependencies takes FastAPI a fifth of what a request costs besides its picture.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what is called for each request: who may ask comes before what they ask."""
-        endpoint = self.endpoint
-
-        async def handle(request: Request) -> Response:
-            request.state.key = await within_rate(request)
-            response: Response = await endpoint(request, PredictQuery.read(request.query_params))
-            return response
-
-        return handle
+    request.state.key = key
 
 
 @asynccontextmanager
-async def cancel_on_disconnect(receive: Receive, on_gone: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `on_gone` if the caller hangs up within the block; the request's body must have been read before."""
+async def cancel_on_disconnect(receive: Receive, on_disconnect: Callable[[], None]) -> AsyncIterator[None]:
+    """Call `on_disconnect` if the client disconnects within the block; the body must have been read before."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        on_gone()
+        on_disconnect()
 
     watcher = asyncio.create_task(watch())
     try:

@@ -1,4 +1,4 @@
-"""What goes around every request: its id, its log line, its metrics, security headers, and the last resort."""
+"""Middleware: request id, log line, metrics, security headers, unexpected errors, early refusal, CORS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Final
 
 import structlog
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem_of
@@ -39,7 +41,7 @@ RAW_SECURITY_HEADERS: Final = [(name.encode(), value.encode()) for name, value i
 
 
 class RequestContextMiddleware:
-    """ASGI middleware that knows nothing of pictures."""
+    """Give each request an id, a trace span, security headers, metrics and a log line, and catch unexpected errors."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         """Wrap `app`."""
@@ -56,7 +58,7 @@ class RequestContextMiddleware:
         request_id = request_id_of(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.monotonic()
-        status = 499  # what is logged when the caller hung up before anything was said
+        status = 499  # logged if the client disconnects before the response starts
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -73,7 +75,7 @@ class RequestContextMiddleware:
             try:
                 await self._app(scope, receive, send_with_headers)
             except (Exception, asyncio.CancelledError) as error:
-                reason = _last_words(error)
+                reason = _uncaught(error)
                 if status == 499:
                     await problem_of(reason, request_id, scope["path"]).response()(scope, receive, send_with_headers)
             route = _route(scope)
@@ -87,8 +89,8 @@ class RequestContextMiddleware:
         write("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1), **facts)
 
 
-def _last_words(error: BaseException) -> Exception:
-    """Turn what nobody caught into what the caller is told; only a forced end of the process cancels requests."""
+def _uncaught(error: BaseException) -> Exception:
+    """Log an uncaught exception and return what the caller is told; only a forced shutdown cancels requests."""
     if isinstance(error, asyncio.CancelledError):
         return NotReady("the service ended before the answer was ready")
     log.error("request_failed", exc_info=error)
@@ -96,19 +98,19 @@ def _last_words(error: BaseException) -> Exception:
 
 
 def new_request_id() -> str:
-    """Make a ULID: 48 bits of milliseconds, 80 random bits, 26 digits of Crockford's base 32."""
+    """Return a new ULID: 48 bits of milliseconds and 80 random bits as 26 digits of Crockford's base 32."""
     value = time.time_ns() // 1_000_000 << 80 | int.from_bytes(os.urandom(10), "big")
     return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5))
 
 
 def request_id_of(headers: Headers) -> str:
-    """Return the caller's own id where it is harmless, else a new one."""
+    """Return the X-Request-ID of the request if it is safe to log, otherwise a new id."""
     given = headers.get("x-request-id")
     return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()
 
 
 def _add_headers(message: Message, request_id: str) -> None:
-    """Add what every answer carries; a security header that the answer has already stays as it is."""
+    """Add the request id, and the security headers that the response does not set itself."""
     given = message["headers"]
     names = {name for name, _ in given}
     added = [header for header in RAW_SECURITY_HEADERS if header[0] not in names]
@@ -116,28 +118,39 @@ def _add_headers(message: Message, request_id: str) -> None:
 
 
 def _route(scope: Scope) -> str:
-    """Return the route's template, never a path of the caller's making: so labels stay few and logs say nothing."""
+    """Return the route's template, never the requested path: metrics keep few labels, logs no private data."""
     if "endpoint" in scope and not scope.get("path_params"):
         return str(scope["path"])  # a route without parameters, matched as it is written
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
-_PATHS: Final = frozenset({"/predict", "/predict/batch"})
+class LoggedCORSMiddleware(CORSMiddleware):
+    """Starlette's CORS middleware, which also logs why a preflight was refused: no browser shows its response."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight request."""
+        answer = super().preflight_response(request_headers)
+        if answer.status_code >= 400:
+            log.warning("cors_refused", origin=request_headers["origin"], reason=bytes(answer.body).decode())
+        return answer
+
+
+_PATHS: Final = frozenset({"/v1/predict", "/v1/predict/batch", "/predict", "/predict/batch"})
 
 
 class AdmissionMiddleware:
-    """ASGI middleware around everything: at ten times the service's capacity nine requests of ten end here.
+    """Refuse predictions before anything else runs while the queue is full or the service is not ready.
 
-    They are counted but not logged one by one: a flood of requests must not become a flood of log lines.
+    Refusals are counted but not logged one by one: a flood of requests must not become a flood of log lines.
     """
 
     def __init__(self, app: ASGIApp, state: ServiceState) -> None:
-        """Guard `app`."""
+        """Wrap `app`."""
         self._app = app
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse the request or let it in."""
+        """Refuse the request or pass it on."""
         if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _PATHS:
             try:
                 self._state.pool.probe()

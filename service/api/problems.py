@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457) for every error: the only place that knows HTTP statuses."""
+"""Map every error to a problem document (RFC 9457); the only module that knows HTTP statuses."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service import errors
 from service.errors import AgelensError
+from service.inference.options import PredictOptions, explain
 
 MEDIA_TYPE: Final = "application/problem+json"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem: status, the stable last part of its `type`, and its title."""
+    """A problem type: its status, the last part of its URN, and its title."""
 
     status: int
     slug: str
@@ -28,40 +30,40 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The problem type, a URN that needs no network to be resolved."""
+        """The `type` member, a URN."""
         return f"urn:agelens:problem:{self.slug}"
 
 
 KINDS: Final[Mapping[type[Exception], Kind]] = {
     errors.AgelensError: Kind(500, "internal", "Internal error"),
     errors.PictureError: Kind(422, "picture", "Picture cannot be used"),
-    errors.UnsupportedPicture: Kind(415, "unsupported-picture", "Not a picture format the service reads"),
+    errors.UnsupportedPicture: Kind(415, "unsupported-picture", "Unsupported picture format"),
     errors.CorruptPicture: Kind(422, "corrupt-picture", "Picture is truncated or damaged"),
     errors.PictureTooLarge: Kind(413, "picture-too-large", "Picture has too many pixels"),
     errors.RequestError: Kind(400, "request", "Request cannot be answered"),
-    errors.InvalidParameter: Kind(422, "invalid-parameter", "Parameter is out of range"),
-    errors.UnknownModel: Kind(422, "unknown-model", "No loaded model has this name"),
+    errors.InvalidParameter: Kind(422, "invalid-parameter", "Invalid parameter"),
+    errors.UnknownModel: Kind(422, "unknown-model", "Unknown model"),
     errors.UnknownResource: Kind(404, "not-found", "Not found"),
     errors.BodyTooLarge: Kind(413, "body-too-large", "Body is too large"),
     errors.BodyTooSlow: Kind(408, "body-too-slow", "Request did not arrive in time"),
     errors.MalformedBody: Kind(400, "malformed-body", "Body is malformed"),
-    errors.UnsupportedBody: Kind(415, "unsupported-body", "Content type is not read"),
+    errors.UnsupportedBody: Kind(415, "unsupported-body", "Unsupported content type"),
     errors.NotAcceptable: Kind(406, "not-acceptable", "No acceptable media type"),
     errors.AccessError: Kind(403, "access", "Access refused"),
-    errors.KeyRejected: Kind(401, "key-rejected", "API key is missing or wrong"),
+    errors.KeyRejected: Kind(401, "key-rejected", "API key is missing or invalid"),
     errors.RateExceeded: Kind(429, "rate-exceeded", "Too many requests with this API key"),
     errors.AvailabilityError: Kind(503, "unavailable", "Service is not available now"),
     errors.QueueFull: Kind(503, "queue-full", "Queue is full"),
     errors.DeadlineExceeded: Kind(504, "deadline-exceeded", "Deadline has passed"),
     errors.NotReady: Kind(503, "not-ready", "Service is not ready"),
-    errors.ClientDisconnected: Kind(499, "caller-gone", "Caller has hung up"),
+    errors.ClientDisconnected: Kind(499, "caller-gone", "Client disconnected"),
     errors.SetupError: Kind(500, "setup", "Installation is wrong"),
     errors.InvalidSetting: Kind(500, "setting-wrong", "A setting is wrong"),
     errors.FileMissing: Kind(500, "file-missing", "A file is missing"),
     errors.ChecksumMismatch: Kind(500, "file-altered", "A file was altered"),
     errors.InvalidModelFile: Kind(500, "contract-broken", "A model file breaks the contract"),
 }
-"""Each error class by itself: a new one without an entry fails a test instead of borrowing its parent's status."""
+"""One entry for each error class; a test fails for a class that has none."""
 
 PLAIN: Final = {
     400: Kind(400, "bad-request", "Bad request"),
@@ -72,13 +74,13 @@ PLAIN: Final = {
     500: KINDS[errors.AgelensError],
     503: KINDS[errors.AvailabilityError],
 }
-"""What the framework and the server refuse by themselves, by status."""
+"""Problem types of what the framework or the server refuses, by status."""
 _INTERNAL_DETAIL: Final = "the service failed on this request; its log has the reason under this request_id"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem document and the headers that belong to it."""
+    """A problem document and its response headers."""
 
     kind: Kind
     detail: str
@@ -87,7 +89,7 @@ class Problem:
     headers: Mapping[str, str] | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return the document's members; `instance` is left out where there is none."""
+        """Return the members of the document, without `instance` if there is none."""
         members = {
             "type": self.kind.type,
             "title": self.kind.title,
@@ -105,7 +107,9 @@ class Problem:
 
 
 def problem_of(error: Exception, request_id: str, instance: str | None = None) -> Problem:
-    """Say `error` as a problem; only errors of the domain speak for themselves, others stay inside."""
+    """Map an exception to a problem document; unexpected ones become a 500 without details."""
+    if isinstance(error, RequestValidationError):
+        error = _invalid_parameter(error)
     if isinstance(error, AgelensError):
         return _of_domain(error, request_id, instance)
     if isinstance(error, HTTPException):
@@ -116,9 +120,15 @@ def problem_of(error: Exception, request_id: str, instance: str | None = None) -
 def plain_problem(
     status: int, detail: str, request_id: str, instance: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Problem:
-    """Say a status that the framework or the server chose, which no domain error stands behind."""
+    """Return the problem for a status that the framework or the server chose."""
     kind = PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
     return Problem(kind, detail, request_id, instance, headers)
+
+
+def _invalid_parameter(error: RequestValidationError) -> errors.InvalidParameter:
+    first = error.errors()[0]
+    place, *loc = first["loc"]
+    return errors.InvalidParameter(explain({**first, "loc": loc}, PredictOptions.model_fields, f"{{}} in the {place}"))
 
 
 def _of_domain(error: AgelensError, request_id: str, instance: str | None) -> Problem:
@@ -133,7 +143,7 @@ def _of_domain(error: AgelensError, request_id: str, instance: str | None) -> Pr
 
 
 def documented(*kinds: type[AgelensError]) -> dict[int | str, dict[str, Any]]:
-    """Describe, for OpenAPI, the problems that a route may answer with, by status."""
+    """Return OpenAPI response descriptions, by status, for the errors that a route can raise."""
     titles: dict[int, list[str]] = {}
     for error in kinds:
         kind = KINDS[error]

@@ -1,4 +1,4 @@
-"""The endpoints: they say what comes in and what goes out, and leave the work to the worker threads."""
+"""The endpoints: they check requests, queue pictures for the worker threads, and build replies."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from service import errors
-from service.api.batch import Batch, Lines
+from service.api.batch import Batch, JsonLines
 from service.api.content_negotiation import best_media_type
-from service.api.dependencies import PictureRoute, cancel_on_disconnect, identified, state_of
+from service.api.dependencies import cancel_on_disconnect, state_of
+from service.api.json_picture import JsonPicture
 from service.api.problems import documented
-from service.api.query import PredictQuery
 from service.api.schemas import BatchReply, HealthReply, ModelReply, ModelsReply, PredictReply
 from service.api.uploads import Upload, UploadLimits, UploadReader
-from service.errors import NotReady, UnknownResource
+from service.errors import InvalidParameter, NotReady, UnknownResource
+from service.inference.options import PredictOptions
 from service.inference.picture_formats import READ
-from service.inference.pipeline import PhotoPrediction, PredictOptions
+from service.inference.pipeline import PhotoPrediction
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import EXPOSITION
 from service.runtime.state import Predictor, ServiceState
@@ -48,18 +49,21 @@ _PICTURE: Final = (
 )
 
 probes = APIRouter(prefix="/health", tags=["operation"])
-models = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(identified)])
-pictures = APIRouter(tags=["pictures"], route_class=PictureRoute)
+models = APIRouter(prefix="/models", tags=["models"])
+pictures = APIRouter(tags=["pictures"])
 
-Asked = Annotated[PredictQuery, Query()]
+ModelName = Annotated[str, Path(max_length=64)]
+Options = Annotated[PredictOptions, Query()]
 
 
 def _bodies(field: dict[str, Any], *raw: str) -> dict[str, Any]:
-    """Describe a request body that FastAPI does not read itself."""
+    """Describe the request body in OpenAPI, since FastAPI does not parse it."""
     (name,) = field
-    form = {"schema": {"type": "object", "required": [name], "properties": field}}
+    form = {"schema": {"type": "object", "required": [name], "properties": field, "additionalProperties": False}}
     content: dict[str, Any] = {"multipart/form-data": form}
     content |= {media: {"schema": {"type": "string", "format": "binary"}} for media in raw}
+    if raw:
+        content["application/json"] = {"schema": JsonPicture.model_json_schema()}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -72,14 +76,14 @@ _BINARY: Final = {"type": "string", "format": "binary"}
     responses=documented(*_ACCESS, *_BODY, *_PICTURE),
     openapi_extra=_bodies({"file": _BINARY}, *(media for kind in READ for media in kind.media_types)),
 )
-async def predict(request: Request, query: Asked) -> Response:
+async def predict(request: Request, options: Options) -> Response:
     """Estimate the age of each face in one photograph."""
     state = state_of(request)
     best_media_type(request.headers.get("accept"), [JSON])
-    options = _checked(state, query, state.settings.deadline_s)
+    options = _checked(state, options, state.settings.deadline_s)
     limits = UploadLimits("file", state.settings.max_body_bytes)
     async with UploadReader(state.upload_budget).receive(request, limits) as uploads:
-        state.rates.charge(request.state.key, 1)
+        state.rates.charge(getattr(request.state, "key", None), 1)
         with state.pool.admitted(_tasks(state, uploads, options), state.settings.deadline_s) as (
             results,
             give_up,
@@ -88,8 +92,8 @@ async def predict(request: Request, query: Asked) -> Response:
                 prediction = await results.result(0)
     state.saw(prediction, results.waited_s(0))
     request.state.facts = {"faces": len(prediction.faces)}
-    reply = PredictReply.of(prediction, options.thresholds, request.state.request_id)
-    return Response(reply.model_dump_json(), media_type=JSON)
+    reply = PredictReply.of(prediction, options, request.state.request_id)
+    return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)
 
 
 @pictures.post(
@@ -98,22 +102,22 @@ async def predict(request: Request, query: Asked) -> Response:
     responses={200: {"content": {NDJSON: {}}}, **documented(*_ACCESS, *_BODY, errors.AgelensError)},
     openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
 )
-async def predict_batch(request: Request, query: Asked) -> Response:
-    """Estimate ages in many photographs: one result each, in order; as JSON lines, each when it is ready."""
+async def predict_batch(request: Request, options: Options) -> Response:
+    """Estimate ages in many photographs: one result for each, in order; as JSON lines, each as it completes."""
     state = state_of(request)
     settings = state.settings
     media = best_media_type(request.headers.get("accept"), [JSON, NDJSON])
-    options = _checked(state, query, settings.batch_deadline_s)
+    options = _checked(state, options, settings.batch_deadline_s)
     limits = UploadLimits("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(UploadReader(state.upload_budget).receive(request, limits))
-        state.rates.charge(request.state.key, len(uploads))
+        state.rates.charge(getattr(request.state, "key", None), len(uploads))
         order = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
         results, give_up = stack.enter_context(order)
         request.state.facts = {"pictures": len(uploads)}
-        batch = Batch(state, results, uploads, options.thresholds, request.state.request_id)
+        batch = Batch(state, results, uploads, options, request.state.request_id)
         if media == NDJSON:
-            return Lines(batch, stack.pop_all(), give_up)
+            return JsonLines(batch, stack.pop_all(), give_up)
         async with cancel_on_disconnect(request.receive, give_up):
             reply = await batch.reply()
     return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)
@@ -126,9 +130,12 @@ async def list_models(request: Request) -> ModelsReply:
     return ModelsReply(models=[_model_reply(state_of(request), name) for name in sorted(loaded.models)])
 
 
-@models.get("/{name}", responses=documented(errors.KeyRejected, errors.UnknownResource, errors.NotReady))
-async def show_model(request: Request, name: str) -> ModelReply:
-    """Show one loaded model."""
+@models.get(
+    "/{name}",
+    responses=documented(errors.KeyRejected, errors.UnknownResource, errors.InvalidParameter, errors.NotReady),
+)
+async def show_model(request: Request, name: ModelName) -> ModelReply:
+    """Describe one loaded model."""
     if name not in state_of(request).require_models().models:
         raise UnknownResource("no model of this name is loaded; /models lists them")
     return _model_reply(state_of(request), name)
@@ -136,13 +143,13 @@ async def show_model(request: Request, name: str) -> ModelReply:
 
 @probes.get("/live")
 async def live() -> HealthReply:
-    """Say that the process answers; no model is touched."""
+    """Liveness probe: the process answers; no model is touched."""
     return HealthReply()
 
 
 @probes.get("/ready", responses=documented(errors.NotReady))
 async def ready(request: Request) -> HealthReply:
-    """Say whether pictures may be sent here now."""
+    """Readiness probe: whether the service takes pictures now."""
     if complaint := state_of(request).complaint():
         raise NotReady(complaint, retry_after_s=1)
     return HealthReply()
@@ -150,7 +157,7 @@ async def ready(request: Request) -> HealthReply:
 
 @probes.get("/startup", responses=documented(errors.NotReady))
 async def startup(request: Request) -> HealthReply:
-    """Say whether everything was loaded and warmed."""
+    """Startup probe: whether all models are loaded and warmed up."""
     if not state_of(request).started:
         raise NotReady("the models are being loaded", retry_after_s=1)
     return HealthReply()
@@ -163,15 +170,18 @@ metrics = APIRouter(tags=["operation"])
     "/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 )
 async def show_metrics(request: Request) -> Response:
-    """Show the metrics in Prometheus' text format."""
+    """Return the metrics in the Prometheus text format."""
     return Response(state_of(request).metrics.exposition(), headers={"content-type": EXPOSITION})
 
 
-def _checked(state: ServiceState, query: PredictQuery, deadline_s: float) -> PredictOptions:
-    """Options that can be answered, found out before any of the body is read."""
-    state.require_model(query.model)
+def _checked(state: ServiceState, options: PredictOptions, deadline_s: float) -> PredictOptions:
+    """Check options against models, limits and queue before the body is read; fill in defaults from the settings."""
+    most = state.settings.max_faces
+    if "max_faces" in options.model_fields_set and options.max_faces > most:
+        raise InvalidParameter(f"max_faces: at most {most} faces are answered here")
+    state.require_model(options.model)
     state.pool.probe(deadline_s)
-    return query.options(state.settings)
+    return options.completed(state.settings)
 
 
 def _tasks(state: ServiceState, uploads: list[Upload], options: PredictOptions) -> list[partial[PhotoPrediction]]:

@@ -1,16 +1,17 @@
-"""What travels over HTTP: the reply models, with the examples that the API's document shows."""
+"""Reply models of the HTTP API, with the examples that its OpenAPI document shows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
-from service.inference.distribution import THRESHOLDS
-from service.inference.faces import LANDMARK_NAMES, AgePrediction, Face
-from service.inference.manifest import Manifest
+from service.inference.options import OLDEST_AGE, PredictOptions
 
 if TYPE_CHECKING:  # the Python client reads replies without the pipeline's libraries
+    from service.inference.faces import AgePrediction
+    from service.inference.manifest import Manifest
     from service.inference.pipeline import PhotoPrediction
 
 _CURVE: Final = [1.0] * 24 + [round(1 - (k - 23) / 16, 4) for k in range(24, 39)] + [0.0] * 61
@@ -21,7 +22,7 @@ class _Reply(BaseModel):
 
 
 class ModelName(_Reply):
-    """Which model answered."""
+    """Name and version of the model that answered."""
 
     name: str = Field(examples=["coral-mobilenet"])
     version: str = Field(examples=["1.0.0"])
@@ -35,7 +36,7 @@ class ImageSize(_Reply):
 
 
 class Box(_Reply):
-    """A face's box in pixels of the upright photograph; it may reach past the border."""
+    """A face's box in pixels of the upright photograph, to a tenth; it may reach past the border."""
 
     x: float = Field(examples=[412.0])
     y: float = Field(examples=[188.5])
@@ -55,7 +56,7 @@ Point = tuple[float, float]
 
 
 class Landmarks(_Reply):
-    """Six points (x, y) in pixels; left and right are the person's own."""
+    """Six points (x, y) in pixels, to a tenth; left and right are the person's own."""
 
     right_eye: Point = Field(examples=[[470.1, 250.3]])
     left_eye: Point = Field(examples=[[560.4, 251.0]])
@@ -65,6 +66,7 @@ class Landmarks(_Reply):
     left_ear_tragion: Point = Field(examples=[[604.9, 263.7]])
 
 
+Probability = Annotated[float, Field(ge=0, le=1, description="rounded to 6 digits after the point")]
 Warning_ = Literal["small_face", "low_confidence", "near_border", "turned_away", "wide_interval", "edge_of_range"]
 
 
@@ -74,41 +76,30 @@ class FaceReply(_Reply):
     box: Box
     detection_confidence: float = Field(ge=0, le=1, examples=[0.97])
     landmarks: Landmarks | None = Field(description="null where the caller had cut the face out (`detect=false`)")
-    age: float = Field(ge=0, le=100, description="predicted age in years", examples=[31.4])
-    variance: float = Field(ge=0, description="variance of the distribution in years²", examples=[22.1])
-    standard_deviation: float = Field(ge=0, description="in years", examples=[4.7])
+    age: float = Field(ge=0, le=100, description="predicted age in years, to a hundredth", examples=[31.4])
+    variance: float = Field(ge=0, description="variance of the distribution in years², to a hundredth", examples=[22.1])
+    standard_deviation: float = Field(ge=0, description="in years, to a hundredth", examples=[4.7])
     interval: Interval
-    threshold_probabilities: list[float] = Field(
-        min_length=THRESHOLDS, max_length=THRESHOLDS, description="the k-th is P(age > k)", examples=[_CURVE]
+    threshold_probabilities: list[Probability] | SkipJsonSchema[None] = Field(
+        None,
+        min_length=OLDEST_AGE,
+        max_length=OLDEST_AGE,
+        description="the k-th is P(age > k), k from 0; left out with `fields=summary`",
+        examples=[_CURVE],
     )
-    at_least: dict[str, float] = Field(
+    at_least: dict[str, Probability] = Field(
         description="P(age ≥ t) for each t of `thresholds`", examples=[{"18": 0.993, "25": 0.874}]
     )
     warnings: list[Warning_] = Field(examples=[["small_face"]])
 
     @classmethod
-    def of(cls, prediction: AgePrediction, thresholds: tuple[int, ...]) -> FaceReply:
-        """Say one prediction, with P(age ≥ t) for each of `thresholds`."""
-        low, high = prediction.interval
-        distribution = prediction.distribution
-        return cls.model_validate(
-            {
-                "box": _box(prediction.face),
-                "detection_confidence": prediction.face.confidence,
-                "landmarks": _landmarks(prediction.face),
-                "age": prediction.age,
-                "variance": distribution.variance,
-                "standard_deviation": distribution.variance**0.5,
-                "interval": {"level": prediction.level, "low": low, "high": high},
-                "threshold_probabilities": distribution.threshold_probabilities.tolist(),
-                "at_least": {str(age): distribution.at_least(age) for age in thresholds},
-                "warnings": prediction.warnings,
-            }
-        )
+    def of(cls, prediction: AgePrediction, options: PredictOptions) -> FaceReply:
+        """Convert a prediction to what `options` ask for."""
+        return cls.model_validate(prediction.fields(options))
 
 
 class Timings(_Reply):
-    """Milliseconds that the stages took; waiting in the queue is not among them."""
+    """Time spent in each stage, in milliseconds; the time in the queue is not counted."""
 
     decode: float = Field(ge=0, examples=[3.1])
     detect: float = Field(ge=0, examples=[2.4])
@@ -127,14 +118,14 @@ class PredictReply(_Reply):
     timings_ms: Timings
 
     @classmethod
-    def of(cls, prediction: PhotoPrediction, thresholds: tuple[int, ...], request_id: str) -> PredictReply:
-        """Say what the pipeline found in one photograph."""
+    def of(cls, prediction: PhotoPrediction, options: PredictOptions, request_id: str) -> PredictReply:
+        """Convert what the pipeline found in one photograph."""
         return cls(
             request_id=request_id,
             model=ModelName(name=prediction.model.name, version=prediction.model.version),
             image=ImageSize(width=prediction.width, height=prediction.height),
-            faces=[FaceReply.of(face, thresholds) for face in prediction.faces],
-            timings_ms=Timings(**prediction.timings_ms),
+            faces=[FaceReply.of(face, options) for face in prediction.faces],
+            timings_ms=Timings(**{stage: round(spent, 2) for stage, spent in prediction.timings_ms.items()}),
         )
 
 
@@ -150,7 +141,7 @@ class ProblemReply(_Reply):
 
 
 class BatchItem(_Reply):
-    """One part's result: a prediction where `status` is ok, else an error."""
+    """Result of one picture: a prediction if `status` is ok, an error otherwise."""
 
     index: int = Field(ge=0, examples=[0])
     filename: str | None = Field(examples=["photo.jpg"])
@@ -160,7 +151,7 @@ class BatchItem(_Reply):
 
 
 class BatchSummary(_Reply):
-    """How the batch went."""
+    """Counts over the batch."""
 
     total: int = Field(ge=0, examples=[2])
     ok: int = Field(ge=0, examples=[2])
@@ -169,7 +160,7 @@ class BatchSummary(_Reply):
 
 
 class BatchReply(_Reply):
-    """One result for each part, in order."""
+    """One result for each picture, in the order of the request."""
 
     request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
     results: list[BatchItem]
@@ -177,10 +168,10 @@ class BatchReply(_Reply):
 
 
 class ModelReply(_Reply):
-    """A loaded model: what its file says of itself, and the file's hash."""
+    """A loaded model: the manifest in its file, and the file's sha256."""
 
     name: str = Field(examples=["coral-mobilenet"])
-    default: bool = Field(description="answers when the caller names no model")
+    default: bool = Field(description="used when a request names no model")
     sha256: str = Field(examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"])
     version: str = Field(examples=["1.0.0"])
     family: str = Field(examples=["coral"])
@@ -195,7 +186,7 @@ class ModelReply(_Reply):
 
     @classmethod
     def of(cls, manifest: Manifest, sha256: str, default: bool) -> ModelReply:
-        """Say a model's manifest without its calibration tables."""
+        """Convert a manifest, leaving out its calibration tables."""
         facts = manifest.model_dump(mode="json", exclude={"schema_version", "intervals"})
         return cls(sha256=sha256, default=default, **facts)
 
@@ -207,16 +198,6 @@ class ModelsReply(_Reply):
 
 
 class HealthReply(_Reply):
-    """A probe's good answer."""
+    """Reply of a probe that succeeds."""
 
     status: Literal["ok"] = "ok"
-
-
-def _box(face: Face) -> dict[str, float]:
-    return {"x": face.box.x, "y": face.box.y, "width": face.box.width, "height": face.box.height}
-
-
-def _landmarks(face: Face) -> dict[str, tuple[float, float]] | None:
-    if not face.landmarks:
-        return None
-    return dict(zip(LANDMARK_NAMES, face.landmarks, strict=True))

@@ -1,4 +1,4 @@
-"""Runs the app on uvicorn: binds, serves, drains on SIGTERM, and ends with an honest status."""
+"""Run the app on uvicorn: bind, serve, drain on SIGTERM, and return an exit status."""
 
 from __future__ import annotations
 
@@ -29,36 +29,36 @@ log: Final = structlog.stdlib.get_logger("agelens.server")
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _LAST_ANSWERS_S: Final = 5
-"""Seconds that answers already made have to reach their callers once nothing is computed any more."""
+"""Seconds for responses that are already computed to be sent after draining."""
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server that drains: on a signal it is not ready, finishes what it accepted, and then closes."""
+    """A uvicorn server that drains: after a signal it reports not ready, finishes accepted work, then closes."""
 
     def __init__(self, config: uvicorn.Config, state: ServiceState) -> None:
-        """Serve the app whose life `state` is."""
+        """Serve the app that `state` belongs to."""
         super().__init__(config)
         self._state = state
         self.drained = True
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
-        """Drain at the first signal, end at the second."""
+        """Drain at the first signal, stop at the second."""
         self.force_exit = self.should_exit
         self.should_exit = True
         self._state.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """End as well when the models could not be loaded."""
+        """Also stop if loading the models failed."""
         return self.failure is not None or await super().on_tick(counter)
 
     @property
     def failure(self) -> Exception | None:
-        """What kept the models from being loaded."""
+        """The exception that loading the models raised, if any."""
         return self._state.failure
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Handle signals while serving; unlike uvicorn, do not raise them again, so that a drained exit is 0."""
+        """Handle signals while serving; unlike uvicorn's, do not raise them again, so that the exit status is 0."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -70,7 +70,7 @@ class DrainingServer(uvicorn.Server):
                 signal.signal(sig, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Finish accepted pictures while probes still get their answers, then close everything."""
+        """Finish accepted pictures while probes are still answered, then close all connections."""
         log.info("draining", waiting=self._state.pool.waiting, running=self._state.pool.running)
         if not await self._state.finish(self._state.settings.drain_grace_s, lambda: self.force_exit):
             self.drained = False
@@ -82,11 +82,11 @@ class DrainingServer(uvicorn.Server):
 
 
 def serve(load_models: Load = load, **overrides: Any) -> int:
-    """Serve until a signal comes; return the exit status. Raise SetupError for what keeps it from serving."""
+    """Serve until a signal arrives; return the exit status. Raise SetupError if the service cannot start."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
     if settings.log_level != "debug":
-        _hush_native_libraries()
+        _silence_native_libraries()
     server = make_server(settings, load_models)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
@@ -98,7 +98,7 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
 
 
 def make_server(settings: Settings, load_models: Load = load) -> DrainingServer:
-    """Put app and server together; `run` with a listening socket serves."""
+    """Create app and server; call `run` with a listening socket."""
     app = create_app(settings, load_models=load_models)
     config = uvicorn.Config(
         app,
@@ -127,8 +127,8 @@ def _listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-def _hush_native_libraries() -> None:
-    """Send what C++ libraries write to file descriptor 2 nowhere; Python's own stderr stays.
+def _silence_native_libraries() -> None:
+    """Discard what C++ libraries write to file descriptor 2; Python's own stderr stays.
 
     mediapipe writes a hundred lines for each detector and has no switch for it.
     """

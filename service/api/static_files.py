@@ -1,12 +1,8 @@
-"""Pages and their files, read into memory once: the page at `/`, its sample photograph, and the documentation."""
+"""The page at `/`, its sample photograph, and Swagger UI at `/docs`; nothing is fetched from elsewhere."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import mimetypes
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -16,105 +12,67 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
 
 from service.errors import FileMissing, SetupError
 from service.inference.lockfile import ModelLock, verified_path
 
 log: Final = structlog.stdlib.get_logger("agelens.http")
 THUMBNAIL_PX: Final = 144
-WEB: Final = Path(__file__).parents[1] / "web"
-
-_DOCS_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>agelens API</title>
-<link rel="stylesheet" href="docs/swagger-ui.css">
-</head>
-<body>
-<main id="api"><noscript>This page needs JavaScript; <a href="openapi.json">openapi.json</a> does not.</noscript></main>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
-</body>
-</html>
-"""
-_DOCS_START: Final = (
-    """SwaggerUIBundle({ url: "openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });\n"""
-)
+_WEB: Final = Path(__file__).parents[1] / "web"
+_SWAGGER: Final = Path(__file__).parent / "swagger"
+_SWAGGER_UI: Final = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A file's content, its media type, and an entity tag for callers that have it already."""
-
-    content: bytes
-    media_type: str
-    etag: str
-
-    @classmethod
-    def of(cls, content: bytes, name: str) -> Page:
-        """Take the media type from the name's ending."""
-        media = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        if media == "application/javascript":
-            media = "text/javascript"
-        return cls(content, media, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-
-    async def __call__(self, request: Request) -> Response:
-        """Answer with the content, or with nothing where the caller has it."""
-        headers = {"etag": self.etag, "cache-control": "no-cache"}
-        if request.headers.get("if-none-match") == self.etag:
-            return Response(status_code=304, headers=headers)
-        return Response(self.content, headers=headers, media_type=self.media_type)
+def web_routes(folder: Path = _WEB) -> list[Route]:
+    """Serve each file of `folder` under its own name, and `index.html` at `/`."""
+    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [_route(f"/{name}".removesuffix("index.html"), folder, name) for name in names]
 
 
-def web_routes(folder: Path = WEB) -> list[Route]:
-    """Serve each file of `folder` under its own name and `index.html` at `/`; no route leads anywhere else."""
-    pages = {f"/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in _files(folder)}
-    if "/index.html" in pages:
-        pages["/"] = pages.pop("/index.html")
-    return _routes({path: Page.of(content, "x.html" if path == "/" else path) for path, content in pages.items()})
+def docs_routes() -> list[Route]:
+    """Serve Swagger UI from the installed package; a script of ours starts it, as inline code is forbidden here."""
+    package = Path(str(files("fastapi_offline"))) / "static"
+    return [
+        _route("/docs", _SWAGGER, "index.html"),
+        _route("/docs/start.js", _SWAGGER, "start.js"),
+        *(_route(f"/docs/{name}", package, name) for name in _SWAGGER_UI),
+    ]
 
 
 def sample_routes(models_dir: Path) -> list[Route]:
     """Serve the photograph to try the page with, and a small picture of it, where set-up obtained it."""
-    pages = {}
     try:
         for entry in ModelLock.read(models_dir).of_kind("sample"):
-            photo = verified_path(models_dir, entry).read_bytes()
-            pages[f"/sample/{entry.file}"] = Page.of(photo, entry.file)
-            pages["/sample/thumbnail.jpg"] = Page.of(_thumbnail(photo), "thumbnail.jpg")
+            thumbnail = _thumbnail(verified_path(models_dir, entry))
+            return [_route(f"/sample/{entry.file}", models_dir, entry.file), thumbnail]
     except FileMissing:
         log.info("no_sample_photograph")
     except SetupError as error:
         log.warning("sample_photograph_refused", reason=str(error))
-    return _routes(pages)
+    return []
 
 
-def docs_routes() -> list[Route]:
-    """Serve Swagger UI from the installed package, with nothing fetched from elsewhere."""
-    shipped = files("fastapi_offline") / "static"
-    pages = {
-        "/docs": Page.of(_DOCS_PAGE.encode(), "docs.html"),
-        "/docs/start.js": Page.of(_DOCS_START.encode(), "start.js"),
-    }
-    for name in ("swagger-ui.css", "swagger-ui-bundle.js"):
-        pages[f"/docs/{name}"] = Page.of((shipped / name).read_bytes(), name)
-    return _routes(pages)
-
-
-def _thumbnail(photo: bytes) -> bytes:
-    picture = Image.open(io.BytesIO(photo)).convert("RGB")
-    picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+def _thumbnail(photo: Path) -> Route:
     small = io.BytesIO()
-    picture.save(small, "JPEG", quality=85)
-    return small.getvalue()
+    with Image.open(photo) as picture:
+        picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+        picture.convert("RGB").save(small, "JPEG", quality=85)
+    content = small.getvalue()
+
+    async def answer(_: Request) -> Response:
+        return Response(content, headers={"cache-control": "no-cache"}, media_type="image/jpeg")
+
+    return Route("/sample/thumbnail.jpg", answer, methods=["GET"], include_in_schema=False)
 
 
-def _routes(pages: Mapping[str, Page]) -> list[Route]:
-    return [Route(path, page.__call__, methods=["GET"], include_in_schema=False) for path, page in pages.items()]
+def _route(path: str, folder: Path, name: str) -> Route:
+    """Make a route for one file: a mount at `/` would answer 404 where a path is known and only its method is wrong."""
+    folder_files = StaticFiles(directory=folder)
 
+    async def answer(request: Request) -> Response:
+        response = await folder_files.get_response(name, request.scope)
+        response.headers["cache-control"] = "no-cache"  # keep it, and ask each time whether it is still the same
+        return response
 
-def _files(folder: Path) -> Iterator[Path]:
-    if folder.is_dir():
-        yield from (path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in (".py", ".md"))
+    return Route(path, answer, methods=["GET"], include_in_schema=False)

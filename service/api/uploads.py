@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyTooLarge, ClientDisconnected, MalformedBody, UnsupportedBody
+from service.api.json_picture import picture_in, unknown_field
+from service.errors import BodyTooLarge, ClientDisconnected, InvalidParameter, MalformedBody, UnsupportedBody
 from service.runtime.upload_budget import UploadBudget
 
 
@@ -57,16 +59,19 @@ class UploadReader:
         announced = request.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > limits.max_bytes:
             raise BodyTooLarge(f"the body has {announced} bytes; at most {limits.max_bytes:,} are taken")
-        form = _form_of(request, limits)
+        collect = _collector(request, limits)
         try:
             async with self._budget.receiving_body():
-                return await (_collect_form(request, form, take) if form else _collect_raw(request, take))
+                return await collect(request, take)
         except ClientDisconnect as error:
             raise ClientDisconnected("the caller hung up while sending") from error
 
 
-def _form_of(request: Request, limits: UploadLimits) -> MultipartImages | None:
-    """Return the form to fill, or None where the body itself is the picture."""
+Take = Callable[[int], None]
+
+
+def _collector(request: Request, limits: UploadLimits) -> Callable[[Request, Take], Awaitable[list[Upload]]]:
+    """Return what reads a body of the request's content type."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedBody("a compressed body is not read; send it without Content-Encoding")
     try:
@@ -76,21 +81,27 @@ def _form_of(request: Request, limits: UploadLimits) -> MultipartImages | None:
     if kind == b"multipart/form-data":
         if not options.get(b"boundary"):
             raise MalformedBody("the Content-Type names no multipart boundary")
-        return MultipartImages(options[b"boundary"], limits.field, limits.max_parts)
+        return partial(_collect_form, MultipartImages(options[b"boundary"], limits.field, limits.max_parts))
     if limits.raw and (kind.startswith(b"image/") or kind == b"application/octet-stream"):
-        return None
-    raw = ", or the bytes themselves as image/jpeg, image/png, image/webp or image/avif" if limits.raw else ""
+        return _collect_raw
+    if limits.raw and kind == b"application/json":
+        return _collect_json
+    raw = (
+        ", or the bytes themselves as image/jpeg, image/png, image/webp or image/avif, or JSON with `image` in base64"
+        if limits.raw
+        else ""
+    )
     raise UnsupportedBody(f"send multipart/form-data with a part `{limits.field}`{raw}")
 
 
-async def _collect_form(request: Request, form: MultipartImages, take: Callable[[int], None]) -> list[Upload]:
+async def _collect_form(form: MultipartImages, request: Request, take: Take) -> list[Upload]:
     async for chunk in request.stream():
         take(len(chunk))
         form.feed(chunk)
     return form.finish()
 
 
-async def _collect_raw(request: Request, take: Callable[[int], None]) -> list[Upload]:
+async def _collect_raw(request: Request, take: Take) -> list[Upload]:
     content = bytearray()
     async for chunk in request.stream():
         take(len(chunk))
@@ -98,8 +109,9 @@ async def _collect_raw(request: Request, take: Callable[[int], None]) -> list[Up
     return [Upload(bytes(content))]
 
 
-SPARE_PARTS: Final = 8
-"""Parts of other names that a form may have besides; their bytes are dropped."""
+async def _collect_json(request: Request, take: Take) -> list[Upload]:
+    (body,) = await _collect_raw(request, take)
+    return [Upload(await asyncio.to_thread(picture_in, body.data))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,7 @@ class _Part:
     header_name: bytearray = field(default_factory=bytearray)
     header_value: bytearray = field(default_factory=bytearray)
     filename: str | None = None
-    content: bytearray | None = None
+    content: bytearray = field(default_factory=bytearray)
 
 
 class MultipartImages:
@@ -127,7 +139,6 @@ class MultipartImages:
         self._name = name.encode()
         self._label = name
         self._max_parts = max_parts
-        self._parts_seen = 0
         self._part = _Part()
         self._uploads: list[Upload] = []
         try:
@@ -147,7 +158,7 @@ class MultipartImages:
             raise MalformedBody("the multipart boundary is too long") from error
 
     def feed(self, chunk: bytes) -> None:
-        """Parse one more chunk; raise MalformedBody or BodyTooLarge as soon as it is known."""
+        """Parse one more chunk; raise MalformedBody, InvalidParameter or BodyTooLarge as soon as it is known."""
         try:
             self._parser.write(chunk)
         except FormParserError as error:
@@ -158,14 +169,11 @@ class MultipartImages:
         if self._parser.state != MultipartState.END:
             raise MalformedBody("the multipart body ends before its closing boundary")
         if not self._uploads:
-            raise MalformedBody(f"the form has no part named `{self._label}`; send the picture under that name")
+            raise MalformedBody(f"the form has no part; send the picture as `{self._label}`")
         return self._uploads
 
     def _begin(self) -> None:
         self._part = _Part()
-        self._parts_seen += 1
-        if self._parts_seen - len(self._uploads) > SPARE_PARTS + 1:
-            raise MalformedBody(f"the form has too many parts; send only those named `{self._label}`")
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]
@@ -184,18 +192,14 @@ class MultipartImages:
         if kind != b"form-data" or b"name" not in options:
             raise MalformedBody("a part has no `Content-Disposition: form-data; name=...`")
         if options[b"name"] != self._name:
-            return
+            raise InvalidParameter(unknown_field(options[b"name"].decode("utf-8", "replace"), "form", self._label))
         if len(self._uploads) >= self._max_parts:
             raise BodyTooLarge(f"more pictures than allowed here, which is {self._max_parts}")
         name = options.get(b"filename")
         self._part.filename = None if name is None else name.decode("utf-8", "replace")
-        self._part.content = bytearray()
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.content is not None:
-            self._part.content += memoryview(data)[start:end]
+        self._part.content += memoryview(data)[start:end]
 
     def _end(self) -> None:
-        if self._part.content is not None:
-            self._uploads.append(Upload(bytes(self._part.content), self._part.filename))
-        self._part = _Part()
+        self._uploads.append(Upload(bytes(self._part.content), self._part.filename))

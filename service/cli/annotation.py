@@ -1,4 +1,4 @@
-"""Draws what was read into the photograph: a frame around each face and its age beside it."""
+"""Draw a frame around each face of a photograph and write the age beside it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _INK: Final = (27, 26, 16)
 
 
 def check_suffix(path: Path) -> None:
-    """Raise InvalidParameter where the name does not end as a format that can be written."""
+    """Raise InvalidParameter unless the file name ends in a format that can be written."""
     if path.suffix.lower() not in FORMATS:
         raise InvalidParameter(f"an annotated picture is written as {', '.join(FORMATS)}; {path.name} ends otherwise")
 
 
 def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:
-    """Return the picture with frames and ages; boxes in `pixels`' own pixels, which stay as they are."""
+    """Return a copy of the picture with frames and ages; boxes are in pixels of `pixels`."""
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
     for prediction in reversed(faces):  # the largest face last, on top
@@ -34,7 +34,7 @@ def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:
 
 
 def save_annotated(path: Path, photo: Photo, faces: Sequence[AgePrediction]) -> None:
-    """Write the annotated picture in the format that the name's ending says; raise InvalidParameter, OSError."""
+    """Write the annotated picture in the format of the file name's ending; raise InvalidParameter or OSError."""
     check_suffix(path)
     decoded = [replace(prediction, face=prediction.face.scaled(photo.scale)) for prediction in faces]
     annotate(photo.pixels, decoded).save(path, FORMATS[path.suffix.lower()], quality=92)

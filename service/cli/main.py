@@ -1,14 +1,18 @@
-"""The command `agelens`: it only parses; what a command does lives in a module of its own."""
+"""The command `agelens`: parse the command line and call the module of the command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
+from rich.console import Console
 
+from service.cli.options import predict_options, takes_predict_options
 from service.errors import AgelensError, PictureError, RequestError
+from service.scoring.job import EngineName, Format
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,27 +28,37 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 _STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
 STATUSES: Final[Mapping[int, str]] = {
-    0: "done, also without a face",
-    1: "the installation is wrong",
+    0: "success, also if there is no face",
+    1: "installation or settings are wrong",
     2: "the command line is wrong",
     3: "the photo cannot be read",
 }
 _STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("agelens"))
+        raise typer.Exit
+
+
 @app.callback()
-def agelens() -> None:
+def agelens(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Estimate ages from photographs."""
 
 
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (AGELENS_HOST).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one (AGELENS_PORT).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free port (AGELENS_PORT).")] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")] = None,
-    threads: Annotated[int | None, typer.Option(help="Worker threads (AGELENS_THREADS).")] = None,
+    threads: Annotated[int | None, typer.Option(help="Number of worker threads (AGELENS_THREADS).")] = None,
 ) -> None:
-    """Serve the HTTP API. Every setting is an AGELENS_ variable; `agelens settings` lists them."""
+    """Run the HTTP service. Settings are environment variables AGELENS_…; `agelens settings` lists them."""
     from service.api.server import serve as run
 
     _exit_with(lambda: run(host=host, port=port, models_dir=models_dir, threads=threads))
@@ -52,96 +66,91 @@ def serve(
 
 @app.command()
 def settings() -> None:
-    """List every setting with its value now and its meaning."""
+    """List all settings with their current values."""
     from service.cli.settings import print_settings
 
     _exit_with(print_settings)
 
 
 @app.command(epilog=_STATUSES)
+@takes_predict_options
 def predict(
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A picture file, or - for standard input.")],
-    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
-    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
-    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
-    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
-    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
-    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or the whole picture is one.")] = True,
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Picture file, or - for standard input.")],
+    asked: Mapping[str, Any],
     as_json: AsJson = False,
     annotate: Annotated[
-        Path | None, typer.Option(help="Write the picture with frames and ages.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Write a copy of the picture with a frame and the age at each face.", metavar="FILE"),
     ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Read the ages in one photograph, here, without a server.
+    """Estimate the ages in a photograph on this machine, without a server.
 
     [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
     """
-    from service.cli.predict import PredictCommand, parse_ages
+    from service.cli.predict import PredictCommand
+
+    _exit_with(lambda: PredictCommand(photo, predict_options(asked), as_json, annotate, models_dir).run())
+
+
+@app.command(epilog=_STATUSES)
+@takes_predict_options
+def score(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
+    output: Annotated[
+        Path,
+        typer.Option(help="Folder for the results; run again with the same folder, scoring resumes.", metavar="DIR"),
+    ],
+    asked: Mapping[str, Any],
+    fmt: Annotated[Format, typer.Option("--format", help="Format of the rows.")] = "parquet",
+    engine: Annotated[
+        EngineName, typer.Option(help="What runs the workers; ray uses the cluster at RAY_ADDRESS.")
+    ] = "processes",
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of workers; default: all processors.")] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(help="Parquet column with the pictures' bytes or paths; default: found by type and name."),
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Parquet column with the photographs' ids; default: file name and row number.")
+    ] = None,
+    models_dir: ModelsDir = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Also write DIR/report.html: distribution of ages, uncertain and failed photographs."
+        ),
+    ] = False,
+) -> None:
+    """Estimate the ages in many photographs into Parquet, CSV or JSON lines; an interrupted run can be resumed.
+
+    [bold]agelens score photos/ --output ages/[/]
+    """
+    from service.runtime.native import without_native_noise
+    from service.scoring.command import ENGINES, ScoreCommand
+    from service.scoring.tables import Columns
 
     def run() -> int:
-        ages = parse_ages(thresholds)
-        command = PredictCommand(
-            photo, model, ages, interval, max_faces, min_face_size, detect, as_json, annotate, models_dir
+        command = ScoreCommand(
+            source,
+            output,
+            format=fmt,
+            engine=ENGINES[engine],
+            workers=workers,
+            options=predict_options(asked),
+            columns=Columns(column, id_column),
+            models_dir=models_dir,
+            report=report,
         )
-        return command.run()
+        with without_native_noise() as terminal:  # workers inherit it: mediapipe writes a hundred lines for each
+            return command.run(Console(file=terminal))
 
     _exit_with(run)
 
 
-@app.command(epilog=_STATUSES)
-def score(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
-    output: Annotated[Path, typer.Option(help="Folder of the archive; the same one again goes on.", metavar="DIR")],
-    fmt: Annotated[str, typer.Option("--format", help="parquet, csv or jsonl.")] = "parquet",
-    engine: Annotated[
-        str, typer.Option(help="processes, threads, or ray: joins the cluster of RAY_ADDRESS.")
-    ] = "processes",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processors to use; default: all there are.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model to ask; `agelens models` lists them.")] = None,
-    thresholds: Annotated[str, typer.Option(help="Ages t, as 18,25: adds P(age ≥ t).", metavar="AGES")] = "",
-    interval: Annotated[float, typer.Option(help="Level of the interval, 0.5 to 0.99.")] = 0.9,
-    max_faces: Annotated[int | None, typer.Option(help="Keep the largest n faces.")] = None,
-    min_face_size: Annotated[float | None, typer.Option(help="Pixels of a face's box that are enough.")] = None,
-    detect: Annotated[bool, typer.Option(help="Whether to look for faces, or each picture is one.")] = True,
-    column: Annotated[str | None, typer.Option(help="Parquet column with bytes or paths.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Parquet column that names the photographs.")] = None,
-    models_dir: ModelsDir = None,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write DIR/report.html as well: ages, doubtful and failed photographs.")
-    ] = False,
-) -> None:
-    """Read the ages in very many photographs into an archive of rows; killed, it goes on where it was.
-
-    [bold]agelens score photos/ --output ages/[/]
-    """
-    from service.cli.predict import parse_ages
-    from service.scoring.asked import Asked
-
-    _exit_with(
-        lambda: Asked(
-            source,
-            output,
-            fmt,
-            engine,
-            workers,
-            model,
-            parse_ages(thresholds),
-            interval,
-            max_faces,
-            min_face_size,
-            detect,
-            column,
-            id_column,
-            models_dir,
-            report,
-        ).run()
-    )
-
-
 @models.callback()
 def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """Show the installed models with versions, metrics, licences and hashes; `verify` runs them."""
+    """List the installed models with versions, metrics, licences and hashes; `verify` checks them."""
     if context.invoked_subcommand is None:
         from service.cli.models import list_models as run
 
@@ -157,7 +166,7 @@ def verify(models_dir: ModelsDir = None) -> None:
 
 
 def _exit_with(command: Callable[[], int]) -> None:
-    """End with the command's status; an error of the domain is one line, not a traceback."""
+    """Exit with the status of the command; print an expected error as one line."""
     try:
         status = command()
     except AgelensError as error:

@@ -1,4 +1,4 @@
-"""What `agelens models` and `agelens models verify` do: show and check the files that models.lock.json names."""
+"""`agelens models` and `agelens models verify`: list and check the files that models.lock.json names."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.errors import SetupError
-from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, verified_path
+from service.inference.lockfile import LockEntry, ModelLock, verified_path
 from service.inference.manifest import Manifest
 from service.settings import load_settings
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A locked file as it is found: its manifest where it is a sound model, and what is wrong with it."""
+    """A file of the lock as installed: its manifest if it is a valid model, or what is wrong with it."""
 
     entry: LockEntry
     manifest: Manifest | None = None
     trouble: str | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return everything known of the file, as JSON would say it."""
+        """Return everything known about the file, ready for JSON."""
         manifest = self.manifest.model_dump(mode="json", exclude={"intervals"}) if self.manifest else None
         return {**self.entry.model_dump(exclude_none=True), "manifest": manifest, "trouble": self.trouble}
 
 
 def list_models(models_dir: Path | None = None, as_json: bool = False, console: Console | None = None) -> int:
-    """Print what is installed; raise SetupError where there is no lock. The status is 1 where a file is wrong."""
+    """Print the installed files; return 1 if one is wrong. Raise SetupError if there is no lock."""
     console = console or Console()
-    found = list(inspect(models_folder(models_dir)))
+    found = list(inspect(load_settings(models_dir=models_dir).models_folder))
     if as_json:
         console.out(json.dumps([file.facts() for file in found], indent=2), highlight=False)
     else:
@@ -47,9 +47,9 @@ def list_models(models_dir: Path | None = None, as_json: bool = False, console: 
 
 
 def verify_models(models_dir: Path | None = None, console: Console | None = None) -> int:
-    """Check each file's bytes and run each model once; the status is 1 where one fails."""
+    """Check the bytes of each file and run each model once; return 1 if one fails."""
     console = console or Console()
-    folder = models_folder(models_dir)
+    folder = load_settings(models_dir=models_dir).models_folder
     console.print(f"{escape(str(folder))}", highlight=False)
     failed = 0
     for file in inspect(folder, run=True):
@@ -59,13 +59,8 @@ def verify_models(models_dir: Path | None = None, console: Console | None = None
     return int(failed > 0)
 
 
-def models_folder(models_dir: Path | None) -> Path:
-    """Return the folder given, that of AGELENS_MODELS_DIR, or the one shipped; raise InvalidSetting."""
-    return load_settings(models_dir=models_dir).models_dir or default_models_dir()
-
-
 def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
-    """Look at each locked file, and `run` the models; raise SetupError only where the lock itself is wrong."""
+    """Inspect each file of the lock, and `run` the models; raise SetupError only if the lock itself is invalid."""
     for entry in ModelLock.read(folder).files:
         if entry.kind == "sample":
             continue  # no part of any model

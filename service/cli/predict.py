@@ -1,12 +1,10 @@
-"""What `agelens predict` does: one photograph, read here without a server, as a table, as JSON or as a picture."""
+"""`agelens predict`: ages in a photograph without a server, as a table, JSON or an annotated picture."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +17,7 @@ from service.cli.annotation import check_suffix, save_annotated
 from service.errors import CorruptPicture, InvalidParameter
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
-from service.inference.lockfile import default_models_dir
+from service.inference.options import PredictOptions
 from service.runtime.native import without_native_noise
 from service.settings import Settings, load_settings
 
@@ -33,26 +31,21 @@ _YEARS_PER_BLOCK: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class PredictCommand:
-    """What the command line asks; `photo` is a path, or `-` for standard input."""
+    """The arguments of the command; `photo` is a path, or `-` for standard input."""
 
     photo: str
-    model: str | None = None
-    thresholds: tuple[int, ...] = ()
-    interval: float = 0.9
-    max_faces: int | None = None
-    min_face_size: float | None = None
-    detect: bool = True
+    options: PredictOptions = field(default_factory=PredictOptions)
     as_json: bool = False
     annotate: Path | None = None
     models_dir: Path | None = None
 
     def run(self, console: Console | None = None) -> int:
-        """Predict, print and draw; raise AgelensError. No face is an answer, so the status is 0."""
+        """Predict, print and draw; return 0, also if there is no face. Raise AgelensError."""
         if self.annotate:
             check_suffix(self.annotate)
         data = read_photo(self.photo)
         settings = load_settings(models_dir=self.models_dir)
-        with without_native_noise() as terminal, Console(file=terminal).status("reading the photograph"):
+        with without_native_noise() as terminal, Console(file=terminal).status("estimating"):
             prediction = self._predict(data, settings)
         if self.annotate:
             self._draw(data, prediction, settings.max_pixels)
@@ -60,16 +53,8 @@ class PredictCommand:
         return 0
 
     def _predict(self, data: bytes, settings: Settings) -> PhotoPrediction:
-        from service.inference.pipeline import PredictOptions
-
-        options = PredictOptions(
-            thresholds=self.thresholds,
-            max_faces=settings.max_faces if self.max_faces is None else self.max_faces,
-            min_face_size=settings.min_face_size if self.min_face_size is None else self.min_face_size,
-            interval=self.interval,
-            detect=self.detect,
-        )
-        with _pipeline(self.model, settings) as pipeline:
+        options = self.options.completed(settings)
+        with _open(options.model, settings) as pipeline:
             return pipeline.predict(data, options, max_pixels=settings.max_pixels)
 
     def _draw(self, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
@@ -83,7 +68,7 @@ class PredictCommand:
 
     def _print(self, prediction: PhotoPrediction, console: Console) -> None:
         if self.as_json:
-            console.out(json_text(prediction, self.thresholds), highlight=False)
+            console.out(json_text(prediction, self.options), highlight=False)
             return
         model = prediction.model
         console.print(
@@ -92,13 +77,13 @@ class PredictCommand:
             highlight=False,
         )
         if prediction.faces:
-            console.print(table_of(prediction.faces, self.thresholds, self.interval))
+            console.print(table_of(prediction.faces, self.options.thresholds, self.options.interval))
         else:
             console.print("No face found. A picture that is a face already cut out is read with --no-detect.")
 
 
 def read_photo(photo: str) -> bytes:
-    """Return the photograph's bytes; raise CorruptPicture naming a file that cannot be read."""
+    """Return the bytes of the photograph; raise CorruptPicture naming a file that cannot be read."""
     if photo == STANDARD_INPUT:
         return sys.stdin.buffer.read()
     try:
@@ -107,24 +92,16 @@ def read_photo(photo: str) -> bytes:
         raise CorruptPicture(f"{photo} cannot be read: {error.strerror}") from error
 
 
-def parse_ages(text: str) -> tuple[int, ...]:
-    """Read comma-separated ages; raise InvalidParameter showing what was meant."""
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise InvalidParameter(f"--thresholds takes whole ages with commas, as 18,25; got {text}") from error
-
-
-def json_text(prediction: PhotoPrediction, thresholds: tuple[int, ...]) -> str:
-    """Say a prediction as the service's reply does, without the request's id."""
+def json_text(prediction: PhotoPrediction, options: PredictOptions) -> str:
+    """Return a prediction as the JSON of the service's reply, without the request id."""
     from service.api.schemas import PredictReply
 
-    reply = PredictReply.of(prediction, thresholds, request_id="")
-    return json.dumps(reply.model_dump(mode="json", exclude={"request_id"}), indent=2)
+    reply = PredictReply.of(prediction, options, request_id="")
+    return json.dumps(reply.model_dump(mode="json", exclude={"request_id"}, exclude_unset=True), indent=2)
 
 
 def table_of(faces: tuple[AgePrediction, ...], thresholds: tuple[int, ...], level: float) -> Table:
-    """Lay the faces out, one a row, largest first."""
+    """Return a table with one row for each face, largest first."""
     table = Table("", "age", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(f"{level:.0%} sure", no_wrap=True)
     table.add_column("±", no_wrap=True)
@@ -140,7 +117,7 @@ def table_of(faces: tuple[AgePrediction, ...], thresholds: tuple[int, ...], leve
 
 
 def sparkline(distribution: AgeDistribution) -> str:
-    """Draw a distribution with one block for each five years, as high as the probability within them."""
+    """Draw a distribution as a bar of blocks, one for each five years."""
     sums = [float(distribution.pmf[k : k + _YEARS_PER_BLOCK].sum()) for k in range(0, AGES, _YEARS_PER_BLOCK)]
     highest = max(sums)
     return "".join(_BLOCKS[round(share / highest * (len(_BLOCKS) - 1))] for share in sums)
@@ -162,20 +139,16 @@ def _row(number: int, prediction: AgePrediction, thresholds: tuple[int, ...]) ->
 
 
 def percent(probability: float) -> str:
-    """Say a probability with one decimal; certainty is never claimed."""
+    """Format a probability with one decimal, never as 0 % or 100 %."""
     if probability > 0.9995:
         return ">99.9%"
     return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
 
 
-@contextmanager
-def _pipeline(model: str | None, settings: Settings) -> Iterator[Pipeline]:
-    from service.inference.detector import MediapipeDetector
-    from service.inference.pipeline import Pipeline, load_models
+def _open(model: str | None, settings: Settings) -> Pipeline:
+    from service.inference.pipeline import load_models, open_pipeline
 
-    folder = settings.models_dir or default_models_dir()
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
-    estimators = load_models(folder, names, settings.threads, settings.providers)
-    with MediapipeDetector(folder) as detector:
-        yield Pipeline(detector, estimators, wanted or next(iter(estimators)))
+    estimators = load_models(settings.models_folder, names, settings.threads, settings.providers)
+    return open_pipeline(settings.models_folder, estimators, wanted)

@@ -1,4 +1,4 @@
-"""Lists every setting: its variable, its value now and what it means."""
+"""`agelens settings`: list every setting with its variable, value and meaning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.settings import PREFIX, Settings, load_settings
 
 
 def print_settings(console: Console | None = None) -> int:
-    """Print one row for each setting; raise InvalidSetting where one cannot be used."""
+    """Print one row for each setting; raise InvalidSetting if one is invalid."""
     settings = load_settings()
     table = Table("variable", "value", "set", "meaning")
     for name, field in Settings.model_fields.items():

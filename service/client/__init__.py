@@ -1,4 +1,4 @@
-"""Python clients of the HTTP API, sync and async, with the replies as the types of `service.api.schemas`.
+"""Python clients of the HTTP API, sync and async; replies are the models of `service.api.schemas`.
 
 with Client("http://localhost:8000") as client:
     for face in client.predict("family.jpg", thresholds=[18]).faces:
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self
 
 import httpx
 
@@ -19,15 +19,15 @@ from service.api.schemas import BatchReply, ModelReply, ModelsReply, PredictRepl
 from service.client.protocol import (
     ClientError,
     PhotoSource,
-    Question,
     Reply,
     Retry,
     ServiceProblem,
     ServiceUnreachable,
     UnexpectedReply,
     http_options,
+    parse_reply,
     part_of,
-    understand,
+    query_of,
 )
 
 __all__ = [
@@ -42,19 +42,8 @@ __all__ = [
 ]
 
 
-class Asked(TypedDict, total=False):
-    """What may be asked of a photograph; what is left out is for the service's settings to say."""
-
-    model: str
-    thresholds: list[int] | tuple[int, ...]
-    max_faces: int
-    min_face_size: float
-    interval: float
-    detect: bool
-
-
 class Client:
-    """A client that blocks; share one between threads, and close it or use it in a `with` block."""
+    """A synchronous client, safe to share between threads; close it or use it in a `with` block."""
 
     def __init__(
         self,
@@ -66,28 +55,26 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         **httpx_options: Any,
     ) -> None:
-        """Speak to the service at `base_url`; `httpx_options` go to `httpx.Client`, as `verify` or `proxy`."""
+        """Connect to `base_url`; `httpx_options`, as `verify` or `proxy`, are passed to `httpx.Client`."""
         self._http = httpx.Client(**http_options(base_url, api_key, timeout_s, httpx_options))
         self._retry = retry or Retry()
         self._sleep = sleep
 
-    def predict(self, photo: PhotoSource, **asked: Unpack[Asked]) -> PredictReply:
-        """Return the faces of one photograph with their ages.
+    def predict(self, photo: PhotoSource, **options: Any) -> PredictReply:
+        """Estimate the ages in one photograph; `options` are those of `PredictOptions`.
 
         Raises ServiceProblem, ServiceUnreachable or UnexpectedReply; all are ClientError.
         """
-        return self._ask(
-            "POST", "/predict", PredictReply, params=Question(**asked).query(), files={"file": part_of(photo)}
-        )
+        return self._ask("POST", "/v1/predict", PredictReply, params=query_of(options), files={"file": part_of(photo)})
 
-    def predict_batch(self, photos: Iterable[PhotoSource], **asked: Unpack[Asked]) -> BatchReply:
-        """Return one result for each photograph, in order; a bad one fails alone. Raises as predict."""
+    def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
+        """Return one result for each photograph, in order; an unreadable one fails alone. Raises as predict."""
         files = [("files", part_of(photo)) for photo in photos]
-        return self._ask("POST", "/predict/batch", BatchReply, params=Question(**asked).query(), files=files)
+        return self._ask("POST", "/v1/predict/batch", BatchReply, params=query_of(options), files=files)
 
     def models(self) -> list[ModelReply]:
         """Return the loaded models. Raises as predict."""
-        return self._ask("GET", "/models", ModelsReply).models
+        return self._ask("GET", "/v1/models", ModelsReply).models
 
     def close(self) -> None:
         """Close the connections."""
@@ -111,7 +98,7 @@ class Client:
             outcome = self._send(request)
             wait_s = self._retry.wait_s(attempt, outcome)
             if wait_s is None:
-                return understand(outcome, reply)
+                return parse_reply(outcome, reply)
             self._sleep(wait_s)
             attempt += 1
 
@@ -123,7 +110,7 @@ class Client:
 
 
 class AsyncClient:
-    """The same for asyncio."""
+    """An asynchronous client; close it or use it in an `async with` block."""
 
     def __init__(
         self,
@@ -135,24 +122,24 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         **httpx_options: Any,
     ) -> None:
-        """Speak to the service at `base_url`; `httpx_options` go to `httpx.AsyncClient`."""
+        """Connect to `base_url`; `httpx_options` are passed to `httpx.AsyncClient`."""
         self._http = httpx.AsyncClient(**http_options(base_url, api_key, timeout_s, httpx_options))
         self._retry = retry or Retry()
         self._sleep = sleep
 
-    async def predict(self, photo: PhotoSource, **asked: Unpack[Asked]) -> PredictReply:
-        """Return the faces of one photograph with their ages. Raises as Client.predict."""
+    async def predict(self, photo: PhotoSource, **options: Any) -> PredictReply:
+        """Estimate the ages in one photograph. Raises as Client.predict."""
         files = {"file": part_of(photo)}
-        return await self._ask("POST", "/predict", PredictReply, params=Question(**asked).query(), files=files)
+        return await self._ask("POST", "/v1/predict", PredictReply, params=query_of(options), files=files)
 
-    async def predict_batch(self, photos: Iterable[PhotoSource], **asked: Unpack[Asked]) -> BatchReply:
+    async def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
         """Return one result for each photograph, in order. Raises as Client.predict."""
         files = [("files", part_of(photo)) for photo in photos]
-        return await self._ask("POST", "/predict/batch", BatchReply, params=Question(**asked).query(), files=files)
+        return await self._ask("POST", "/v1/predict/batch", BatchReply, params=query_of(options), files=files)
 
     async def models(self) -> list[ModelReply]:
         """Return the loaded models. Raises as Client.predict."""
-        return (await self._ask("GET", "/models", ModelsReply)).models
+        return (await self._ask("GET", "/v1/models", ModelsReply)).models
 
     async def close(self) -> None:
         """Close the connections."""
@@ -176,7 +163,7 @@ class AsyncClient:
             outcome = await self._send(request)
             wait_s = self._retry.wait_s(attempt, outcome)
             if wait_s is None:
-                return understand(outcome, reply)
+                return parse_reply(outcome, reply)
             await self._sleep(wait_s)
             attempt += 1
 

@@ -1,10 +1,10 @@
-"""What the clients send, how they understand the reply, and when they ask again: everything without sockets."""
+"""The clients' requests, replies and retries, without any input or output."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -15,31 +15,32 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.api.schemas import ProblemReply
+from service.inference.options import PredictOptions
 
 PhotoSource = Path | str | bytes | BinaryIO
-"""A path, the encoded picture itself, or a file opened for reading bytes."""
+"""A path, the bytes of an encoded picture, or a file opened in binary mode."""
 
 Reply = TypeVar("Reply", bound=BaseModel)
 _ASK_AGAIN: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ClientError(Exception):
-    """Base of what the clients raise."""
+    """Base class of the clients' exceptions."""
 
 
 class ServiceUnreachable(ClientError):
-    """No answer came: the address is wrong, the service is not running, or the network failed."""
+    """There was no response: wrong address, service not running, or network failure."""
 
 
 class UnexpectedReply(ClientError):
-    """The answer is not what this version of agelens says it would be."""
+    """The reply does not have the form that this version of agelens expects."""
 
 
 class ServiceProblem(ClientError):
-    """The service answered with a problem document; `problem` has all of it."""
+    """The service replied with an error; `problem` is the problem document."""
 
     def __init__(self, problem: ProblemReply, retry_after_s: float | None = None) -> None:
-        """Keep the document, and the seconds after which the service wants to be asked again."""
+        """Keep the document, and the value of `Retry-After` in seconds."""
         super().__init__(f"{problem.title} ({problem.status}): {problem.detail}")
         self.problem = problem
         self.retry_after_s = retry_after_s
@@ -52,16 +53,16 @@ class ServiceProblem(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When to ask again: after 429 and 503 as `Retry-After` says, after no answer in doubling steps."""
+    """Retry policy: after 429 and 503 wait as long as `Retry-After` says, otherwise with exponential backoff."""
 
     attempts: int = 4
     longest_wait_s: float = 30.0
     first_wait_s: float = 0.5
 
     def wait_s(self, attempt: int, outcome: httpx.Response | httpx.TransportError) -> float | None:
-        """Return the seconds before attempt number `attempt` + 1, None to give up.
+        """Return the seconds to wait before attempt number `attempt` + 1, or None to give up.
 
-        Up to a tenth is added at random, so that callers refused together do not come back together.
+        Up to a tenth is added at random (jitter), so that clients refused together do not retry together.
         """
         if attempt >= self.attempts:
             return None
@@ -74,29 +75,16 @@ class Retry:
         return None if wait > self.longest_wait_s else wait * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What may be asked of a photograph; None leaves it to the service's settings."""
+def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the query parameters for options of `PredictOptions`; those not given are left to the service.
 
-    model: str | None = None
-    thresholds: Sequence[int] = ()
-    max_faces: int | None = None
-    min_face_size: float | None = None
-    interval: float | None = None
-    detect: bool | None = None
-
-    def query(self) -> dict[str, str]:
-        """Say it as query parameters."""
-        given = {name: value for name, value in asdict(self).items() if value is not None and value != ()}
-        if self.thresholds:
-            given["thresholds"] = ",".join(str(age) for age in self.thresholds)
-        if self.detect is not None:
-            given["detect"] = str(self.detect).lower()
-        return {name: str(value) for name, value in given.items()}
+    Raises pydantic's ValidationError, a ValueError, naming an option that is not known or out of range.
+    """
+    return PredictOptions(**options).model_dump(mode="json", exclude_unset=True, exclude_none=True)
 
 
 def part_of(photo: PhotoSource) -> tuple[str, bytes]:
-    """Return name and bytes of a photograph, as a part of a form."""
+    """Return file name and bytes of a photograph for a multipart form."""
     if isinstance(photo, bytes):
         return "photo", photo
     if isinstance(photo, str | Path):
@@ -106,7 +94,7 @@ def part_of(photo: PhotoSource) -> tuple[str, bytes]:
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
-    """Return the seconds that the `Retry-After` header asks for, as a number or a date (RFC 9110, section 10.2.3)."""
+    """Return the `Retry-After` header, a number or a date (RFC 9110, section 10.2.3), in seconds."""
     header = response.headers.get("Retry-After")
     if header is None:
         return None
@@ -120,7 +108,7 @@ def retry_after_s(response: httpx.Response) -> float | None:
         return None
 
 
-def understand(outcome: httpx.Response | httpx.TransportError, reply: type[Reply]) -> Reply:
+def parse_reply(outcome: httpx.Response | httpx.TransportError, reply: type[Reply]) -> Reply:
     """Return the typed reply; raise ServiceProblem, ServiceUnreachable or UnexpectedReply."""
     if isinstance(outcome, httpx.TransportError):
         url = outcome.request.url.copy_with(query=None)

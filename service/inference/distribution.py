@@ -10,10 +10,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.options import OLDEST_AGE
+
 AGES: Final = 101
 """Number of classes: the whole ages 0..100."""
 
-THRESHOLDS: Final = 100
+THRESHOLDS: Final = OLDEST_AGE
 """Number of threshold probabilities P(age > k), k = 0..99."""
 
 Floats = NDArray[np.float64]

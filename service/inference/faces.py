@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.inference.distribution import AgeDistribution
+from service.inference.options import PredictOptions
 
 LANDMARK_NAMES: Final = (
     "right_eye",
@@ -81,3 +82,27 @@ class AgePrediction:
     level: float
     interval: tuple[int, int]
     warnings: tuple[str, ...] = ()
+
+    def fields(self, options: PredictOptions) -> dict[str, Any]:
+        """Return what `options` ask for, by the names of replies and rows.
+
+        Rounded to what it is worth: pixels to one digit after the point, years to two, probabilities to six.
+        """
+        low, high = self.interval
+        curve = self.distribution.threshold_probabilities.round(6).tolist()
+        landmarks = [(round(x, 1), round(y, 1)) for x, y in self.face.landmarks]
+        said = {
+            "box": {name: round(value, 1) for name, value in asdict(self.face.box).items()},
+            "detection_confidence": round(self.face.confidence, 6),
+            "landmarks": dict(zip(LANDMARK_NAMES, landmarks, strict=True)) if landmarks else None,
+            "age": round(self.age, 2),
+            "variance": round(self.distribution.variance, 2),
+            "standard_deviation": round(self.distribution.variance**0.5, 2),
+            "interval": {"level": self.level, "low": low, "high": high},
+            "threshold_probabilities": curve,
+            "at_least": {str(age): curve[age - 1] for age in options.thresholds},
+            "warnings": list(self.warnings),
+        }
+        if options.fields == "summary":
+            del said["threshold_probabilities"]
+        return said

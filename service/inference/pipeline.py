@@ -11,46 +11,21 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
-from service.inference.distribution import THRESHOLDS, AgeDistribution, Floats
+from service.errors import InvalidModelFile, UnknownModel
+from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for
 from service.inference.faces import AgePrediction, BoundingBox, Face
 from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, decode_image, whole_picture
-from service.inference.lockfile import ModelLock, verified_path
+from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
+from service.inference.options import PredictOptions
 
 if TYPE_CHECKING:  # whoever brings a detector of another kind needs no mediapipe
     from service.inference.detector import FaceDetector
 
-MAX_THRESHOLDS: Final = 20
 DETECTION_SIDE: Final = 720
 """A JPEG is decoded at a reduced scale while its shorter side keeps this many pixels."""
-
-
-@dataclass(frozen=True, slots=True)
-class PredictOptions:
-    """What a caller may ask of one photograph; raises InvalidParameter where a value is out of range."""
-
-    model: str | None = None
-    thresholds: tuple[int, ...] = ()
-    max_faces: int = 100
-    min_face_size: float = 16.0
-    interval: float = 0.9
-    detect: bool = True
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0.5 <= self.interval <= 0.99:
-            raise InvalidParameter(f"interval is a level from 0.5 to 0.99, got {self.interval}")
-        if len(self.thresholds) > MAX_THRESHOLDS:
-            raise InvalidParameter(f"at most {MAX_THRESHOLDS} thresholds, got {len(self.thresholds)}")
-        if any(not 1 <= age <= THRESHOLDS for age in self.thresholds):
-            raise InvalidParameter(f"thresholds are ages from 1 to {THRESHOLDS}, got {list(self.thresholds)}")
-        if self.max_faces < 1:
-            raise InvalidParameter(f"max_faces is at least 1, got {self.max_faces}")
-        if not 0 <= self.min_face_size < 1e6:
-            raise InvalidParameter(f"min_face_size is a number of pixels, not negative, got {self.min_face_size}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +73,43 @@ def load_models(
     return loaded
 
 
+def open_pipeline(
+    folder: Path | None = None,
+    estimators: Mapping[str, Estimator] | None = None,
+    model: str | None = None,
+    *,
+    detect: bool = True,
+) -> Pipeline:
+    """Make a pipeline with a detector of its own; use it in a `with` block, or close it.
+
+    Args:
+        folder: has the detector's files and, where no `estimators` are given, the models; by default the one shipped.
+        estimators: loaded models by name, shared with other pipelines.
+        model: answers where none is asked for; by default the first.
+        detect: False where every picture is a face already cut out; then no detector is loaded.
+
+    Raises SetupError or UnknownModel, as `load_models`.
+    """
+    folder = folder or default_models_dir()
+    loaded = estimators or load_models(folder, [model] if model else None)
+    return Pipeline(_detector(folder) if detect else _NoDetector(), loaded, model or next(iter(loaded)))
+
+
+def _detector(folder: Path) -> FaceDetector:
+    from service.inference.detector import MediapipeDetector  # seconds of importing that cut-out faces do without
+
+    return MediapipeDetector(folder)
+
+
+class _NoDetector:
+    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+        del picture, min_size
+        return []
+
+    def close(self) -> None:
+        pass
+
+
 class Pipeline:
     """Predicts ages in photographs. Belongs to one thread, as its detector does; estimators are shared."""
 
@@ -120,10 +132,6 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         """Close."""
         self.close()
-
-    def with_detector(self, detector: FaceDetector) -> Pipeline:
-        """Return a sibling for another thread, sharing the estimators."""
-        return Pipeline(detector, self._estimators, self._default)
 
     def predict(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from service.errors import InvalidSetting, KeyRejected, RateExceeded
@@ -30,7 +30,7 @@ class KeyRing:
         """Whether callers must bring a key at all."""
         return bool(self._given) or self._file is not None
 
-    def identify(self, headers: Mapping[str, str]) -> str | None:
+    def identify(self, brought: str) -> str | None:
         """Return the caller's key as a digest, None where no keys are configured; raise KeyRejected.
 
         Every valid key is compared, each in constant time, so that the time says nothing of them.
@@ -38,11 +38,11 @@ class KeyRing:
         if not self.required:
             return None
         self._reload()
-        brought = _digest(_brought(headers))
-        matches = [hmac.compare_digest(brought, digest) for digest in self._digests]
+        caller = _digest(brought.strip())
+        matches = [hmac.compare_digest(caller, digest) for digest in self._digests]
         if not any(matches):
             raise KeyRejected("send a valid API key as `X-API-Key` or `Authorization: Bearer`")
-        return brought
+        return caller
 
     def _reload(self) -> None:
         if self._file is None:
@@ -91,13 +91,6 @@ class RateLimit:
         limit = float(self._per_minute or 0)
         tokens, since = self._buckets.get(key, (limit, 0.0))
         return min(limit, tokens + (time.monotonic() - since) * limit / 60)
-
-
-def _brought(headers: Mapping[str, str]) -> str:
-    if key := headers.get("x-api-key"):
-        return key.strip()
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _digest(key: str) -> str:

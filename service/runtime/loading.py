@@ -13,10 +13,8 @@ import numpy as np
 from PIL import Image
 
 from service.errors import InvalidSetting, UnknownModel
-from service.inference.detector import MediapipeDetector
 from service.inference.estimator import Estimator
-from service.inference.lockfile import default_models_dir
-from service.inference.pipeline import Pipeline, load_models
+from service.inference.pipeline import Pipeline, load_models, open_pipeline
 from service.runtime.native import return_large_buffers
 from service.runtime.state import Loaded, LoadedModel
 from service.settings import Settings
@@ -29,7 +27,7 @@ def load(settings: Settings) -> Loaded:
     cv2.setNumThreads(1)  # parallelism comes from requests; OpenCV's own pool would fight with the worker threads
     return_large_buffers()
     Image.init()  # imports every format's plugin now, not with the first such picture
-    folder = settings.models_dir or default_models_dir()
+    folder = settings.models_folder
     try:
         estimators = load_models(folder, settings.models or None, settings.intra_op_threads, settings.providers)
     except UnknownModel as error:
@@ -46,7 +44,7 @@ def load(settings: Settings) -> Loaded:
 
 def _warm_pipeline(folder: Path, estimators: Mapping[str, Estimator], default: str) -> Pipeline:
     """Make a pipeline for one thread, with a detector of its own that has seen a picture."""
-    pipeline = Pipeline(MediapipeDetector(folder), estimators, default)
+    pipeline = open_pipeline(folder, estimators, default)
     pipeline.predict(_grey_picture())
     return pipeline
 

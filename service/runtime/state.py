@@ -11,7 +11,8 @@ import structlog
 
 from service.errors import AgelensError, NotReady, UnknownModel
 from service.inference.manifest import Manifest
-from service.inference.pipeline import PhotoPrediction, PredictOptions
+from service.inference.options import PredictOptions
+from service.inference.pipeline import PhotoPrediction
 from service.runtime.access import KeyRing, RateLimit
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import Metrics

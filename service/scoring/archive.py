@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from service.atomic_write import atomic_write
 from service.errors import InvalidParameter, InvalidSetting
 from service.scoring.job import Chunk, Format, Item
 from service.scoring.parts import finished_parts, ids_in, part_name, sweep
@@ -73,15 +74,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
-    """Write down what a new archive is made of, or compare with it; return the chunk size that it was begun with.
+    """Create `score.json`, or check that it matches this command; return its chunk size.
 
     Raises InvalidParameter naming what differs: an archive of two models would be of none.
     """
     path = folder / AGREEMENT
     if not path.is_file():
-        beside = path.with_suffix(".tmp")
-        beside.write_text(json.dumps({**terms, "chunk_size": chunk_size}, indent=2) + "\n")
-        beside.replace(path)
+        with atomic_write(path) as partial:
+            partial.write_text(json.dumps({**terms, "chunk_size": chunk_size}, indent=2) + "\n")
         return chunk_size
     before = json.loads(path.read_text())
     size = int(before.pop("chunk_size"))

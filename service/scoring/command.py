@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 
 from service.errors import InvalidModelFile, InvalidParameter
-from service.inference.lockfile import default_models_dir
-from service.inference.pipeline import PredictOptions, load_models
+from service.inference.options import PredictOptions
+from service.inference.pipeline import load_models
 from service.scoring.archive import agree, chunks, finished, locked
 from service.scoring.inputs import Inputs, open_inputs
-from service.scoring.job import Chunk, Format, Job, OpenPipeline, Tally
+from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
 from service.scoring.progress import Totals, add_up
+from service.scoring.ray import score_on_ray
 from service.scoring.report.page import write_report
 from service.scoring.tables import Columns
-from service.scoring.worker import open_pipeline
+from service.scoring.worker import open_job
 from service.settings import load_settings
 
 Engine = Callable[[Job, Iterator[Chunk], int, OpenPipeline], Iterator[Tally]]
 """Scores chunks with so many workers, each with a pipeline of its own."""
 
+ENGINES: Final[Mapping[EngineName, Engine]] = {
+    "processes": score_locally,
+    "threads": partial(score_locally, kind="threads"),
+    "ray": score_on_ray,
+}
 _FULL_CHUNK: Final = 256
 _LEAST_CHUNK: Final = 8
 _CHUNKS_PER_WORKER: Final = 8
@@ -44,7 +51,7 @@ class ScoreCommand:
     options: PredictOptions = field(default_factory=PredictOptions)
     columns: Columns = field(default_factory=Columns)
     models_dir: Path | None = None
-    pipeline: OpenPipeline = open_pipeline
+    pipeline: OpenPipeline = open_job
     report: bool = False
 
     def run(self, console: Console | None = None) -> int:
@@ -53,11 +60,12 @@ class ScoreCommand:
         settings = load_settings(models_dir=self.models_dir)
         workers = self.workers or settings.threads
         output = self.output.resolve()
-        folder = (settings.models_dir or default_models_dir()).resolve()
-        named = replace(self.options, model=self.options.model or settings.default_model)
+        folder = settings.models_folder.resolve()
+        asked = self.options.completed(settings)
+        wanted = asked.model or settings.default_model
         with locked(output):
             inputs = open_inputs(self.input, output, self.columns)
-            options, facts = _model_facts(folder, named, settings.providers)
+            options, facts = _model_facts(folder, asked, wanted, settings.providers)
             job = Job(output, self.format, options, folder, settings.providers, settings.max_pixels)
             with console.status("counting"):
                 total = inputs.count()
@@ -78,15 +86,15 @@ class ScoreCommand:
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         where = self.input if "://" in self.input else str(Path(self.input).absolute())
-        return {"input": where, "format": job.format, **facts, "options": asdict(job.options)}
+        return {"input": where, "format": job.format, **facts, "options": job.options.model_dump(mode="json")}
 
 
 def _model_facts(
-    folder: Path, options: PredictOptions, providers: tuple[str, ...]
+    folder: Path, options: PredictOptions, wanted: str | None, providers: tuple[str, ...]
 ) -> tuple[PredictOptions, dict[str, Any]]:
     """Load the model once, so that what is wrong with it is said before any worker starts; name it by its bytes."""
-    name, model = next(iter(load_models(folder, [options.model] if options.model else None, 1, providers).items()))
-    return replace(options, model=name), {"version": model.manifest.version, "sha256": model.sha256}
+    name, model = next(iter(load_models(folder, [wanted] if wanted else None, 1, providers).items()))
+    return options.model_copy(update={"model": name}), {"version": model.manifest.version, "sha256": model.sha256}
 
 
 def _chunk_size(total: int, workers: int) -> int:

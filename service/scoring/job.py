@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
-from service.inference.pipeline import Pipeline, PredictOptions
+from service.inference.options import PredictOptions
+
+if TYPE_CHECKING:  # the command line knows formats and engines without the pipeline's libraries
+    from service.inference.pipeline import Pipeline
 
 Format = Literal["parquet", "csv", "jsonl"]
+EngineName = Literal["processes", "threads", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Job:
     max_pixels: int = 50_000_000
 
 
-OpenPipeline = Callable[[Job], Pipeline]
+OpenPipeline = Callable[[Job], "Pipeline"]
 
 
 class Item(NamedTuple):

@@ -19,7 +19,7 @@ from service.errors import SetupError
 from service.scoring.job import Chunk, Job, OpenPipeline, Tally
 from service.scoring.parts import part_name, write_part
 from service.scoring.rows import failure
-from service.scoring.worker import Scorer, open_pipeline
+from service.scoring.worker import Scorer, open_job
 
 Kind = Literal["processes", "threads"]
 _AHEAD: Final = 2
@@ -35,7 +35,7 @@ class WorkerDied(Exception):
 
 
 def score_locally(
-    job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_pipeline, kind: Kind = "processes"
+    job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_job, kind: Kind = "processes"
 ) -> Iterator[Tally]:
     """Score chunks with `workers` processes or threads; yield each tally when its part is written.
 

@@ -7,15 +7,13 @@ from typing import Any, Final
 
 from service.errors import InvalidParameter
 from service.scoring.job import Chunk, Job, OpenPipeline, Tally
-from service.scoring.worker import Scorer, open_pipeline
+from service.scoring.worker import Scorer, open_job
 
 _WINDOW_PICTURES: Final = 100_000
 _WINDOW_BYTES: Final = 2**30
 
 
-def score_on_ray(
-    job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_pipeline
-) -> Iterator[Tally]:
+def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_job) -> Iterator[Tally]:
     """Score chunks with `workers` actors of one processor each; yield each tally when its part is written.
 
     An actor reads, decodes and writes by itself; only names, or bytes that came from a table, go through Ray. A

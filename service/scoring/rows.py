@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from service.inference.faces import LANDMARK_NAMES, AgePrediction
+from service.inference.faces import LANDMARK_NAMES
+from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
 
 OK: Final = "ok"
@@ -47,7 +48,7 @@ def schema(thresholds: Sequence[int] = ()) -> pa.Schema:
     return pa.schema(fields)
 
 
-def rows_of(ident: str, prediction: PhotoPrediction, thresholds: Sequence[int]) -> Iterator[Row]:
+def rows_of(ident: str, prediction: PhotoPrediction, options: PredictOptions) -> Iterator[Row]:
     """Yield one row for each face, largest first, or the one that says there is none."""
     photo: Row = {
         "id": ident,
@@ -56,7 +57,10 @@ def rows_of(ident: str, prediction: PhotoPrediction, thresholds: Sequence[int]) 
         "image": {"width": prediction.width, "height": prediction.height},
     }
     for number, face in enumerate(prediction.faces):
-        yield {**photo, "face": number, **_face(face, thresholds)}
+        row = {**photo, "face": number, **face.fields(options)}
+        if not options.thresholds:
+            del row["at_least"]  # there is no such column
+        yield row
     if not prediction.faces:
         yield photo
 
@@ -87,25 +91,6 @@ def flat_columns(columns: pa.Schema) -> list[str]:
         members = column.type.fields if isinstance(column.type, pa.StructType) else None
         names += [f"{column.name}_{member.name}" for member in members] if members else [column.name]
     return names
-
-
-def _face(prediction: AgePrediction, thresholds: Sequence[int]) -> Row:
-    face, distribution = prediction.face, prediction.distribution
-    low, high = prediction.interval
-    row: Row = {
-        "box": {"x": face.box.x, "y": face.box.y, "width": face.box.width, "height": face.box.height},
-        "detection_confidence": face.confidence,
-        "landmarks": dict(zip(LANDMARK_NAMES, face.landmarks, strict=True)) if face.landmarks else None,
-        "age": prediction.age,
-        "variance": distribution.variance,
-        "standard_deviation": distribution.variance**0.5,
-        "interval": {"level": prediction.level, "low": low, "high": high},
-        "threshold_probabilities": distribution.threshold_probabilities.tolist(),
-        "warnings": list(prediction.warnings),
-    }
-    if thresholds:
-        row["at_least"] = {str(age): distribution.at_least(age) for age in thresholds}
-    return row
 
 
 def _struct(kind: pa.DataType, *names: str) -> pa.StructType:

@@ -3,46 +3,25 @@
 from __future__ import annotations
 
 from service.errors import PictureError
-from service.inference.faces import Face
-from service.inference.imaging import Pyramid
 from service.inference.lockfile import default_models_dir
-from service.inference.pipeline import Pipeline, load_models
+from service.inference.pipeline import Pipeline, load_models, open_pipeline
 from service.scoring.job import Chunk, Item, Job, OpenPipeline, Tally
 from service.scoring.parts import write_part
 from service.scoring.rows import ERROR, NO_FACE, Row, failure, rows_of
 from service.scoring.storage import pictures
 
 
-class NoDetector:
-    """Stands where photographs are faces already cut out, and nothing is looked for."""
-
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
-        """Return nothing."""
-        del picture, min_size
-        return []
-
-    def close(self) -> None:
-        """Hold nothing, free nothing."""
-
-
-def open_pipeline(job: Job) -> Pipeline:
+def open_job(job: Job) -> Pipeline:
     """Load the job's model, and a detector if one is needed; raise SetupError or UnknownModel."""
-    folder = job.models_dir or default_models_dir()
-    estimators = load_models(folder, [job.options.model] if job.options.model else None, 1, job.providers)
-    default = job.options.model or next(iter(estimators))
-    if not job.options.detect:
-        return Pipeline(NoDetector(), estimators, default)
-    from service.inference.detector import (
-        MediapipeDetector,  # seconds of importing that faces already cut out can do without
-    )
-
-    return Pipeline(MediapipeDetector(folder), estimators, default)
+    folder, model = job.models_dir or default_models_dir(), job.options.model
+    estimators = load_models(folder, [model] if model else None, 1, job.providers)
+    return open_pipeline(folder, estimators, model, detect=job.options.detect)
 
 
 class Scorer:
     """Scores chunks, each in one go; belongs to one thread, as its pipeline does."""
 
-    def __init__(self, job: Job, pipeline: OpenPipeline = open_pipeline) -> None:
+    def __init__(self, job: Job, pipeline: OpenPipeline = open_job) -> None:
         """Open the pipeline."""
         self._job = job
         self._pipeline = pipeline(job)
@@ -74,4 +53,4 @@ class Scorer:
             return [failure(ident, error)]
         except Exception as error:  # a million photographs must not fail for one
             return [failure(ident, error)]
-        return list(rows_of(ident, prediction, self._job.options.thresholds))
+        return list(rows_of(ident, prediction, self._job.options))

@@ -23,7 +23,8 @@ from service.inference.distribution import AGES
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
-from service.inference.pipeline import Pipeline, PredictOptions
+from service.inference.options import PredictOptions
+from service.inference.pipeline import Pipeline
 from training.datasets import Listing, Sample
 from training.evaluation.metrics import error_with_missed
 from training.evaluation.predictions import Predictions

@@ -23,7 +23,7 @@ def full(make_server: MakeServer, gate: Gate) -> LiveServer:
 
 
 def test_full_service_refuses_with_a_whole_problem_document(full: LiveServer) -> None:
-    reply = httpx.post(f"{full.url}/predict", headers={"x-request-id": "mine"})
+    reply = httpx.post(f"{full.url}/v1/predict", headers={"x-request-id": "mine"})
     assert (reply.status_code, reply.json()["type"]) == (503, "urn:agelens:problem:queue-full")
     assert reply.json()["request_id"] == reply.headers["x-request-id"] == "mine"
     assert int(reply.headers["retry-after"]) >= 1

@@ -6,15 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.uploads import SPARE_PARTS, MultipartImages, Upload
-from service.errors import BodyTooLarge, MalformedBody
+from service.api.uploads import MultipartImages, Upload
+from service.errors import BodyTooLarge, InvalidParameter, MalformedBody
 
 PICTURE = b"\r\n--b\r not a boundary --b-- \r\n--"
 BODY = (
-    b'preamble\r\n--b\r\nContent-Disposition: form-data; name="note"\r\n\r\nignored\r\n'
-    b'--b\r\ncontent-disposition: form-data; name="file"; filename="\xc3\xa4.png"\r\nContent-Type: image/png\r\n\r\n'
-    + PICTURE
-    + b"\r\n--b--\r\nepilogue"
+    b'preamble\r\n--b\r\ncontent-disposition: form-data; name="file"; filename="\xc3\xa4.png"\r\n'
+    b"Content-Type: image/png\r\n\r\n" + PICTURE + b"\r\n--b--\r\nepilogue"
 )[10:]
 
 
@@ -43,9 +41,9 @@ def part(name: str) -> bytes:
     return b'--b\r\nContent-Disposition: form-data; name="' + name.encode() + b'"\r\n\r\nx\r\n'
 
 
-def test_form_without_the_part_is_malformed() -> None:
+def test_form_without_a_part_is_malformed() -> None:
     fed = form("files")
-    fed.feed(BODY)
+    fed.feed(b"--b--")
     with pytest.raises(MalformedBody, match="`files`"):
         fed.finish()
 
@@ -57,11 +55,20 @@ def test_one_picture_too_many_is_refused_at_its_headers() -> None:
         fed.feed(part("file"))
 
 
-def test_other_parts_are_bounded_too() -> None:
-    fed = form()
-    fed.feed(part("x") * (SPARE_PARTS + 1))
-    with pytest.raises(MalformedBody, match="too many parts"):
-        fed.feed(part("x"))
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("files", "files in the form is not known; did you mean file"),
+        ("photo", "photo in the form is not known; known: file"),
+        (
+            "thresholds",
+            r"thresholds in the form belongs into the URL's query, as \?thresholds=…; the form takes `file`",
+        ),
+    ],
+)
+def test_field_that_is_not_known_is_named_with_the_one_that_is(name: str, said: str) -> None:
+    with pytest.raises(InvalidParameter, match=said):
+        form().feed(part(name))
 
 
 @pytest.mark.parametrize(

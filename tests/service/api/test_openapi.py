@@ -62,10 +62,10 @@ def test_document_is_3_1_and_describes_every_route(client: httpx.Client) -> None
     document = client.get("/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
-        "/predict",
-        "/predict/batch",
-        "/models",
-        "/models/{name}",
+        "/v1/predict",
+        "/v1/predict/batch",
+        "/v1/models",
+        "/v1/models/{name}",
         "/health/live",
         "/health/ready",
         "/health/startup",
@@ -86,13 +86,13 @@ def test_document_has_no_dangling_references(client: httpx.Client) -> None:
 def test_keys_are_described_where_they_are_needed(make_client: MakeClient) -> None:
     document = make_client(api_keys="k").get("/openapi.json").json()
     assert set(document["components"]["securitySchemes"]) == {"ApiKey", "Bearer"}
-    assert "security" in document["paths"]["/predict"]["post"]
+    assert "security" in document["paths"]["/v1/predict"]["post"]
     assert "security" not in document["paths"]["/health/ready"]["get"]
 
 
 def test_parameters_are_described_as_this_service_takes_them(make_client: MakeClient) -> None:
     document = make_client(models="brightness,other", max_faces=7).get("/openapi.json").json()
-    parameters = {each["name"]: each["schema"] for each in document["paths"]["/predict"]["post"]["parameters"]}
+    parameters = {each["name"]: each["schema"] for each in document["paths"]["/v1/predict"]["post"]["parameters"]}
     assert parameters["model"]["enum"] == ["brightness", "other"]
     assert parameters["max_faces"]["maximum"] == 7
     assert "null" not in str(parameters)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import httpx
@@ -53,10 +55,47 @@ def test_at_least_is_the_threshold_probability_before(client: httpx.Client) -> N
     assert face["at_least"] == {"18": curve[17], "39": curve[38], "40": curve[39], "100": curve[99]}
 
 
+def test_numbers_are_rounded_to_what_they_are_worth(client: httpx.Client) -> None:
+    (face,) = post(client, grey(101, side=63), thresholds="18,40")["faces"]
+    for values, digits in (
+        ([*face["threshold_probabilities"], *face["at_least"].values(), face["detection_confidence"]], 6),
+        ([face["age"], face["variance"], face["standard_deviation"]], 2),
+        ([*face["box"].values(), *face["landmarks"]["left_eye"]], 1),
+    ):
+        assert values == [round(value, digits) for value in values]
+    assert not 0 < min(face["threshold_probabilities"]) < 1e-6
+    assert face["box"]["x"] == 15.8
+
+
+def test_summary_leaves_out_the_threshold_probabilities(client: httpx.Client) -> None:
+    (whole,), (short,) = (
+        post(client, grey(), thresholds="18", fields=fields)["faces"] for fields in ("all", "summary")
+    )
+    assert whole.pop("threshold_probabilities")
+    assert short == whole
+    reply = client.post("/predict/batch", params={"fields": "summary"}, files={"files": grey()})
+    assert "threshold_probabilities" not in reply.json()["results"][0]["prediction"]["faces"][0]
+
+
 def test_raw_body_gives_the_same_faces_as_a_form(client: httpx.Client) -> None:
     raw = client.post("/predict", content=grey(), headers={"content-type": "image/png"})
     assert raw.json()["faces"] == post(client, grey())["faces"]
     assert raw.json()["faces"] != post(client, grey(60))["faces"]
+
+
+@pytest.mark.parametrize("before", ["", "data:image/png;base64,"])
+def test_json_with_base64_gives_the_same_faces_as_a_form(client: httpx.Client, before: str) -> None:
+    image = before + base64.encodebytes(grey()).decode()  # in lines, as many programs write it
+    reply = client.post("/v1/predict", json={"image": image}, params={"thresholds": "18"})
+    assert reply.json()["faces"] == post(client, grey(), thresholds="18")["faces"]
+
+
+def test_addresses_with_a_version_answer_as_those_without(client: httpx.Client) -> None:
+    for path, field in (("/predict", "file"), ("/predict/batch", "files")):
+        stable, bare = (client.post(prefix + path, files={field: grey()}).json() for prefix in ("/v1", ""))
+        assert stable.keys() == bare.keys()
+    assert client.get("/v1/models").json() == client.get("/models").json()
+    assert client.get("/v1/models/brightness").json() == client.get("/models/brightness").json()
 
 
 def test_no_face_is_an_empty_list(client: httpx.Client) -> None:
@@ -89,13 +128,34 @@ def test_interval_level_is_the_one_asked_for(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(("path", "field"), [("/predict", "file"), ("/predict/batch", "files")])
-def test_a_wrong_parameter_is_named_and_an_unknown_one_is_passed_over(
-    client: httpx.Client, path: str, field: str
-) -> None:
+def test_a_wrong_parameter_is_named_with_what_would_be_right(client: httpx.Client, path: str, field: str) -> None:
     wrong = client.post(path, params={"interval": "0.3"}, files={field: grey()})
     assert (wrong.status_code, wrong.json()["type"]) == (422, "urn:agelens:problem:invalid-parameter")
-    assert wrong.json()["detail"].startswith("interval in the query: ")
-    assert client.post(path, params={"colour": "red"}, files={field: grey()}).status_code == 200
+    assert wrong.json()["detail"] == (
+        "interval in the query: should be greater than or equal to 0.5 (level of the interval, 0.5 to 0.99)"
+    )
+    wrong = client.post(path, params={"thresholds": "18;25"}, files={field: grey()})
+    assert re.match(r"thresholds in the query: should be a valid integer.* as 18,25", wrong.json()["detail"])
+    assert "^" not in wrong.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("treshold", "treshold in the query is not known; did you mean thresholds?"),
+        ("Max_Faces", "Max_Faces in the query is not known; did you mean max_faces?"),
+        ("colour", "colour in the query is not known; known: model, thresholds, max_faces, "),
+    ],
+)
+def test_an_unknown_parameter_is_named_with_the_nearest_known_one(client: httpx.Client, name: str, said: str) -> None:
+    reply = client.post("/predict", params={name: "1"}, files={"file": grey()})
+    assert (reply.status_code, reply.json()["detail"][: len(said)]) == (422, said)
+
+
+@pytest.mark.parametrize("query", ["thresholds=18,25", "thresholds=18,%2025", "thresholds=18&thresholds=25"])
+def test_thresholds_are_separated_by_commas_or_given_one_by_one(client: httpx.Client, query: str) -> None:
+    (face,) = client.post(f"/predict?{query}", files={"file": grey()}).json()["faces"]
+    assert face["at_least"].keys() == {"18", "25"}
 
 
 def test_more_faces_than_the_settings_allow_cannot_be_asked_for(make_client: MakeClient) -> None:

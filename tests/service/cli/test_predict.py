@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
-from service.cli.predict import parse_ages, percent, sparkline
+from service.cli.predict import percent, sparkline
 from service.inference.distribution import AgeDistribution
+from service.inference.options import PredictOptions
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.service.doubles import grey
 
@@ -140,8 +142,14 @@ def test_native_libraries_stay_quiet(folder: Path, photo: Path) -> None:
     assert subprocess.run(command, check=True, capture_output=True).stderr == b""
 
 
-def test_ages_are_read_with_commas() -> None:
-    assert parse_ages("18, 25,") == (18, 25)
+def test_both_commands_offer_every_option_with_its_default() -> None:
+    for command in ("predict", "score"):
+        text = " ".join(agelens(command, "--help").stdout.split())
+        for name, option in PredictOptions.model_fields.items():
+            assert f"--{name.replace('_', '-')} " in text
+            assert str(option.description)[1:40] in text
+        assert "[default: 0.9]" in text
+        assert "AGELENS_MAX_FACES" in text
 
 
 def test_models_lists_names_licences_and_hashes(folder: Path) -> None:
@@ -175,6 +183,10 @@ def test_help_shows_an_example_and_the_statuses() -> None:
     text = " ".join(agelens("predict", "--help").stdout.split())
     assert "agelens predict family.jpg" in text
     assert "3 the photo cannot be read" in text
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert agelens("--version").stdout.strip() == version("agelens")
 
 
 def test_completion_can_be_installed() -> None:

@@ -19,7 +19,7 @@ from service.client import (
     ServiceUnreachable,
     UnexpectedReply,
 )
-from service.client.protocol import Question, part_of
+from service.client.protocol import part_of
 
 REPLY = {
     "request_id": "1",
@@ -81,12 +81,28 @@ def test_photo_goes_as_the_part_named_file() -> None:
 def test_question_goes_into_the_query() -> None:
     service = Service(good())
     client_of(service).predict(b"p", model="toy", thresholds=[18, 25], detect=False, interval=0.8)
-    query = dict(service.requests[0].url.params)
-    assert query == {"model": "toy", "thresholds": "18,25", "detect": "false", "interval": "0.8"}
+    query = sorted(service.requests[0].url.params.multi_items())
+    assert query == [
+        ("detect", "false"),
+        ("interval", "0.8"),
+        ("model", "toy"),
+        ("thresholds", "18"),
+        ("thresholds", "25"),
+    ]
 
 
 def test_nothing_asked_is_nothing_sent() -> None:
-    assert Question().query() == {}
+    service = Service(good())
+    client_of(service).predict(b"p")
+    assert service.requests[0].url.query == b""
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": [18]}, {"interval": 2}])
+def test_a_wrong_option_is_named_before_anything_is_sent(wrong: dict[str, object]) -> None:
+    service = Service()
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        client_of(service).predict(b"p", **wrong)
+    assert service.requests == []
 
 
 def test_batch_sends_a_part_for_each_photo_in_order() -> None:
@@ -111,7 +127,7 @@ def test_api_key_is_sent() -> None:
 def test_base_url_keeps_a_prefix() -> None:
     service = Service(good())
     Client("http://gateway/ages/", transport=httpx.MockTransport(service)).predict(b"p")
-    assert service.requests[0].url.path == "/ages/predict"
+    assert service.requests[0].url.path == "/ages/v1/predict"
 
 
 def test_problem_document_is_raised() -> None:
@@ -173,7 +189,7 @@ def test_it_gives_up_after_the_attempts() -> None:
 
 def test_no_answer_is_tried_again_and_then_said() -> None:
     service = Service(httpx.ConnectError("refused"), httpx.ConnectError("refused"))
-    with pytest.raises(ServiceUnreachable, match="http://agelens/predict: refused"):
+    with pytest.raises(ServiceUnreachable, match="http://agelens/v1/predict: refused"):
         client_of(service, retry=Retry(attempts=2)).predict(b"p")
     assert len(service.requests) == 2
 

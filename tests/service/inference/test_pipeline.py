@@ -8,26 +8,19 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
-from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
+from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, UnknownModel
 from service.inference import onnx_session
-from service.inference.detector import FaceDetector, MediapipeDetector
+from service.inference.detector import MediapipeDetector
 from service.inference.estimator import Estimator
-from service.inference.faces import Face
-from service.inference.imaging import Pyramid
 from service.inference.lockfile import ModelLock, default_models_dir
 from service.inference.onnx_session import PLUGINS, ort
-from service.inference.pipeline import Pipeline, PredictOptions, load_models
+from service.inference.options import PredictOptions
+from service.inference.pipeline import Pipeline, load_models, open_pipeline
 from tests.pictures import astronaut, coffee, jpeg, pasted
+from tests.service.doubles import MiddleFace
 from tests.tiny_model import SIZE, brightness_manifest, lock_entry, write_brightness_model, write_models_folder
-
-
-class NoFaces(FaceDetector):
-    """A detector that never finds anything."""
-
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
-        del picture, min_size
-        return []
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +95,23 @@ def test_no_face_is_an_answer(pipeline: Pipeline) -> None:
     assert pipeline.predict(jpeg(coffee())).faces == ()
 
 
-def test_a_sibling_shares_the_models_but_not_the_detector(pipeline: Pipeline) -> None:
-    sibling = pipeline.with_detector(NoFaces())
-    assert sibling.predict(jpeg(astronaut())).faces == ()
-    assert sibling.predict(grey(51), PredictOptions(detect=False)).faces[0].age == pytest.approx(20, abs=0.01)
+def test_a_pipeline_opened_without_a_detector_is_for_faces_already_cut_out(models: Path) -> None:
+    with open_pipeline(models, detect=False) as opened:
+        assert opened.predict(jpeg(astronaut())).faces == ()
+        assert opened.predict(grey(51), PredictOptions(detect=False)).faces[0].age == pytest.approx(20, abs=0.01)
+
+
+def test_leaving_a_pipeline_closes_its_detector(models: Path) -> None:
+    class Closing(MiddleFace):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    detector = Closing()
+    with Pipeline(detector, load_models(models), "brightness"):
+        assert not detector.closed
+    assert detector.closed
 
 
 def test_the_named_model_answers(pipeline: Pipeline) -> None:
@@ -138,8 +144,8 @@ def test_a_checkpoint_stops_between_stages(pipeline: Pipeline, stages: int) -> N
      {"thresholds": tuple(range(1, 22))}, {"min_face_size": -1.0}],
 )  # fmt: skip
 def test_absurd_options_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(InvalidParameter):
-        PredictOptions(**wrong)  # type: ignore[arg-type]  # options of several types, one wrong at a time
+    with pytest.raises(ValidationError):
+        PredictOptions(**wrong)
 
 
 def test_faces_are_estimated_alike_alone_and_together(models: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import get_current_span
 
 from service.errors import InvalidSetting
-from service.runtime.tracing import NoTracer, SpanTracer, open_tracer
+from service.runtime.tracing import Tracer, open_tracer
 from tests.service.doubles import grey, load_double
 from tests.service.running import LiveServer
 
@@ -23,7 +24,7 @@ def spans_of_a_request() -> dict[str, ReadableSpan]:
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
-    tracer = SpanTracer(provider)
+    tracer = Tracer(provider)
     with tracer.request("POST", {"traceparent": PARENT}) as span:
         tracer.stages(MS)
         span.end("/predict", 200)
@@ -54,7 +55,7 @@ def test_the_app_tells_one_span_for_a_request_one_for_each_stage_and_the_rest_at
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(kept, schedule_delay_millis=3_600_000))
-    monkeypatch.setattr("service.runtime.state.open_tracer", lambda _: SpanTracer(provider))
+    monkeypatch.setattr("service.runtime.state.open_tracer", lambda _: Tracer(provider))
     with LiveServer(load_double(models_dir)) as server, server.client() as client:
         assert client.post("/predict", files={"file": grey()}).status_code == 200
         assert kept.get_finished_spans() == ()
@@ -65,7 +66,11 @@ def test_the_app_tells_one_span_for_a_request_one_for_each_stage_and_the_rest_at
 
 
 def test_traces_are_off_unless_wanted() -> None:
-    assert isinstance(open_tracer(enabled=False), NoTracer)
+    tracer = open_tracer(enabled=False)
+    with tracer.request("POST", {}) as span:
+        assert not get_current_span().is_recording()
+        span.end("/predict", 200)
+    tracer.close()
 
 
 def test_traces_without_the_extra_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

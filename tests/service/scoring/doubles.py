@@ -36,20 +36,20 @@ class Deadly(MiddleFace):
         return super().detect(picture, min_size)
 
 
-def middle_face(job: Job) -> Pipeline:
+def middle_face(job: Job, detector: MiddleFace | None = None) -> Pipeline:
     assert job.models_dir
     estimators = load_models(job.models_dir, ["brightness"])
-    return Pipeline(MiddleFace(), estimators, "brightness")
+    return Pipeline(detector or MiddleFace(), estimators, "brightness")
 
 
 def deadly(job: Job) -> Pipeline:
-    return middle_face(job).with_detector(Deadly())
+    return middle_face(job, Deadly())
 
 
 def gated(job: Job) -> Pipeline:
     """Let one picture through for each byte of the FIFO that the environment names."""
     gate = Path(os.environ["TEST_GATE"]).open("rb", buffering=0)  # noqa: SIM115 - it stays open as long as the worker
-    return middle_face(job).with_detector(MiddleFace(lambda: assert_byte(gate.read(1))))
+    return middle_face(job, MiddleFace(lambda: assert_byte(gate.read(1))))
 
 
 def assert_byte(read: bytes) -> None:

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from service.api.schemas import FaceReply, PredictReply
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
-from service.inference.pipeline import PredictOptions
+from service.inference.options import PredictOptions
 from service.scoring.archive import SeenIds, agree, chunks, finished, locked
 from service.scoring.command import ScoreCommand
 from service.scoring.job import Item, Job
@@ -85,7 +85,7 @@ def test_a_row_has_the_members_of_a_reply_and_its_values(score: Any, photos: Pat
     options = PredictOptions(thresholds=(18, 65), interval=0.8)
     row = scored(score(photos, options=options))[1]
     pipeline = middle_face(Job(photos, models_dir=models_dir))
-    reply = PredictReply.of(pipeline.predict((photos / "below/1.png").read_bytes(), options), (18, 65), "")
+    reply = PredictReply.of(pipeline.predict((photos / "below/1.png").read_bytes(), options), options, "")
     face = reply.faces[0].model_dump(mode="json")
     assert {name: row[name] for name in FaceReply.model_fields} == face
     assert (row["model"], row["image"]) == (reply.model.model_dump(), reply.image.model_dump())

@@ -1,0 +1,46 @@
+"""A picture in a JSON body, in base64: for queues and other callers that send no binary bodies."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.errors import InvalidParameter, MalformedBody
+from service.inference.options import PredictOptions, unknown_name
+
+
+class JsonPicture(BaseModel):
+    """The JSON body of a prediction; its options are in the query, as those of every body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: str = Field(
+        description="the encoded picture in base64, or as a data URL",
+        json_schema_extra={"contentEncoding": "base64"},
+        examples=["data:image/jpeg;base64,/9j/4AAQSkZJRg…"],
+    )
+
+
+def picture_in(body: bytes) -> bytes:
+    """Return the picture's bytes; raise MalformedBody, or InvalidParameter naming a member that is not known."""
+    try:
+        image = JsonPicture.model_validate_json(body).image
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            raise InvalidParameter(unknown_field(str(first["loc"][0]), "JSON", "image")) from None
+        raise MalformedBody("the JSON body has no `image`, the picture in base64") from None
+    encoded = image.partition(",")[2] if image.startswith("data:") else image
+    try:
+        return base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise MalformedBody("`image` in the JSON body is not base64") from None
+
+
+def unknown_field(name: str, place: str, wanted: str) -> str:
+    """Say that a form or a JSON body takes no field of this name, and where it belongs if it is an option."""
+    if name in PredictOptions.model_fields:
+        return f"{name} in the {place} belongs into the URL's query, as ?{name}=…; the {place} takes `{wanted}`"
+    return unknown_name(f"{name[:64]} in the {place}", name, [wanted])

@@ -1,0 +1,75 @@
+"""What may be asked of one photograph: the one declaration for the API, the command line, the clients and scoring.
+
+Only pydantic is imported here, so that the clients need nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
+
+OLDEST_AGE: Final = 100
+"""Ages are whole years from 0 to this one."""
+
+
+def _split_at_commas(value: object) -> object:
+    """Turn `"18, 25"`, as a query or a command line has it, into its items; each item of a list likewise."""
+    items = value if isinstance(value, list | tuple) else [value]
+    return [part for item in items for part in (item.split(",") if isinstance(item, str) else [item])]
+
+
+class PredictOptions(BaseModel):
+    """Options of a prediction, by name; pydantic raises ValidationError where a value is out of range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str | SkipJsonSchema[None] = Field(
+        None, max_length=64, description="name of the model to ask; without one, the default model answers"
+    )
+    thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=OLDEST_AGE)], ...], BeforeValidator(_split_at_commas)] = (
+        Field(
+            (),
+            max_length=20,
+            description=f"up to 20 ages from 1 to {OLDEST_AGE}, as 18,25: adds `at_least`, P(age ≥ t) for each",
+            examples=[[18, 25]],
+        )
+    )
+    max_faces: int = Field(100, ge=1, le=1000, description="keep the largest n faces")
+    min_face_size: float = Field(
+        16.0,
+        ge=0,
+        le=100_000,
+        description="ignore faces whose box is smaller than this: pixels of its shorter side in the upright photograph",
+    )
+    interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
+    fields: Literal["all", "summary"] = Field(
+        "all", description="what to return of each face: summary leaves out the hundred threshold probabilities"
+    )
+    detect: bool = Field(True, description="find faces first; else the whole picture is one face already cut out")
+
+    def completed(self, settings: object) -> Self:
+        """Return a copy in which each option that was not set is what the attribute of its name in `settings` says."""
+        unset = type(self).model_fields.keys() - self.model_fields_set
+        return self.model_copy(update={name: getattr(settings, name) for name in unset if hasattr(settings, name)})
+
+
+def explain(error: Mapping[str, Any], options: Mapping[str, FieldInfo], shown: str = "{}") -> str:
+    """Put pydantic's error about one of `options` into a sentence; `shown` is how callers write an option's name."""
+    name = str(error["loc"][0])
+    if error["type"] == "extra_forbidden":
+        return unknown_name(shown.format(name[:64]), name, options)
+    message = str(error["msg"]).replace("Input should", "should")
+    meaning = f" ({options[name].description})" if name in options else ""
+    return f"{shown.format(name)}: {message}{meaning}"
+
+
+def unknown_name(shown: str, name: str, known: Iterable[str]) -> str:
+    """Say that `name`, as it is `shown`, is not known, and the nearest of the known names or all of them."""
+    names = list(known)
+    near = get_close_matches(name.lower(), names, 1)
+    return f"{shown} is not known; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}")
