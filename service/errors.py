@@ -15,6 +15,10 @@ class UnsupportedPicture(PictureError):
     """The bytes are not of a picture format that the service reads."""
 
 
+class EmptyPicture(PictureError):
+    """There are no bytes at all where a picture should be."""
+
+
 class CorruptPicture(PictureError):
     """The picture is truncated or damaged."""
 

@@ -18,7 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.dependencies import current_key, within_rate
-from service.api.middleware import AdmissionMiddleware, LoggedCORSMiddleware, RequestContextMiddleware
+from service.api.middleware import (
+    AdmissionMiddleware,
+    LoggedCORSMiddleware,
+    RequestContextMiddleware,
+    ResponseHeadersMiddleware,
+)
 from service.api.openapi import describe
 from service.api.problems import problem_of
 from service.api.routes import metrics, models, pictures, probes
@@ -93,12 +98,13 @@ def _lifespan(state: ServiceState) -> Callable[[FastAPI], Any]:
 
 def _middleware(state: ServiceState) -> list[Middleware]:
     layers = [
+        Middleware(ResponseHeadersMiddleware),
         Middleware(AdmissionMiddleware, state=state),
         Middleware(RequestContextMiddleware, metrics=state.metrics, tracer=state.tracer),
     ]
     if origins := state.settings.cors_origins:
         layers.insert(
-            0,
+            1,
             Middleware(
                 LoggedCORSMiddleware,
                 allow_origins=list(origins),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.middleware import SECURITY_HEADERS, new_request_id
 from service.api.problems import MEDIA_TYPE, plain_problem
+from service.api.request_head import head_fault, without_upgrade
 from service.settings import Settings
 
 _LINGERING: Final = 100
@@ -47,8 +49,14 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Take the connection if there is room."""
         super().connection_made(transport)
         self._head_bytes = 0
+        self._heads = 0
+        self._in_head = False
         self._in_body = False
-        self._refused = False
+        self._silent_bytes = 0
+        self._upgrade_asked = False
+        self._unanswered = 0
+        self._fault: tuple[int, str] | None = None
+        self._refusal: bytes | None = None
         self._clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
         excess = len(self.connections) - self.crowd.settings.max_connections
@@ -59,7 +67,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._refuse(503, "too many connections are open; ask again in a moment")
             return
         self.crowd.waiting[self] = None
-        self._expect_head()
+        self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -71,26 +79,68 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and end a head that grows beyond its limit."""
-        if self._refused:
+        """Parse, and end a head, or the framing of a body, that grows beyond its limit."""
+        if self._refusal is not None:
             return
+        self._unset_keepalive_if_required()
         if self._clock is None and not self._in_body:
-            self._expect_head()
-        super().data_received(data)
-        if self._clock is not None and not self._in_body:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.crowd.settings.max_header_bytes:
-                self._refuse(431, f"the head has more than {self.crowd.settings.max_header_bytes:,} bytes")
+            self._start_clock()
+        began_in, began_body = self._heads + (not self._in_head), self._in_body
+        self._silent_bytes += len(data)
+        if not self._parse(data):
+            return
+        if self._in_head and self._heads == began_in and not began_body:
+            self._received_bytes += len(data)
+            if self._received_bytes > self._most_head_bytes:
+                self._refuse(*self._head_too_large())
+        elif self._in_head and self._clock is None:
+            self._start_clock()
+        elif self._in_body and began_body and self._silent_bytes > self._most_head_bytes:
+            self._refuse(431, f"more than {self._most_head_bytes:,} bytes of chunk sizes or trailers without a body")
+
+    def on_message_begin(self) -> None:
+        """Count the bytes of a new head."""
+        super().on_message_begin()
+        self._in_head = True
+        self._heads += 1
+        self._head_bytes = self._received_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take the request's target, or a part of it."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head; those behind a body are dropped (RFC 9110, section 6.5.1)."""
+        self._count(len(name) + len(value) + 4)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop the clock of the head."""
-        self._stop_clock()
-        self._in_body = True
+        """Stop the clock of the head, and start its request unless the head is refused or parsed once more."""
+        version = self.parser.get_http_version()
+        if fault := head_fault(self.parser.get_method(), version, self.headers):
+            self._stop_parsing(fault)
+        if self.parser.should_upgrade():
+            self._upgrade_asked = True
+            return
+        if version == "1.0":
+            self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
+        self._unanswered += 1
+        self._stop_clock()
+        self._in_head, self._in_body = False, True
+        self._silent_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take bytes of the body."""
+        self._silent_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Count the connection as waiting no more: now the service works."""
-        self._stop_clock()
+        if self._upgrade_asked:
+            return
         self._in_body = False
         if not self.cycle.response_complete:
             self.crowd.waiting.pop(self, None)
@@ -99,7 +149,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Wait for the caller again; the rest of a body that was refused early is dropped for a while only."""
         super().on_response_complete()
+        self._unanswered -= 1
         if self.transport.is_closing():
+            return
+        if self._refusal is not None:
+            if not self._unanswered:
+                self._say_refusal()
             return
         self.crowd.waiting[self] = None
         if self._in_body:
@@ -124,18 +179,55 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._write_clock.cancel()
             self._write_clock = None
 
-    def send_400_response(self, _msg: str) -> None:
-        """Answer what is not HTTP with a problem document too."""
-        if not self._refused and not self.transport.is_closing():
-            self._refuse(400, "this is not a valid HTTP/1.1 request")
-
     def drop(self) -> None:
         """End the connection at once."""
         self.crowd.waiting.pop(self, None)
         self.transport.abort()
 
-    def _expect_head(self) -> None:
-        self._head_bytes = 0
+    @property
+    def _most_head_bytes(self) -> int:
+        return self.crowd.settings.max_header_bytes
+
+    def _parse(self, data: bytes) -> bool:
+        """Feed the parser and say whether to go on; where it stops for an Upgrade, a new one takes over without it.
+
+        The parser takes an upgraded request for one without a body, whatever its Content-Length says: it would go on
+        with the body as the next request.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                try:
+                    self.parser.feed_data(rest)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    rest = rest[upgrade.args[0] :]
+                    self._upgrade_asked = False
+                    head = without_upgrade(
+                        self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+                    )
+                    self.parser = httptools.HttpRequestParser(self)
+                    self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+                    self.parser.feed_data(head)
+        except httptools.HttpParserError:
+            status, detail = self._fault or (400, "this is not a valid HTTP/1.1 request")
+            self._refuse(status, detail)
+        return self._refusal is None
+
+    def _count(self, count: int) -> None:
+        self._head_bytes += count
+        if self._head_bytes > self._most_head_bytes:
+            self._stop_parsing(self._head_too_large())
+
+    def _head_too_large(self) -> tuple[int, str]:
+        return 431, f"the head has more than {self._most_head_bytes:,} bytes"
+
+    def _stop_parsing(self, fault: tuple[int, str]) -> NoReturn:
+        """Leave the parser, which is in the middle of its callbacks, by the only door it has."""
+        self._fault = fault
+        raise ValueError(fault[1])
+
+    def _start_clock(self) -> None:
         self._clock = self.loop.call_later(self.crowd.settings.header_timeout_s, self._head_too_slow)
 
     def _stop_clock(self) -> None:
@@ -145,20 +237,41 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def _head_too_slow(self) -> None:
         self._clock = None
-        if self._head_bytes:
+        if self._in_head:
             self._refuse(408, "the request's head did not arrive in time")
         else:
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Say a problem without the app, and close once the caller has had time to read it.
+        """Read no more requests, answer those that are complete, then say a problem without the app."""
+        self._stop_clock()
+        self._refusal = _refusal(status, detail)
+        if self._in_body:
+            self._abandon()
+        if not self._unanswered:
+            self._say_refusal()
+
+    def _abandon(self) -> None:
+        """Give up the request whose body is at fault: the refusal is its answer, unless that has begun."""
+        if self.cycle.response_started:
+            self._refusal = b""
+        if self.cycle.response_complete:
+            return
+        self._unanswered -= 1
+        if self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+
+    def _say_refusal(self) -> None:
+        """Write the last answer, and close once the caller has had time to read it.
 
         What the caller still sends is dropped until then: closing on unread bytes would reset the connection and
         take the answer with it (RFC 9112, section 9.6).
         """
-        self._stop_clock()
-        self._refused = True
-        self.transport.write(_refusal(status, detail))
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        self.transport.write(self._refusal or b"")
         self.transport.write_eof()
         self._clock = self.loop.call_later(_LINGER_S, self.transport.abort)
 

@@ -40,6 +40,29 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 RAW_SECURITY_HEADERS: Final = [(name.encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
+class ResponseHeadersMiddleware:
+    """ASGI middleware around everything: the request's id and the security headers on each answer, whoever gives it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Name the request in its state, and add headers to its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _add_headers(message, request_id)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
 class RequestContextMiddleware:
     """Give each request an id, a trace span, security headers, metrics and a log line, and catch unexpected errors."""
 
@@ -55,16 +78,16 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        request_id = request_id_of(headers)
-        scope.setdefault("state", {})["request_id"] = request_id
+        request_id = scope["state"]["request_id"]
+        # A HEAD is a GET whose content the server leaves out (RFC 9110, section 9.3.2).
+        inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         began = time.monotonic()
         status = 499  # logged if the client disconnects before the response starts
 
-        async def send_with_headers(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(message, request_id)
             await send(message)
 
         with (
@@ -73,12 +96,12 @@ class RequestContextMiddleware:
             self._tracer.request(scope["method"], headers) as span,
         ):
             try:
-                await self._app(scope, receive, send_with_headers)
+                await self._app(inner, receive, send_and_note)
             except (Exception, asyncio.CancelledError) as error:
                 reason = _uncaught(error)
                 if status == 499:
-                    await problem_of(reason, request_id, scope["path"]).response()(scope, receive, send_with_headers)
-            route = _route(scope)
+                    await problem_of(reason, request_id, scope["path"]).response()(scope, receive, send_and_note)
+            route = _route(inner)
             span.end(route, status)
             self._account(scope, route, status, time.monotonic() - began)
 
@@ -110,11 +133,11 @@ def request_id_of(headers: Headers) -> str:
 
 
 def _add_headers(message: Message, request_id: str) -> None:
-    """Add the request id, and the security headers that the response does not set itself."""
+    """Add the request id and the security headers that the response does not set itself."""
     given = message["headers"]
     names = {name for name, _ in given}
-    added = [header for header in RAW_SECURITY_HEADERS if header[0] not in names]
-    message["headers"] = [*given, *added, (b"x-request-id", request_id.encode())]
+    always = [*RAW_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+    message["headers"] = [*given, *(header for header in always if header[0] not in names)]
 
 
 def _route(scope: Scope) -> str:
@@ -161,11 +184,9 @@ class AdmissionMiddleware:
 
     async def _refuse(self, error: AvailabilityError, scope: Scope, send: Send) -> None:
         began = time.monotonic()
-        request_id = request_id_of(Headers(scope=scope))
-        problem = problem_of(error, request_id, scope["path"])
+        problem = problem_of(error, scope["state"]["request_id"], scope["path"])
         response = problem.response()
-        headers = [*response.raw_headers, *RAW_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
         await send({"type": "http.response.body", "body": bytes(response.body)})
         metrics = self._state.metrics
         metrics.rejected.labels(problem.kind.slug).inc()

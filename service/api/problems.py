@@ -38,6 +38,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     errors.AgelensError: Kind(500, "internal", "Internal error"),
     errors.PictureError: Kind(422, "picture", "Picture cannot be used"),
     errors.UnsupportedPicture: Kind(415, "unsupported-picture", "Unsupported picture format"),
+    errors.EmptyPicture: Kind(422, "empty-picture", "Picture is empty"),
     errors.CorruptPicture: Kind(422, "corrupt-picture", "Picture is truncated or damaged"),
     errors.PictureTooLarge: Kind(413, "picture-too-large", "Picture has too many pixels"),
     errors.RequestError: Kind(400, "request", "Request cannot be answered"),

@@ -43,6 +43,7 @@ _BODY: Final = (
 _PICTURE: Final = (
     errors.PictureTooLarge,
     errors.UnsupportedPicture,
+    errors.EmptyPicture,
     errors.CorruptPicture,
     errors.DeadlineExceeded,
     errors.AgelensError,

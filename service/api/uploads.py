@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.json_picture import picture_in, unknown_field
-from service.errors import BodyTooLarge, ClientDisconnected, InvalidParameter, MalformedBody, UnsupportedBody
+from service.errors import (
+    BodyTooLarge,
+    ClientDisconnected,
+    EmptyPicture,
+    InvalidParameter,
+    MalformedBody,
+    UnsupportedBody,
+)
 from service.runtime.upload_budget import UploadBudget
 
 
@@ -41,6 +51,8 @@ class UploadReader:
         Raises:
             BodyTooLarge: more bytes or parts than `limits` allows.
             BodyTooSlow: not complete within the timeout.
+            EmptyPicture: no body at all; an empty part is found out when it is decoded.
+            InvalidParameter: a form with a part of another name.
             MalformedBody, UnsupportedBody: not a form with pictures, and no picture by itself.
             QueueFull: other bodies take all of the memory.
             ClientDisconnected: the caller hung up.
@@ -56,9 +68,11 @@ class UploadReader:
             yield await self._read(request, limits, take)
 
     async def _read(self, request: Request, limits: UploadLimits, take: Callable[[int], None]) -> list[Upload]:
-        announced = request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limits.max_bytes:
-            raise BodyTooLarge(f"the body has {announced} bytes; at most {limits.max_bytes:,} are taken")
+        announced = _announced_bytes(request.headers)
+        if announced == 0:
+            raise EmptyPicture(_NO_BODY)
+        if announced is not None and announced > limits.max_bytes:
+            raise BodyTooLarge(f"the body has {announced:,} bytes; at most {limits.max_bytes:,} are taken")
         collect = _collector(request, limits)
         try:
             async with self._budget.receiving_body():
@@ -94,10 +108,24 @@ def _collector(request: Request, limits: UploadLimits) -> Callable[[Request, Tak
     raise UnsupportedBody(f"send multipart/form-data with a part `{limits.field}`{raw}")
 
 
+_LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_NO_BODY: Final = "the body is empty (0 bytes); send a picture in it"
+
+
+def _announced_bytes(headers: Headers) -> int | None:
+    """Return the body's length as its head says it, None where that is only known at the body's end."""
+    if "transfer-encoding" in headers:
+        return None
+    length = headers.get("content-length", "0")
+    return int(length) if _LENGTH.fullmatch(length) else None
+
+
 async def _collect_form(form: MultipartImages, request: Request, take: Take) -> list[Upload]:
     async for chunk in request.stream():
         take(len(chunk))
         form.feed(chunk)
+    if not form.bytes_fed:
+        raise EmptyPicture(_NO_BODY)
     return form.finish()
 
 
@@ -106,6 +134,8 @@ async def _collect_raw(request: Request, take: Take) -> list[Upload]:
     async for chunk in request.stream():
         take(len(chunk))
         content += chunk
+    if not content:
+        raise EmptyPicture(_NO_BODY)
     return [Upload(bytes(content))]
 
 
@@ -139,6 +169,7 @@ class MultipartImages:
         self._name = name.encode()
         self._label = name
         self._max_parts = max_parts
+        self.bytes_fed = 0
         self._part = _Part()
         self._uploads: list[Upload] = []
         try:
@@ -159,6 +190,7 @@ class MultipartImages:
 
     def feed(self, chunk: bytes) -> None:
         """Parse one more chunk; raise MalformedBody, InvalidParameter or BodyTooLarge as soon as it is known."""
+        self.bytes_fed += len(chunk)
         try:
             self._parser.write(chunk)
         except FormParserError as error:

@@ -47,6 +47,7 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | N
     keeps so many pixels, and where it would have more than `max_pixels` otherwise.
 
     Raises:
+        EmptyPicture: there are no bytes.
         UnsupportedPicture: the bytes are not of a format in `picture_formats.READ`.
         PictureTooLarge: it would be decoded to more than `max_pixels`, or to a side over `MAX_SIDE`; nothing was.
         CorruptPicture: the picture is truncated or damaged.

@@ -10,7 +10,7 @@ from typing import Final
 # Named here, or Pillow would import every plugin that it has to find the one that is asked for.
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
-from service.errors import CorruptPicture, UnsupportedPicture
+from service.errors import CorruptPicture, EmptyPicture, UnsupportedPicture
 
 # One decode, one thread: what a picture costs is paid by the worker that decodes it.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -50,9 +50,9 @@ _REFUSED: Final = ((b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0
 
 
 def recognised(data: bytes) -> PictureFormat:
-    """Tell the format by its signature; raise UnsupportedPicture where none that is read has it."""
+    """Tell the format by its signature; raise UnsupportedPicture where none that is read has it, or EmptyPicture."""
     if not data:
-        raise UnsupportedPicture(f"the picture is empty (0 bytes); {SEND}")
+        raise EmptyPicture(f"the picture is empty (0 bytes); {SEND}")
     if data.startswith(b"\xff\xd8\xff"):
         return JPEG
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -71,6 +71,7 @@ def open_picture(data: bytes) -> Image.Image:
     """Read a picture's header, no pixels.
 
     Raises:
+        EmptyPicture: there are no bytes.
         UnsupportedPicture: no signature of a format that is read.
         CorruptPicture: such a signature, and a broken header.
     """

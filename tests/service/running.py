@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import httpx
 
@@ -72,10 +72,24 @@ class LiveServer:
 
 def status_on(connection: socket.socket) -> int:
     """Read one whole answer and return its status."""
-    with HTTPResponse(connection) as answer:
+    return answer_on(connection)[0]
+
+
+def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Read one whole answer, and no byte of what follows it, and return status, headers and body."""
+    with HTTPResponse(_NothingAhead(connection)) as answer:  # type: ignore[arg-type]  # only its makefile is called
         answer.begin()
-        answer.read()
-        return answer.status
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+class _NothingAhead:
+    """A socket whose file reads no byte before it is asked for."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def makefile(self, _mode: str) -> BinaryIO:
+        return self._connection.makefile("rb", buffering=1)
 
 
 @contextmanager

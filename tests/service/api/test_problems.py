@@ -57,7 +57,7 @@ def reply_to(client: httpx.Client, case: dict[str, Any]) -> httpx.Response:
 
 
 CASES: dict[str, tuple[int, dict[str, Any]]] = {
-    "no body at all": (415, {}),
+    "no body at all": (422, {}),
     "form without a part": (400, {"content": b"--b--", "headers": {"content-type": "multipart/form-data; boundary=b"}}),
     "form with another part": (422, {"files": {"photo": grey()}}),
     "form without a boundary": (400, {"content": b"x", "headers": {"content-type": "multipart/form-data"}}),
@@ -78,8 +78,8 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "image that is no base64": (400, {"json": {"image": "no-base64"}}),
     "image that is no picture": (415, {"json": {"image": "AAAA"}}),
     "compressed": (415, {"content": grey(), "headers": {**PNG, "content-encoding": "gzip"}}),
-    "empty picture": (415, {"files": {"file": b""}}),
-    "empty raw body": (415, {"content": b"", "headers": PNG}),
+    "empty picture": (422, {"files": {"file": b""}}),
+    "empty raw body": (422, {"content": b"", "headers": PNG}),
     "text": (415, {"files": {"file": b"hello, this is no picture at all"}}),
     "truncated": (422, {"files": {"file": grey(side=200)[:-40]}}),
     "too many bytes": (413, {"content": bytes(20 * 2**20 + 1), "headers": PNG}),
@@ -101,6 +101,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "unknown model's page": (404, {"method": "GET", "path": "/models/nope"}),
     "wrong method": (405, {"method": "GET"}),
     "raw batch": (415, {"path": "/predict/batch", "content": grey(), "headers": PNG}),
+    "batch without a body": (422, {"path": "/predict/batch"}),
     "batch with another part": (422, {"path": "/predict/batch", "files": {"x": b""}}),
     "too large a batch": (413, {"path": "/predict/batch", "files": [("files", b"x")] * 65}),
 }

@@ -1,0 +1,57 @@
+"""What RFC 9110 and 9112 ask of a request's head beyond what the parser checks, and a head without its Upgrade."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Names in lower case, and values, in the order they came."""
+
+_HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-fv:.%\w-]+\])(?::\d*)?")
+_MOST_LENGTH_DIGITS: Final = 18
+"""Digits of a Content-Length: a number of 60 bits, which is more than anybody sends."""
+
+
+def head_fault(method: bytes, version: str, headers: RawHeaders) -> tuple[int, str] | None:
+    """Return the status and the text with which a head must be refused, None where it may be answered."""
+    if version not in ("1.0", "1.1"):
+        status = 505 if version.startswith("2") else 400
+        return status, f"HTTP/{version} is not spoken here; send HTTP/1.1"
+    if method == b"CONNECT":
+        return 501, "CONNECT is not served; this is no proxy"
+    return _host_fault(version, _values(headers, b"host")) or _length_fault(version, headers)
+
+
+def without_upgrade(method: bytes, url: bytes, version: str, headers: RawHeaders) -> bytes:
+    """Write a parsed head again without its Upgrade field, which a server may ignore (RFC 9110, section 7.8)."""
+    kept = b"".join(b"%s: %s\r\n" % field for field in headers if field[0] != b"upgrade")
+    return b"%s %s HTTP/%s\r\n%s\r\n" % (method, url, version.encode(), kept)
+
+
+def _host_fault(version: str, hosts: Sequence[bytes]) -> tuple[int, str] | None:
+    """RFC 9112, section 3.2."""
+    if len(hosts) > 1:
+        return 400, "the request has more than one Host field; send one"
+    if not hosts and version == "1.1":
+        return 400, "the request has no Host field; HTTP/1.1 needs one"
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        return 400, "the Host field is no host name or address with an optional port"
+    return None
+
+
+def _length_fault(version: str, headers: RawHeaders) -> tuple[int, str] | None:
+    """RFC 9112, section 6; that there are not two lengths, or both kinds, is the parser's."""
+    if any(len(length) > _MOST_LENGTH_DIGITS for length in _values(headers, b"content-length")):
+        return 400, f"the Content-Length has more than {_MOST_LENGTH_DIGITS} digits"
+    for coding in _values(headers, b"transfer-encoding"):
+        if version == "1.0":
+            return 400, "HTTP/1.0 has no Transfer-Encoding; send a Content-Length"
+        if coding.lower() != b"chunked":
+            return 501, "the only Transfer-Encoding that is read is chunked"
+    return None
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
+    return [value for key, value in headers if key == name]
