@@ -18,8 +18,12 @@ _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
 """No settings of the service: Kubernetes injects the first two where a Service is called `agelens`; the last one is
 `agelens-train`'s."""
 
+_BLANKS: Final = ", \t\r\n"
+
 Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
+
+Seconds = Annotated[float, Field(ge=0.001, le=3600, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -38,46 +42,71 @@ class Settings(BaseSettings):
     threads: int = Field(default_factory=available_cpus, ge=1, le=256, description="worker threads; default: CPU quota")
     intra_op_threads: int = Field(1, ge=1, le=64, description="ONNX Runtime threads within one estimate")
     queue_size: int = Field(64, ge=1, le=10_000, description="pictures that may wait for a worker thread")
-    deadline_s: float = Field(30.0, gt=0, le=3600, description="seconds from a complete body to the answer")
-    batch_deadline_s: float = Field(120.0, gt=0, le=3600, description="the same for a batch")
-    stuck_after_s: float = Field(120.0, gt=0, description="seconds with one picture after which a thread is not ready")
-    drain_grace_s: float = Field(25.0, ge=0, le=3600, description="seconds that accepted work has after SIGTERM")
+    deadline_s: Seconds = Field(30.0, description="seconds from a complete body to the answer")
+    batch_deadline_s: Seconds = Field(120.0, description="the same for a batch")
+    stuck_after_s: Seconds = Field(120.0, description="seconds with one picture after which a thread is not ready")
+    drain_grace_s: float = Field(
+        25.0, ge=0, le=3600, allow_inf_nan=False, description="seconds that accepted work has after SIGTERM or SIGHUP"
+    )
 
-    max_body_bytes: int = Field(20 * 2**20, ge=1024, description="bytes of a /predict body")
-    max_batch_bytes: int = Field(128 * 2**20, ge=1024, description="bytes of a /predict/batch body")
+    max_body_bytes: int = Field(20 * 2**20, ge=1024, le=2**30, description="bytes of a /predict body")
+    max_batch_bytes: int = Field(128 * 2**20, ge=1024, le=2**33, description="bytes of a /predict/batch body")
     max_batch_parts: int = Field(64, ge=1, le=1000, description="pictures in a batch")
-    max_buffered_bytes: int = Field(512 * 2**20, ge=1024, description="bytes of all bodies in memory at once")
+    max_buffered_bytes: int = Field(512 * 2**20, ge=1024, le=2**36, description="bytes of all bodies in memory at once")
     max_pixels: int = Field(
         50_000_000,
-        ge=1,
+        ge=1024,
+        le=30_000**2,
         description="pixels of a picture as it is decoded; a JPEG is decoded smaller where it has more",
     )
     max_faces: int = Field(100, ge=1, le=1000, description="faces answered per picture")
     min_face_size: float = Field(
-        16.0, ge=0, description="pixels of a face box's shorter side, when the caller is silent"
+        16.0,
+        ge=0,
+        le=10_000,
+        allow_inf_nan=False,
+        description="pixels of a face box's shorter side, when the caller is silent",
     )
 
-    max_connections: int = Field(1000, ge=8, le=100_000, description="open connections")
+    max_connections: int = Field(
+        1000, ge=8, le=100_000, description="open connections; fewer where the process may not open so many files"
+    )
     max_header_bytes: int = Field(32 * 1024, ge=1024, le=2**20, description="bytes of a request's head")
-    header_timeout_s: float = Field(10.0, gt=0, description="seconds for a request's head to arrive")
-    body_timeout_s: float = Field(30.0, gt=0, description="seconds for a request's body to arrive")
-    write_timeout_s: float = Field(30.0, gt=0, description="seconds a caller may leave an answer unread")
-    keep_alive_s: int = Field(10, ge=1, description="seconds an idle connection is kept")
+    header_timeout_s: Seconds = Field(10.0, description="seconds for a request's head to arrive")
+    body_timeout_s: Seconds = Field(30.0, description="seconds for a request's body to arrive")
+    write_timeout_s: Seconds = Field(30.0, description="seconds a caller may leave an answer unread")
+    keep_alive_s: int = Field(10, ge=1, le=3600, description="seconds an idle connection is kept")
 
     api_keys: Names = Field((), repr=False, description="keys of which a caller must send one")
     api_keys_file: Path | None = Field(None, description="file with one key a line, read again when it changes")
-    rate_limit_per_minute: int | None = Field(None, ge=1, description="pictures a minute for each key")
+    rate_limit_per_minute: int | None = Field(None, ge=1, le=1_000_000, description="pictures a minute for each key")
     cors_origins: Names = Field((), description="origins whose pages may call, or *")
 
     docs: bool = Field(True, description="serve /docs and /openapi.json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
     traces: bool = Field(False, description="send OpenTelemetry traces; needs the extra `otel`")
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
     @field_validator("models", "providers", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_blank(cls, value: object) -> object:
+        """Refuse what is set but empty: a secret that was not filled in must not open the service to everybody.
+
+        Validators before the type run from the last to the first: this one sees the text as it was set.
+        """
+        if isinstance(value, str) and not value.strip(_BLANKS):
+            raise ValueError("it is set but empty; give it a value or unset it")
         return value
 
     @model_validator(mode="after")
@@ -112,7 +141,8 @@ def load_settings(**overrides: Any) -> Settings:
 def _refuse_unknown() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     for variable in sorted(os.environ):
-        if variable.startswith(PREFIX) and variable not in known and not variable.startswith(_FOREIGN):
+        name = variable.upper()  # as it is read, whatever its case
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_FOREIGN):
             raise InvalidSetting(f"{variable} is no setting; `agelens settings` lists them all")
 
 

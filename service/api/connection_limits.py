@@ -13,10 +13,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.api.middleware import SECURITY_HEADERS, new_request_id
 from service.api.problems import MEDIA_TYPE, plain_problem
 from service.api.request_head import head_fault, without_upgrade
+from service.runtime.open_files import lingering_connections
 from service.settings import Settings
 
-_LINGERING: Final = 100
-"""Refused connections beyond the limit that may stay open to read their answer; more are just dropped."""
 _LINGER_S: Final = 1.0
 
 
@@ -26,6 +25,11 @@ class ConnectionLimits:
 
     settings: Settings
     waiting: dict[LimitedHttpProtocol, None] = field(default_factory=dict)
+
+    @property
+    def lingering(self) -> int:
+        """Refused connections beyond the limit that may stay open to read their answer; more are just dropped."""
+        return lingering_connections(self.settings.max_connections)
 
     def make_room(self) -> bool:
         """Drop the connection that has waited longest for its caller; say whether there was one."""
@@ -60,7 +64,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
         excess = len(self.connections) - self.crowd.settings.max_connections
-        if excess > _LINGERING:
+        if excess > self.crowd.lingering:
             self.drop()
             return
         if excess > 0 and not self.crowd.make_room():

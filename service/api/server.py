@@ -22,12 +22,13 @@ from service.api.connection_limits import protocol_for
 from service.errors import InvalidSetting, SetupError
 from service.runtime.loading import load
 from service.runtime.logs import configure_logs
+from service.runtime.open_files import connections_that_fit
 from service.runtime.state import Load, ServiceState
 from service.settings import Settings, load_settings
 
 log: Final = structlog.stdlib.get_logger("agelens.server")
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LAST_ANSWERS_S: Final = 5
 """Seconds for responses that are already computed to be sent after draining."""
 
@@ -62,7 +63,9 @@ class DrainingServer(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {sig: signal.signal(sig, self.handle_exit) for sig in _SIGNALS}
+        # nohup has SIGHUP ignored, and means it.
+        heard = [sig for sig in _SIGNALS if (sig, signal.getsignal(sig)) != (signal.SIGHUP, signal.SIG_IGN)]
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in heard}
         try:
             yield
         finally:
@@ -85,6 +88,7 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     """Serve until a signal arrives; return the exit status. Raise SetupError if the service cannot start."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
+    settings = settings.model_copy(update={"max_connections": connections_that_fit(settings.max_connections)})
     if settings.log_level != "debug":
         _silence_native_libraries()
     server = make_server(settings, load_models)
@@ -119,8 +123,8 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=1024)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, UnicodeError) as error:  # a name that cannot be looked up is no name for the encoder either
+        reason = getattr(error, "strerror", None) or str(error)
         raise InvalidSetting(
             f"AGELENS_HOST {settings.host} and AGELENS_PORT {settings.port} cannot be listened on ({reason}); "
             "choose another with --host or --port"

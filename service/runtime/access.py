@@ -16,13 +16,13 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[str], file: Path | None = None) -> None:
         """Read the file as well; raise InvalidSetting where it cannot be read or holds no key."""
-        self._given = frozenset(_digest(key) for key in keys)
+        self._given = frozenset(_digest(key.encode()) for key in keys)
         self._file = file
         self._stamp: tuple[int, int] | None = None
         self._digests = self._given
         if file is not None:
             self._reload()
-            if not self._digests:
+            if not self._digests - self._given:
                 raise InvalidSetting("AGELENS_API_KEYS_FILE names a file without a key; write one key a line")
 
     @property
@@ -33,12 +33,13 @@ class KeyRing:
     def identify(self, brought: str) -> str | None:
         """Return the caller's key as a digest, None where no keys are configured; raise KeyRejected.
 
+        `brought` is what a header says, decoded as Latin-1, as ASGI's headers are; its bytes are UTF-8.
         Every valid key is compared, each in constant time, so that the time says nothing of them.
         """
         if not self.required:
             return None
         self._reload()
-        caller = _digest(brought.strip())
+        caller = _digest(brought.encode("latin-1", "replace").strip())
         matches = [hmac.compare_digest(caller, digest) for digest in self._digests]
         if not any(matches):
             raise KeyRejected("send a valid API key as `X-API-Key` or `Authorization: Bearer`")
@@ -52,13 +53,13 @@ class KeyRing:
             stamp = (facts.st_mtime_ns, facts.st_ino)
             if stamp == self._stamp:
                 return
-            keys = [line.strip() for line in self._file.read_text().splitlines()]
+            keys = [line.strip() for line in self._file.read_text("utf-8-sig").splitlines()]
         except (OSError, UnicodeError) as error:
             if self._stamp is not None:
                 return  # in the middle of a rotation the keys read last stay valid
             raise InvalidSetting("AGELENS_API_KEYS_FILE names a file that cannot be read") from error
         self._stamp = stamp
-        self._digests = self._given | {_digest(key) for key in keys if key}
+        self._digests = self._given | {_digest(key.encode()) for key in keys if key.strip(",")}
 
 
 class RateLimit:
@@ -93,6 +94,6 @@ class RateLimit:
         return min(limit, tokens + (time.monotonic() - since) * limit / 60)
 
 
-def _digest(key: str) -> str:
+def _digest(key: bytes) -> str:
     """Turn a key into 64 hex digits: of one length whatever the key, and nothing a memory dump could give away."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key).hexdigest()

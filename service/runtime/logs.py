@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+import warnings
+from pathlib import Path
+from typing import Final, TextIO
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
+
+log: Final = structlog.stdlib.get_logger("agelens.warnings")
 
 
 def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
@@ -38,4 +42,20 @@ def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
+    )
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Log what a library warns of, which Python would write to standard error as text."""
+    del file, line
+    log.warning(
+        "library_warning", warning=str(message), category=category.__name__, module=Path(filename).stem, line=lineno
     )

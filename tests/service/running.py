@@ -55,10 +55,7 @@ class LiveServer:
 
     def connect(self, *sent: bytes) -> socket.socket:
         """Open a bare connection and send bytes on it."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
-        for part in sent:
-            connection.sendall(part)
-        return connection
+        return connect(self.port, *sent)
 
     def _run(self) -> None:
         async def serve() -> None:
@@ -68,6 +65,14 @@ class LiveServer:
             await serving
 
         asyncio.run(serve())
+
+
+def connect(port: int, *sent: bytes) -> socket.socket:
+    """Open a bare connection and send bytes on it."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
+    for part in sent:
+        connection.sendall(part)
+    return connection
 
 
 def status_on(connection: socket.socket) -> int:

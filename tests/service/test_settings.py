@@ -41,6 +41,15 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGELENS_MAX_BATCH_PARTS", "1000", r"max_batch_parts \(1000\) must not exceed queue_size"),
         ("AGELENS_MAX_BODY_BYTES", "999999999", "max_buffered_bytes"),
         ("AGELENS_RATE_LIMIT_PER_MINUTE", "5", "api_keys"),
+        ("agelens_threds", "2", "agelens_threds is no setting"),
+        ("AGELENS_API_KEYS", "", "AGELENS_API_KEYS .*set but empty; give it a value or unset it"),
+        ("AGELENS_API_KEYS", ",", "set but empty"),
+        ("AGELENS_API_KEYS", " , ", "set but empty"),
+        ("AGELENS_API_KEYS", "\n", "set but empty"),
+        ("agelens_api_keys", ",", "set but empty"),
+        ("AGELENS_API_KEYS_FILE", "", "set but empty"),
+        ("AGELENS_HOST", "", "AGELENS_HOST .*set but empty"),
+        ("AGELENS_PROVIDERS", " ", "set but empty"),
     ],
 )
 def test_wrong_setting_is_named_with_what_would_be_right(
@@ -49,6 +58,31 @@ def test_wrong_setting_is_named_with_what_would_be_right(
     monkeypatch.setenv(variable, value)
     with pytest.raises(InvalidSetting, match=said):
         load_settings()
+
+
+def numbers() -> list[str]:
+    return [name for name, field in Settings.model_fields.items() if field.annotation in (int, float, int | None)]
+
+
+@pytest.mark.parametrize("value", ["1e9", "999999999999999", "-1", "nan", "inf", "-inf", ""])
+@pytest.mark.parametrize("name", numbers())
+def test_no_number_may_be_absurd(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"AGELENS_{name.upper()}", value)
+    with pytest.raises(InvalidSetting, match=f"AGELENS_{name.upper()} "):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", numbers())
+def test_every_number_has_both_bounds(name: str) -> None:
+    schema = Settings.model_json_schema()["properties"][name]
+    bounds = schema.get("anyOf", [schema])[0]
+    assert {"minimum", "maximum"} <= bounds.keys()
+
+
+@pytest.mark.parametrize("level", ["INFO", "Info", " info "])
+def test_levels_of_the_log_are_taken_in_any_case(monkeypatch: pytest.MonkeyPatch, level: str) -> None:
+    monkeypatch.setenv("AGELENS_LOG_LEVEL", level)
+    assert load_settings().log_level == "info"
 
 
 def test_variables_that_kubernetes_injects_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,10 @@ def fifo(tmp_path: Path) -> Path:
     return tmp_path / "gate"
 
 
-def test_accepted_pictures_are_answered_after_sigterm_and_the_exit_is_0(models_dir: Path, fifo: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_accepted_pictures_are_answered_after_the_signal_and_the_exit_is_0(
+    models_dir: Path, fifo: Path, number: signal.Signals
+) -> None:
     with (
         server_process(models_dir, gate=fifo) as server,
         ThreadPoolExecutor() as pool,
@@ -30,7 +33,7 @@ def test_accepted_pictures_are_answered_after_sigterm_and_the_exit_is_0(models_d
     ):
         asked = pool.submit(client.post, "/predict", files={"file": grey(51)})
         server.wait_for("at_gate")
-        server.signal()
+        server.signal(number)
         server.wait_for("draining")
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").json()["detail"] == "the service is shutting down"

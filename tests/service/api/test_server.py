@@ -6,13 +6,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from tests.server_process import ROOT
 
 
-def agelens(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def agelens(*arguments: str, before: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of `agelens`, by what is `before` it, and without the settings of this process."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
-    command = [sys.executable, "-m", "service.cli.main", *arguments]
+    command = [*before, sys.executable, "-m", "service.cli.main", *arguments]
     return subprocess.run(command, cwd=ROOT, env={**clean, **variables}, capture_output=True, text=True, check=False)
 
 

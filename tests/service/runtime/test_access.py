@@ -22,6 +22,14 @@ def test_any_of_the_keys_opens(make_client: MakeClient, headers: dict[str, str])
     assert make_client(api_keys="old,new").get("/models", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "clé à", "鍵", "naïve key"])
+def test_key_that_is_not_ascii_opens_as_utf_8(make_client: MakeClient, key: str) -> None:
+    client = make_client(api_keys=(key,))
+    assert client.get("/models", headers=[(b"x-api-key", key.encode())]).status_code == 200
+    assert client.get("/models", headers=[(b"authorization", b"Bearer " + key.encode())]).status_code == 200
+    assert client.get("/models", headers=[(b"x-api-key", key.encode()[:-1])]).status_code == 401
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"x-api-key": "wrong"}, {"x-api-key": ""}, {"authorization": "Basic old"}, {"x-api-key": b"ol\xe9"}],

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import warnings
 from collections.abc import Iterator
 
 import httpx
@@ -97,6 +98,15 @@ def written() -> Iterator[io.StringIO]:
     yield stream
     structlog.reset_defaults()
     root.handlers[:], root.level = before, level
+
+
+def test_warning_of_a_library_is_a_line_of_the_log(written: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logs("info", written)  # once more: pytest records warnings in its own way in each phase of a test
+        warnings.warn("Truncated File Read", UserWarning, stacklevel=1)
+    line = json.loads(written.getvalue())
+    assert (line["event"], line["warning"], line["level"]) == ("library_warning", "Truncated File Read", "warning")
 
 
 def test_log_is_json_with_the_request_id(make_client: MakeClient, written: io.StringIO) -> None:

@@ -1,0 +1,42 @@
+"""How many connections the files that this process may open leave room for."""
+
+from __future__ import annotations
+
+import resource
+from typing import Final
+
+import structlog
+
+from service.errors import InvalidSetting
+
+log: Final = structlog.stdlib.get_logger("agelens.server")
+
+KEPT_FILES: Final = 40
+"""Files for all else: an idle server with two threads has some 20 open, and a model's is read while it starts."""
+LEAST_CONNECTIONS: Final = 8
+
+
+def connections_that_fit(wanted: int) -> int:
+    """Raise the soft limit of open files to the hard one, and return how many of the `wanted` connections fit.
+
+    Raises InvalidSetting where the limit is too low to serve at all.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard == resource.RLIM_INFINITY:
+        return wanted
+    fit = min(wanted, hard - KEPT_FILES)
+    while fit + lingering_connections(fit) > hard - KEPT_FILES:
+        fit -= 1
+    if fit < LEAST_CONNECTIONS:
+        least = KEPT_FILES + LEAST_CONNECTIONS + lingering_connections(LEAST_CONNECTIONS)
+        raise InvalidSetting(f"this process may open {hard} files; serving needs {least} at least (ulimit -n)")
+    if fit < wanted:
+        log.warning("connections_limited", max_connections=fit, wanted=wanted, open_files=hard)
+    return fit
+
+
+def lingering_connections(most: int) -> int:
+    """Return how many connections beyond `most` may stay open for a moment to read that they are refused."""
+    return min(100, most // 8)
