@@ -29,9 +29,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 _STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
 STATUSES: Final[Mapping[int, str]] = {
     0: "success, also if there is no face",
-    1: "installation or settings are wrong",
+    1: "installation or settings are wrong, or the output cannot be written",
     2: "the command line is wrong",
     3: "the photo cannot be read",
+    4: "scoring is done, but some of what INPUT names could not be scored: the summary names it",
 }
 _STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
 
@@ -114,6 +115,9 @@ def score(
     id_column: Annotated[
         str | None, typer.Option(help="Parquet column with the photographs' ids; default: file name and row number.")
     ] = None,
+    allow_any_path: Annotated[
+        bool, typer.Option("--allow-any-path", help="Read what a Parquet file names outside its own folder, and URIs.")
+    ] = False,
     models_dir: ModelsDir = None,
     report: Annotated[
         bool,
@@ -138,7 +142,7 @@ def score(
             engine=ENGINES[engine],
             workers=workers,
             options=predict_options(asked),
-            columns=Columns(column, id_column),
+            columns=Columns(column, id_column, allow_any_path),
             models_dir=models_dir,
             report=report,
         )

@@ -55,6 +55,8 @@ class ModelLock(BaseModel, frozen=True, extra="forbid"):
             raise FileMissing(
                 f"{LOCK_NAME} is not in the models folder; set AGELENS_MODELS_DIR to a folder that has one"
             ) from error
+        except OSError as error:
+            raise FileMissing(f"{LOCK_NAME} in the models folder cannot be read: {error.strerror}") from error
         except ValidationError as error:
             raise InvalidModelFile(f"{LOCK_NAME} is not valid: {error.errors()[0]['msg']}") from error
 

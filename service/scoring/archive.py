@@ -14,8 +14,8 @@ import numpy as np
 
 from service.atomic_write import atomic_write
 from service.errors import InvalidParameter, InvalidSetting
-from service.scoring.job import Chunk, Format, Item
-from service.scoring.parts import finished_parts, ids_in, part_name, sweep
+from service.scoring.job import NOT_SCORED, Chunk, Fault, Format, Item
+from service.scoring.parts import finished_parts, ids_in, part_name, sweep, writing
 
 AGREEMENT: Final = "score.json"
 _LOCK: Final = ".lock"
@@ -58,18 +58,17 @@ class SeenIds:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Make the folder and hold it for this process alone; raise InvalidSetting where another one has it."""
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("wb")
-    except OSError as error:
-        raise InvalidSetting(f"--output {folder} cannot be written: {error.strerror}") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             message = f"another `agelens score` writes to {folder}; wait for it or choose another"
             raise InvalidSetting(message) from error
-        sweep(folder)
+        with writing(folder):
+            sweep(folder)
         yield
 
 
@@ -80,11 +79,16 @@ def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
     """
     path = folder / AGREEMENT
     if not path.is_file():
-        with atomic_write(path) as partial:
+        with writing(folder), atomic_write(path) as partial:
             partial.write_text(json.dumps({**terms, "chunk_size": chunk_size}, indent=2) + "\n")
         return chunk_size
-    before = json.loads(path.read_text())
-    size = int(before.pop("chunk_size"))
+    try:
+        before = json.loads(path.read_bytes())
+        size = int(before.pop("chunk_size"))
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise InvalidSetting(
+            f"{path} is not what `agelens score` wrote there; delete the folder or choose another --output"
+        ) from error
     now = json.loads(json.dumps(terms))
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
@@ -94,13 +98,18 @@ def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
     return size
 
 
-def finished(folder: Path, fmt: Format) -> SeenIds:
-    """Return the ids of all photographs in the parts; raise InvalidParameter where one is in two of them."""
+def finished(folder: Path, fmt: Format, failures: dict[str, list[str]] | None = None) -> SeenIds:
+    """Return the ids of all photographs in the parts; raise InvalidParameter where one is in two of them.
+
+    With `failures`, the ids of those that could not be scored for a reason of `NOT_SCORED` are added there.
+    """
     seen = SeenIds()
     for part in finished_parts(folder, fmt):
-        for ident in ids_in(part, fmt):
+        for ident, reason in ids_in(part, fmt):
             if not seen.add(ident):
                 raise InvalidParameter(f"{ident} is in {part.name} and in another part; delete one of them")
+            if failures is not None and reason in NOT_SCORED:
+                failures.setdefault(reason, []).append(ident)
     return seen
 
 
@@ -108,7 +117,7 @@ def chunks(items: Iterable[Item], seen: SeenIds, size: int, fmt: Format) -> Iter
     """Yield the photographs that are not in `seen` yet, in chunks of `size`; they are in it afterwards."""
     chosen: list[Item] = []
     weight = 0
-    for item in items:
+    for item in _told_apart(items):
         if not seen.add(item.id):
             continue
         chosen.append(item)
@@ -122,5 +131,24 @@ def chunks(items: Iterable[Item], seen: SeenIds, size: int, fmt: Format) -> Iter
 
 def _chunk(items: list[Item], fmt: Format) -> Chunk:
     ids = [item.id for item in items]
-    paths, data = [item.path for item in items], [item.data for item in items]
-    return Chunk(part=part_name(ids, fmt), ids=ids, paths=paths, data=data)
+    return Chunk(
+        part=part_name(ids, fmt),
+        ids=ids,
+        paths=[item.path for item in items],
+        data=[item.data for item in items],
+        faults=[list(item.fault) if item.fault else None for item in items],
+    )
+
+
+def _told_apart(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the photographs; the second of one id as a failure under another name, so that none is lost in silence."""
+    given = SeenIds()
+    for item in items:
+        if given.add(item.id):
+            yield item
+            continue
+        name = item.place or f"{item.id}#again"
+        while not given.add(name):
+            name += "#again"
+        fault = Fault("repeated-id", f"the id {item.id} was given to a photograph before this one")
+        yield Item(name, None, fault=item.fault or fault)

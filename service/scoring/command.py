@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,10 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
     "threads": partial(score_locally, kind="threads"),
     "ray": score_on_ray,
 }
+SOME_NOT_SCORED: Final = 4
+"""Exit status where INPUT names what could not be scored, as a row without an id or a file that cannot be read."""
+_NAMED: Final = 5
+"""Photographs that the summary names for each reason."""
 _FULL_CHUNK: Final = 256
 _LEAST_CHUNK: Final = 8
 _CHUNKS_PER_WORKER: Final = 8
@@ -55,7 +59,11 @@ class ScoreCommand:
     report: bool = False
 
     def run(self, console: Console | None = None) -> int:
-        """Score, show and check; raise AgelensError. Failures of photographs are rows, so the status is 0."""
+        """Score, show and check; raise AgelensError.
+
+        A picture that cannot be used is a row and leaves the status 0; what INPUT names but could not be scored for
+        another reason is a row as well, and makes it `SOME_NOT_SCORED`.
+        """
         console = console or Console(stderr=True)
         settings = load_settings(models_dir=self.models_dir)
         workers = self.workers or settings.threads
@@ -70,19 +78,24 @@ class ScoreCommand:
             with console.status("counting"):
                 total = inputs.count()
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
-            self._score(job, inputs, total, size, workers, console)
+            not_scored = self._score(job, inputs, total, size, workers, console)
             if self.report:
                 console.print(f"report: {write_report(output, self.format, console)}", highlight=False, soft_wrap=True)
-        return 0
+        return SOME_NOT_SCORED if not_scored else 0
 
-    def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> None:
+    def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> int:
+        """Score what is not in the archive yet, and return how many of the photographs could not be."""
         seen = finished(job.output, job.format)
         before, began = len(seen), time.monotonic()
         tallies = self.engine(job, chunks(inputs, seen, size, job.format), workers, self.pipeline)
         totals = add_up(tallies, total, before, console)
-        if len(finished(job.output, job.format)) != len(seen):
+        not_scored: dict[str, list[str]] = {}
+        if len(finished(job.output, job.format, not_scored)) != len(seen):
             raise InvalidModelFile(f"photographs are missing in {job.output}; run the same command again")
         console.print(_summary(totals, before, time.monotonic() - began), highlight=False)
+        for reason, ids in sorted(not_scored.items()):
+            console.print(f"not scored, {reason}: {_listed(ids)}", highlight=False, markup=False, soft_wrap=True)
+        return sum(map(len, not_scored.values()))
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         where = self.input if "://" in self.input else str(Path(self.input).absolute())
@@ -102,6 +115,11 @@ def _chunk_size(total: int, workers: int) -> int:
     if total < 1:
         raise InvalidParameter("INPUT names no photographs; nothing can be scored")
     return max(_LEAST_CHUNK, min(_FULL_CHUNK, total // (workers * _CHUNKS_PER_WORKER)))
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+    return f"{len(ids):,}: {', '.join(map(repr, ids[:_NAMED]))}{more}"
 
 
 def _summary(totals: Totals, before: int, seconds: float) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 from typing import Final
 
+import pyarrow as pa
 from pyarrow import fs
 
 from service.errors import InvalidParameter
 from service.inference.picture_formats import NOT_READ, READ
-from service.scoring.job import Item
+from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
 from service.scoring.tables import SUFFIX, Columns, items_in, rows_in
 
@@ -22,8 +23,8 @@ SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes
 Pictures that are not read are among them: a row that says so is better than a photograph that is passed over.
 """
 
-Entry = tuple[str, str]
-"""Name in the output, and path or URI."""
+Entry = tuple[str, str] | tuple[str, str, Fault]
+"""Name in the output, and path or URI; and what keeps it from being read, where that is known already."""
 
 
 class Inputs:
@@ -35,16 +36,28 @@ class Inputs:
         self._columns = columns
 
     def count(self) -> int:
-        """Count the photographs without reading any."""
-        return sum(rows_in(where) if _is_table(where) else 1 for _, where in self._entries())
+        """Count the photographs without reading any; raise InvalidParameter where what names them cannot be read."""
+        try:
+            return sum(1 if fault or not _is_table(where) else rows_in(where) for _, where, *fault in self._entries())
+        except OSError as error:
+            raise InvalidParameter(f"INPUT cannot be read: {error}") from error
 
     def __iter__(self) -> Iterator[Item]:
-        """Go through the photographs; those of a folder come in the order of its file system."""
-        for name, where in self._entries():
-            if _is_table(where):
-                yield from items_in(name, where, self._columns)
+        """Go through the photographs; those of a folder come in the order of its file system.
+
+        Raises InvalidParameter where what names them cannot be read, or a Parquet file is damaged.
+        """
+        try:
+            yield from self._items()
+        except (OSError, pa.ArrowException) as error:
+            raise InvalidParameter(f"INPUT cannot be read to its end: {error}") from error
+
+    def _items(self) -> Iterator[Item]:
+        for name, where, *fault in self._entries():
+            if fault or not _is_table(where):
+                yield Item(name, where, fault=fault[0] if fault else None)
             else:
-                yield Item(name, where)
+                yield from items_in(name, where, self._columns)
 
 
 def open_inputs(text: str, skip: Path, columns: Columns | None = None) -> Inputs:
@@ -52,7 +65,10 @@ def open_inputs(text: str, skip: Path, columns: Columns | None = None) -> Inputs
 
     Nothing in the folder `skip` is taken. Raises InvalidParameter where there is no such thing.
     """
-    return Inputs(_entries(text, skip), columns or Columns())
+    try:
+        return Inputs(_entries(text, skip), columns or Columns())
+    except OSError as error:  # as a name that is too long
+        raise InvalidParameter(f"INPUT cannot be read: {error}") from error
 
 
 def _entries(text: str, skip: Path) -> Callable[[], Iterator[Entry]]:
@@ -74,20 +90,32 @@ def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:
     skipped = skip.resolve()
     waiting = [str(root)]
     while waiting:
-        with os.scandir(waiting.pop()) as found:
+        folder = waiting.pop()
+        try:
+            found = os.scandir(folder)
+        except OSError as error:
+            if folder == str(root):
+                raise
+            yield _printable(os.path.relpath(folder, root)), folder, Fault(UNREADABLE, error.strerror or str(error))
+            continue
+        with found:
             for entry in found:
                 if _is_hidden(entry.name):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     if Path(entry.path).resolve() != skipped:
                         waiting.append(entry.path)
-                elif _is_wanted(entry.name) and entry.is_file():
-                    yield _printable(os.path.relpath(entry.path, root)), entry.path
+                    continue
+                name = _printable(os.path.relpath(entry.path, root))
+                if Path(entry.path).is_dir():
+                    yield name, entry.path, Fault("folder-link", "a link to a folder, which is not followed")
+                elif _is_wanted(entry.name):
+                    yield name, entry.path
 
 
 def _of_pattern(pattern: str) -> Iterator[Entry]:
     for found in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - pathlib takes no absolute patterns
-        if Path(found).is_file():
+        if not Path(found).is_dir():
             yield _printable(found), found
 
 

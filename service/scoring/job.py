@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 
 from service.inference.options import PredictOptions
 
@@ -32,11 +32,29 @@ OpenPipeline = Callable[[Job], "Pipeline"]
 
 
 class Item(NamedTuple):
-    """One photograph: its name in the output, and its path or URI or, where those are None, its bytes."""
+    """One photograph: its name in the output, and its path or URI or, where those are None, its bytes.
+
+    With a `fault`, the reason and its text, it is not read but written down as a failure. `place` names it where its
+    id has been given to another one already.
+    """
 
     id: str
     path: str | None
     data: bytes | None = None
+    fault: Fault | None = None
+    place: str | None = None
+
+
+class Fault(NamedTuple):
+    """Why a photograph cannot be scored: the reason in a word, and its text."""
+
+    reason: str
+    detail: str
+
+
+UNREADABLE: Final = "unreadable"
+NOT_SCORED: Final = (UNREADABLE, "missing-id", "repeated-id", "path-outside", "folder-link")
+"""Reasons that do not lie in a picture, but in what INPUT says: `score` ends with a status of its own for them."""
 
 
 class Chunk(TypedDict):
@@ -46,6 +64,7 @@ class Chunk(TypedDict):
     ids: list[str]
     paths: list[str | None]
     data: list[bytes | None]
+    faults: list[list[str] | None]
 
 
 class Tally(TypedDict):

@@ -94,7 +94,13 @@ def _alone(job: Job, chunk: Chunk, pipeline: OpenPipeline) -> Iterator[Tally]:
     middle = len(chunk["ids"]) // 2
     for part in (slice(None, middle), slice(middle, None)):
         ids = chunk["ids"][part]
-        half = Chunk(part=part_name(ids, job.format), ids=ids, paths=chunk["paths"][part], data=chunk["data"][part])
+        half = Chunk(
+            part=part_name(ids, job.format),
+            ids=ids,
+            paths=chunk["paths"][part],
+            data=chunk["data"][part],
+            faults=chunk["faults"][part],
+        )
         yield from _alone(job, half, pipeline)
 
 

@@ -7,21 +7,26 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from service.errors import CorruptPicture
+from service.errors import CorruptPicture, InvalidSetting
 from service.scoring.job import Format
 from service.scoring.rows import Row, flat, flat_columns, schema
 
 PREFIX: Final = "part-"
 _LONGEST_LINE: Final = 1 << 24
+_RUNS: Final = re.compile("'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20]")
+"""How text begins that a spreadsheet takes for a formula, in Latin or full-width characters, or skips to find one."""
 
 
 def part_name(ids: Iterable[str], fmt: Format) -> str:
@@ -34,12 +39,26 @@ def part_name(ids: Iterable[str], fmt: Format) -> str:
 
 def write_part(path: Path, rows: Sequence[Row], fmt: Format, thresholds: Sequence[int]) -> None:
     """Write a part so that it is there with all its rows or not there, whatever kills this process."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as stream:
-        stream.write(_ENCODERS[fmt](rows, schema(thresholds)))
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")  # two nodes of a cluster may write the same part
+    try:
+        with writing(path.parent), beside.open("wb") as stream:
+            stream.write(_ENCODERS[fmt](rows, schema(thresholds)))
+            stream.flush()
+            os.fsync(stream.fileno())
+            beside.replace(path)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what keeps the archive from being written, as a full disk, into InvalidSetting naming file and reason."""
+    try:
+        yield
+    except OSError as error:
+        where = Path(error.filename).name if error.filename else "it"
+        raise InvalidSetting(f"--output {folder} cannot be written: {where}: {error.strerror or error}") from error
 
 
 def finished_parts(folder: Path, fmt: Format) -> list[Path]:
@@ -53,9 +72,16 @@ def sweep(folder: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def ids_in(part: Path, fmt: Format) -> Iterator[str]:
-    """Yield the id of each photograph of a part once; raise CorruptPicture naming a part that cannot be read."""
-    yield from (str(ident) for ident in columns_in(part, fmt, "id")["id"].unique().to_pylist())
+def ids_in(part: Path, fmt: Format) -> Iterator[tuple[str, str | None]]:
+    """Yield each photograph of a part once, its id and the reason of its failure or None.
+
+    Raises CorruptPicture naming a part that cannot be read.
+    """
+    before = None
+    for row in columns_in(part, fmt, "id", "error").to_pylist():
+        if row["id"] != before:
+            yield row["id"], row["error"] or None
+        before = row["id"]
 
 
 def columns_in(part: Path, fmt: Format, *names: str) -> pa.Table:
@@ -82,8 +108,16 @@ def _csv(rows: Sequence[Row], columns: pa.Schema) -> bytes:
     # A struct that is null as a whole must not become a column of its own.
     writer = csv.DictWriter(stream, flat_columns(columns), extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(flat(row) for row in rows)
+    writer.writerows({name: _inert(cell) for name, cell in flat(row).items()} for row in rows)
     return stream.getvalue().encode()
+
+
+def _inert(cell: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would run; reading takes it away again.
+
+    Text that begins with apostrophes and would run without them gets one more, so that each has one reading.
+    """
+    return f"'{cell}" if isinstance(cell, str) and _RUNS.match(cell) else cell
 
 
 def _jsonl(rows: Sequence[Row], _columns: pa.Schema) -> bytes:
@@ -100,7 +134,13 @@ def _read_csv(part: Path, wanted: pa.Schema) -> pa.Table:
     convert = pyarrow.csv.ConvertOptions(include_columns=list(types), column_types=types)
     quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
     blocks = pyarrow.csv.ReadOptions(block_size=_LONGEST_LINE)
-    return pyarrow.csv.read_csv(part, blocks, quoted, convert)
+    table = pyarrow.csv.read_csv(part, blocks, quoted, convert)
+    for place, (name, kind) in enumerate(types.items()):
+        if pa.types.is_string(kind):
+            table = table.set_column(
+                place, name, pc.replace_substring_regex(table[name], f"^'({_RUNS.pattern})", r"\1")
+            )
+    return table
 
 
 def _read_jsonl(part: Path, wanted: pa.Schema) -> pa.Table:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from service.inference.faces import LANDMARK_NAMES
 from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
+from service.scoring.job import UNREADABLE, Fault
 
 OK: Final = "ok"
 NO_FACE: Final = "no_face"
@@ -65,10 +66,12 @@ def rows_of(ident: str, prediction: PhotoPrediction, options: PredictOptions) ->
         yield photo
 
 
-def failure(ident: str, error: Exception) -> Row:
+def failure(ident: str, error: Exception | Fault) -> Row:
     """Return the row of a photograph that could not be read: a reason as the HTTP API names it, and its text."""
+    if isinstance(error, Fault):
+        return {"id": ident, "status": ERROR, "error": error.reason, "detail": error.detail}
     if isinstance(error, OSError):
-        return {"id": ident, "status": ERROR, "error": "unreadable", "detail": error.strerror or str(error)}
+        return {"id": ident, "status": ERROR, "error": UNREADABLE, "detail": error.strerror or str(error)}
     reason = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     return {"id": ident, "status": ERROR, "error": reason, "detail": str(error)}
 

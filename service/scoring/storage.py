@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from service.errors import InvalidParameter
-from service.scoring.job import Item
+from service.scoring.job import Fault, Item
 
 MAX_FILE_BYTES: Final = 256 * 2**20
 _AHEAD: Final = 8
@@ -39,13 +39,13 @@ def located(uri: str) -> tuple[fs.FileSystem, str]:
     return root, path
 
 
-def pictures(items: Sequence[Item]) -> Iterator[tuple[Item, bytes | OSError]]:
-    """Yield each item with its bytes, or with the error of reading them; a few are read ahead from a store."""
+def pictures(items: Sequence[Item]) -> Iterator[tuple[Item, bytes | OSError | Fault]]:
+    """Yield each item with its bytes, or with what kept them from being read; a few are read ahead from a store."""
     if not any(item.path and is_uri(item.path) for item in items):
         yield from ((item, _read(item)) for item in items)
         return
     with ThreadPoolExecutor(_AHEAD) as readers:
-        ahead: deque[tuple[Item, Future[bytes | OSError]]] = deque()
+        ahead: deque[tuple[Item, Future[bytes | OSError | Fault]]] = deque()
         for item in items:
             ahead.append((item, readers.submit(_read, item)))
             if len(ahead) > _AHEAD:
@@ -54,7 +54,9 @@ def pictures(items: Sequence[Item]) -> Iterator[tuple[Item, bytes | OSError]]:
         yield from ((item, reading.result()) for item, reading in ahead)
 
 
-def _read(item: Item) -> bytes | OSError:
+def _read(item: Item) -> bytes | OSError | Fault:
+    if item.fault:
+        return item.fault
     try:
         if item.path is None:
             return item.data or b""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.errors import InvalidParameter
-from service.scoring.job import Item
+from service.scoring.job import Fault, Item
 from service.scoring.storage import is_uri, located
 
 SUFFIX: Final = ".parquet"
@@ -21,10 +21,14 @@ _PATHS: Final = ("path", "file", "filename", "uri", "url")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of a Parquet file hold the photograph and its id; found by type and name where not said."""
+    """Which columns of a Parquet file hold the photograph and its id; found by type and name where not said.
+
+    With `any_path`, paths may lead out of the table's folder.
+    """
 
     picture: str | None = None
     id: str | None = None
+    any_path: bool = False
 
 
 def rows_in(where: str) -> int:
@@ -47,18 +51,44 @@ def items_in(name: str, where: str, columns: Columns) -> Iterator[Item]:
         row = 0
         for batch in table.iter_batches(_ROWS_AT_ONCE, columns=wanted):
             for record in batch.to_pylist():
-                ident = str(record[columns.id]) if columns.id else f"{name}#{row}"
-                yield _item(ident, record[picture], where)
+                place = f"{name}#{row}"
+                item = _item(record[picture], where, columns.any_path)
+                named = item._replace(id=place, place=place)
+                yield _with_id(named, record[columns.id]) if columns.id else named
                 row += 1
 
 
-def _item(ident: str, value: Any, where: str) -> Item:
+def _with_id(item: Item, ident: Any) -> Item:
+    if ident is None or ident != ident or ident == "":
+        return item._replace(fault=Fault("missing-id", "the row has no id"))
+    return item._replace(id=str(ident))
+
+
+def _item(value: Any, where: str, any_path: bool) -> Item:
+    """Return the photograph of a cell: bytes, or a path that is meant from the table's folder."""
     if isinstance(value, dict):  # the layout of image data sets: bytes, or else a path
         value = value.get("bytes") or value.get("path")
     if not isinstance(value, str):
-        return Item(ident, None, value)
-    base = PurePosixPath(where).parent  # a path in a table is meant from the table's folder
-    return Item(ident, value if is_uri(value) or is_uri(where) else str(base / value))
+        return Item("", None, value)
+    base = where.rpartition("/")[0] if is_uri(where) else str(Path(where).parent)
+    path = value if is_uri(value) or value.startswith("/") else f"{base}/{value}"
+    if any_path or _is_below(base, path):
+        return Item("", path)
+    detail = f"{value} leads out of the table's folder; --allow-any-path has it read all the same"
+    return Item("", None, fault=Fault("path-outside", detail))
+
+
+def _is_below(base: str, path: str) -> bool:
+    """Whether a path, all links followed, or a URI lies in the folder `base`."""
+    if is_uri(base):
+        inside = path.removeprefix(f"{base}/")
+        return inside != path and "%" not in inside and ".." not in inside.split("/")
+    if is_uri(path):
+        return False
+    try:
+        return Path(path).resolve().is_relative_to(Path(base).resolve())
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a null character: reading it says so
+        return True
 
 
 def _picture_column(columns: pa.Schema, where: str) -> str:

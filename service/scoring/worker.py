@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.errors import PictureError
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import Pipeline, load_models, open_pipeline
-from service.scoring.job import Chunk, Item, Job, OpenPipeline, Tally
+from service.scoring.job import Chunk, Fault, Item, Job, OpenPipeline, Tally
 from service.scoring.parts import write_part
 from service.scoring.rows import ERROR, NO_FACE, Row, failure, rows_of
 from service.scoring.storage import pictures
@@ -28,7 +28,8 @@ class Scorer:
 
     def __call__(self, chunk: Chunk) -> Tally:
         """Score a chunk's photographs, write its part, and count; an error of one photograph is a row of its own."""
-        items = [Item(*each) for each in zip(chunk["ids"], chunk["paths"], chunk["data"], strict=True)]
+        columns = zip(chunk["ids"], chunk["paths"], chunk["data"], chunk["faults"], strict=True)
+        items = [Item(ident, path, data, Fault(*fault) if fault else None) for ident, path, data, fault in columns]
         rows: list[Row] = []
         for item, data in pictures(items):
             rows += self._rows(item.id, data)
@@ -44,8 +45,8 @@ class Scorer:
             failures=failures,
         )
 
-    def _rows(self, ident: str, data: bytes | OSError) -> list[Row]:
-        if isinstance(data, OSError):
+    def _rows(self, ident: str, data: bytes | OSError | Fault) -> list[Row]:
+        if isinstance(data, OSError | Fault):
             return [failure(ident, data)]
         try:
             prediction = self._pipeline.predict(data, self._job.options, max_pixels=self._job.max_pixels)

@@ -15,7 +15,7 @@ from rich.progress import track
 from service.atomic_write import atomic_write
 from service.scoring.archive import AGREEMENT
 from service.scoring.job import Format
-from service.scoring.parts import finished_parts
+from service.scoring.parts import finished_parts, writing
 from service.scoring.report import drawing
 from service.scoring.report.findings import Findings, facts_in
 
@@ -32,7 +32,7 @@ def write_report(folder: Path, fmt: Format, console: Console) -> Path:
     for part in track(finished_parts(folder, fmt), "reading the archive", console=console, transient=True):
         findings.add(facts_in(part, fmt))
     made = folder / REPORT
-    with atomic_write(made) as partial:
+    with writing(folder), atomic_write(made) as partial:
         partial.write_text(page(json.loads((folder / AGREEMENT).read_text()), findings), encoding="utf-8")
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from service.errors import InvalidParameter
 from service.scoring.inputs import Inputs, open_inputs
-from service.scoring.job import Item
+from service.scoring.job import Fault, Item
 from service.scoring.storage import pictures
 from service.scoring.tables import Columns
 
@@ -36,7 +37,7 @@ def ids(inputs: Inputs) -> list[str]:
     return found
 
 
-def contents(inputs: Inputs) -> dict[str, bytes | OSError]:
+def contents(inputs: Inputs) -> dict[str, bytes | OSError | Fault]:
     return {item.id: data for item, data in pictures(list(inputs))}
 
 
@@ -86,8 +87,75 @@ def test_structs_of_image_data_sets_are_read(tmp_path: Path) -> None:
 
 
 def test_paths_in_parquet_are_meant_from_its_folder(folder: Path, tmp_path: Path) -> None:
-    path = table(folder / "t.parquet", path=["a.jpg", str(folder / "b.PNG")], age=[1, 2])
-    assert list(contents(open_inputs(str(path), tmp_path)).values()) == [b"a.jpg", b"b.PNG"]
+    path = table(folder / "t.parquet", path=["a.jpg", str(folder / "b.PNG"), "./sub/../c.webp"], age=[1, 2, 3])
+    assert list(contents(open_inputs(str(path), tmp_path)).values()) == [b"a.jpg", b"b.PNG", b"c.webp"]
+
+
+def test_paths_out_of_a_tables_folder_are_not_read_unless_they_are_allowed(folder: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.jpg"
+    secret.write_bytes(b"secret")
+    (folder / "link.jpg").symlink_to(secret)
+    (folder / "away").symlink_to(tmp_path)
+    paths = [str(secret), "../secret.jpg", "sub/../../secret.jpg", "link.jpg", "away/secret.jpg", f"file://{secret}"]
+    path = table(folder / "t.parquet", path=paths)
+    found = list(contents(open_inputs(str(path), tmp_path)).values())
+    assert [fault.reason for fault in found if isinstance(fault, Fault)] == ["path-outside"] * 6
+    assert "--allow-any-path" in str(found[0])
+    allowed = contents(open_inputs(str(path), tmp_path, Columns(any_path=True)))
+    assert list(allowed.values()) == [b"secret"] * 6
+
+
+def test_paths_of_a_table_in_a_store_are_those_below_it(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    base = f"file://{folder}"
+    paths = ["a.jpg", f"{base}/b.PNG", f"{base}/../secret.jpg", "../secret.jpg", f"{tmp_path}/secret.jpg", "%2e%2e/x"]
+    table(folder / "t.parquet", path=paths)
+    found = list(contents(open_inputs(f"{base}/t.parquet", tmp_path)).values())
+    assert found[:2] == [b"a.jpg", b"b.PNG"]
+    assert [fault.reason for fault in found if isinstance(fault, Fault)] == ["path-outside"] * 4
+
+
+@pytest.mark.parametrize("path", ["null\0character", "loop.jpg", "x" * 5000])
+def test_path_of_a_table_that_cannot_be_followed_is_an_error_of_its_own(folder: Path, path: str) -> None:
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    where = table(folder / "t.parquet", path=[path])
+    assert [type(found) for found in contents(open_inputs(str(where), folder)).values()] == [OSError]
+
+
+def test_rows_without_an_id_are_faults_under_their_place(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", image=[b"one", b"two", b"three"], key=["", None, "x"])
+    found = contents(open_inputs(str(path), tmp_path, Columns(id="key")))
+    missing = Fault("missing-id", "the row has no id")
+    assert found == {"t.parquet#0": missing, "t.parquet#1": missing, "x": b"three"}
+    numbers = table(tmp_path / "n.parquet", image=[b"one"], key=[float("nan")])
+    assert contents(open_inputs(str(numbers), tmp_path, Columns(id="key"))) == {"n.parquet#0": missing}
+
+
+def test_links_that_lead_nowhere_and_folders_that_cannot_be_read_are_named(folder: Path) -> None:
+    (folder / "dangling.jpg").symlink_to(folder / "gone")
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "linked").symlink_to(folder / "sub")
+    os.mkfifo(folder / "pipe.jpg")
+    inputs = open_inputs(str(folder), folder / "out")
+    assert ids(inputs) == sorted([*NAMES, "dangling.jpg", "linked", "loop.jpg", "pipe.jpg"])
+    found = contents(inputs)
+    assert all(isinstance(found[name], OSError) for name in ("dangling.jpg", "loop.jpg", "pipe.jpg"))
+    assert found["linked"] == Fault("folder-link", "a link to a folder, which is not followed")
+    pattern = contents(open_inputs(f"{folder}/dang*", folder / "out"))
+    assert [type(error) for error in pattern.values()] == [FileNotFoundError]
+
+
+def test_folder_that_cannot_be_gone_through_is_a_fault_of_its_name(folder: Path) -> None:
+    found = iter(open_inputs(str(folder), folder / "out"))
+    next(found)
+    shutil.rmtree(folder / "sub")  # while its parent is gone through; root, who may run the tests, may enter any
+    assert Item("sub", f"{folder}/sub", fault=Fault("unreadable", "No such file or directory")) in list(found)
+
+
+def test_input_that_cannot_be_read_at_all_is_refused(tmp_path: Path) -> None:
+    for source in ("x" * 5000, str(tmp_path / ("y" * 300))):
+        with pytest.raises(InvalidParameter):
+            open_inputs(source, tmp_path)
 
 
 @pytest.mark.parametrize(

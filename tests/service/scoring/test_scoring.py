@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +25,17 @@ from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.options import PredictOptions
 from service.scoring.archive import SeenIds, agree, chunks, finished, locked
 from service.scoring.command import ScoreCommand
-from service.scoring.job import Item, Job
+from service.scoring.job import Fault, Item, Job
 from service.scoring.local import score_locally
 from service.scoring.parts import ids_in, part_name, write_part
 from service.scoring.rows import failure, schema
+from service.scoring.tables import Columns
 from tests.service.doubles import grey
 from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
 
 QUIET = Console(quiet=True)
+RUNS = ("=cmd", "+1", "-2", "@SUM", "\ttab", "\rcr", "＝1")
+"""What a spreadsheet takes for a formula."""
 
 
 @pytest.fixture
@@ -208,9 +215,91 @@ def test_an_id_in_two_parts_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
 def test_ids_come_back_from_parts(tmp_path: Path, fmt: Any) -> None:
-    ids = ['"quoted", comma', "new\nline", "ünïcode", "007", "null"]
+    ids = ['"quoted", comma', "new\nline", "ünïcode", "007", "null", *RUNS, *(f"'{run}" for run in RUNS), "'", "''a"]
     write_part(tmp_path / "part", [failure(ident, OSError()) for ident in ids for _ in range(2)], fmt, (18,))
-    assert list(ids_in(tmp_path / "part", fmt)) == ids
+    assert list(ids_in(tmp_path / "part", fmt)) == [(ident, "unreadable") for ident in ids]
+
+
+def test_no_cell_of_csv_begins_as_a_formula_does(tmp_path: Path) -> None:
+    rows = [failure(run, Fault("path-outside", f"{run} is wrong")) for run in RUNS]
+    write_part(tmp_path / "part", rows, "csv", ())
+    with (tmp_path / "part").open(newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row if cell]
+    assert len(cells) > 4 * len(RUNS)
+    assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n＝＋－＠"]
+
+
+@pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
+def test_rows_without_an_id_or_with_one_twice_are_counted_and_none_is_lost(
+    tmp_path: Path, models_dir: Path, fmt: Any
+) -> None:
+    table = pa.table({"image": [grey(51)] * 6, "key": [None, None, "x", "x", "t.parquet#0", "=1+1"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    command = ScoreCommand(
+        str(tmp_path / "t.parquet"),
+        tmp_path / "out",
+        format=fmt,
+        columns=Columns(id="key"),
+        models_dir=models_dir,
+        pipeline=middle_face,
+        engine=THREADS,
+        report=True,
+    )
+    for _ in range(2):  # the second time there is nothing to score, and the archive is the same
+        said = io.StringIO()
+        assert command.run(Console(file=said, width=500)) == 4
+        assert "not scored, missing-id: 2: 't.parquet#0', 't.parquet#1'" in said.getvalue()
+        assert "not scored, repeated-id: 2: 't.parquet#3', 't.parquet#4'" in said.getvalue()
+    rows = scored(tmp_path / "out")
+    assert len(rows) == 6
+    assert {row["id"].lstrip("'"): row["status"] for row in rows if row["status"] == "ok"} == {"x": "ok", "=1+1": "ok"}
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "missing-id" in report
+    assert "repeated-id" in report
+
+
+def test_file_that_cannot_be_read_is_named_and_makes_the_exit_status_4(
+    tmp_path: Path, photos: Path, models_dir: Path
+) -> None:
+    (photos / "gone.jpg").symlink_to(photos / "nowhere")
+    command = ScoreCommand(str(photos), tmp_path / "out", models_dir=models_dir, pipeline=middle_face, engine=THREADS)
+    said = io.StringIO()
+    assert command.run(Console(file=said, width=500)) == 4
+    assert "not scored, unreadable: 1: 'gone.jpg'" in said.getvalue()
+    assert "cut.png" not in said.getvalue()
+
+
+@pytest.mark.parametrize("name", [".lock", "score.json", ".part-left"])
+def test_folder_where_a_file_of_the_archive_should_be_is_named(
+    tmp_path: Path, score: Any, photos: Path, name: str
+) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    with pytest.raises(InvalidSetting, match=f"{re.escape(str(tmp_path / 'out'))}.*{re.escape(name)}"):
+        score(photos)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"chunk_size": []}'])
+def test_agreement_that_is_none_is_named(tmp_path: Path, score: Any, photos: Path, text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/score.json").write_text(text)
+    with pytest.raises(InvalidSetting, match=r"score\.json is not what"):
+        score(photos)
+
+
+@pytest.fixture
+def _no_file_over_1_kb() -> Iterator[None]:
+    """A disk that is full after the first KiB of each file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("_no_file_over_1_kb")
+def test_full_disk_is_said_in_a_line_and_leaves_nothing_half_written(tmp_path: Path, score: Any, photos: Path) -> None:
+    with pytest.raises(InvalidSetting, match=r"--output .*/out cannot be written: .*File too large"):
+        score(photos)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "score.json"}
 
 
 def test_seen_ids_forget_nothing_when_they_are_many() -> None:
@@ -224,7 +313,8 @@ def test_seen_ids_forget_nothing_when_they_are_many() -> None:
 def test_chunks_are_named_by_what_is_in_them() -> None:
     items = [Item(str(number), None) for number in (*range(5), 0)]
     made = list(chunks(items, SeenIds(), 2, "csv"))
-    assert [chunk["ids"] for chunk in made] == [["0", "1"], ["2", "3"], ["4"]]
+    assert [chunk["ids"] for chunk in made] == [["0", "1"], ["2", "3"], ["4", "0#again"]]
+    assert [fault and fault[0] for fault in made[2]["faults"]] == [None, "repeated-id"]
     assert made[0]["part"] == part_name(["0", "1"], "csv") != part_name(["01"], "csv")
 
 
