@@ -54,11 +54,22 @@ test-browser: setup-dev
 	else echo "make test-browser needs $$tool (Debian: sudo apt-get install chromium curl)" >&2; exit 1; fi; done
 	.venv/bin/python -m pytest tests/browser
 
+# HTTP clients of other languages, Debian's packages: installed where they are missing and this is root.
+.PHONY: test-clients
+test-clients: setup-dev
+	@for tool in curl:curl java:default-jdk-headless node:nodejs; do command -v $${tool%%:*} >/dev/null && continue; \
+	package=$${tool##*:}; if test "$$(id -u)" = 0 && command -v apt-get >/dev/null; then \
+		echo "installing $$package"; apt-get update -qq; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null || exit 1; \
+	else echo "make test-clients needs $$package (Debian: sudo apt-get install $$package)" >&2; exit 1; fi; done
+	.venv/bin/python -m pytest tests/clients
+
 check: setup-dev setup-training
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
-	.venv/bin/mypy agelens service docs/generate tests/service tests/packaging tests/docs tests/browser tests/image tests/cluster
+	.venv/bin/mypy agelens service docs/generate tests/service tests/packaging tests/docs tests/browser tests/clients \
+		tests/image tests/cluster
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.
