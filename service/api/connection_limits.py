@@ -273,6 +273,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         What the caller still sends is dropped until then: closing on unread bytes would reset the connection and
         take the answer with it (RFC 9112, section 9.6).
         """
+        if self.transport.is_closing():
+            return
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         self.transport.write(self._refusal or b"")

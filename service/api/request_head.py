@@ -36,7 +36,7 @@ def _host_fault(version: str, hosts: Sequence[bytes]) -> tuple[int, str] | None:
         return 400, "the request has more than one Host field; send one"
     if not hosts and version == "1.1":
         return 400, "the request has no Host field; HTTP/1.1 needs one"
-    if hosts and not _HOST.fullmatch(hosts[0]):
+    if hosts and not _HOST.fullmatch(hosts[0].strip(b" \t")):
         return 400, "the Host field is no host name or address with an optional port"
     return None
 

@@ -118,7 +118,9 @@ def test_head_that_may_not_be_answered_is_refused_once_and_ends_the_connection(
         assert status_on(connection) == 200
 
 
-@pytest.mark.parametrize("host", [b"", b"x", b"a_b.c:8000", b"127.0.0.1:8000", b"[::1]:8000", b"xn--bcher-kva.example"])
+@pytest.mark.parametrize(
+    "host", [b"", b"x", b"\t x \t", b"a_b.c:8000", b"127.0.0.1:8000", b"[::1]:8000", b"xn--bcher-kva.example"]
+)
 def test_every_host_that_can_be_is_taken(make_server: MakeServer, host: bytes) -> None:
     with make_server().connect(b"GET /health/live HTTP/1.1\r\nhost: " + host + b"\r\n\r\n") as connection:
         assert status_on(connection) == 200
