@@ -11,7 +11,6 @@ from benchmarks.soak.pictures import bombs, mutated
 from tests.service.conftest import MakeClient
 from tests.service.doubles import grey
 
-
 NOT_READ = {"GIF", "TIFF", "BMP"}
 
 
