@@ -130,7 +130,14 @@ def jpeg_restarts(megabytes: float = 5.0, side: int = 6000) -> bytes:
 def exif_overlaps(tags: int = 4000, payload: int = 60_000) -> bytes:
     """Give thousands of EXIF tags the same long value."""
     entries = b"".join(struct.pack(">HHII", tag + 1, 7, payload, 8) for tag in range(tags))
-    return b"MM\0*" + struct.pack(">I", 8) + struct.pack(">H", tags) + entries + bytes(4) + bytes(max(0, payload - 12 * tags))
+    return (
+        b"MM\0*"
+        + struct.pack(">I", 8)
+        + struct.pack(">H", tags)
+        + entries
+        + bytes(4)
+        + bytes(max(0, payload - 12 * tags))
+    )
 
 
 def jpeg_exif() -> bytes:
@@ -144,7 +151,14 @@ def jpeg_exif() -> bytes:
 
 
 def png(
-    width: int, height: int, data: bytes, *, bits_: int = 8, colour: int = 2, interlace: int = 0, before: bytes = b"",
+    width: int,
+    height: int,
+    data: bytes,
+    *,
+    bits_: int = 8,
+    colour: int = 2,
+    interlace: int = 0,
+    before: bytes = b"",
     idat: int = 2**31,
 ) -> bytes:
     """Put a PNG together from finished zlib data, cut into chunks of `idat` bytes."""

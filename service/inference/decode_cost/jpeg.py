@@ -24,7 +24,9 @@ _BASELINE, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _UNREAD: Final = {0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xCC}
 """Lossless, hierarchical and arithmetic-coded frames: no browser reads them, and few bits can stand for much work."""
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
-_LONGEST_EXIF: Final = 2**20
+_MOST_EXIF_SEGMENTS: Final = 16
+_LEFT_OUT: Final = {_COM, *range(_APP0 + 1, _APP15 + 1)} - {_APP14}
+"""Comments and what programs add; JFIF's and Adobe's segments say what the components are."""
 
 
 class Segment(NamedTuple):
@@ -76,11 +78,25 @@ class Frame:
 
 def price(data: bytes) -> PricedPicture:
     """Price a JPEG by its markers; raise CorruptPicture, UnsupportedPicture or PictureTooLarge."""
-    kept = [data[:2]]
+    segments = list(_segments(data))
+    frame, scans, scans_ns = _frame_and_scans(data, segments)
+    turned = _orientation(data, segments)
+    kept = [data[:2], _orientation_segment(turned) if turned != UPRIGHT else b""]
+    kept += [data[each.start : each.data_end] for each in segments if each.marker not in _LEFT_OUT]
+    tables = sum(each.end - each.content for each in segments if each.marker in (_DHT, _DQT))
+    pixels = frame.width * frame.height
+    work_ns = rates.START_NS + tables * rates.JPEG_TABLE_BYTE_NS + scans_ns
+    work_ns += pixels * (len(frame.components) * rates.JPEG_SAMPLE_NS + rates.FINISH_NS)
+    memory = _memory(frame, buffered=frame.progressive or scans > 1)
+    stripped = b"".join(kept)
+    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory + 2 * len(stripped), stripped)
+
+
+def _frame_and_scans(data: bytes, segments: list[Segment]) -> tuple[Frame, int, float]:
+    """Return the frame, how many scans it has, and their nanoseconds."""
     frame: Frame | None = None
-    work_ns = float(rates.START_NS)
-    exif, xmp, scans = b"", b"", 0
-    for segment in _segments(data):
+    scans, work_ns = 0, 0.0
+    for segment in segments:
         content = data[segment.content : segment.end]
         if segment.marker in _UNREAD:
             raise UnsupportedPicture("this kind of JPEG is not read; send a baseline or progressive one")
@@ -93,22 +109,16 @@ def price(data: bytes) -> PricedPicture:
                 raise CorruptPicture("the JPEG has a scan before its frame header; send it encoded anew")
             work_ns += _scan_ns(frame, content, segment.data_end - segment.end)
             scans += 1
-        elif segment.marker == _APP1:
-            exif += content[6:] if content.startswith(_EXIF) and len(exif) < _LONGEST_EXIF else b""
-            xmp = xmp or (content if content.startswith(_XMP) else b"")
-        elif segment.marker in (_DHT, _DQT):
-            work_ns += len(content) * rates.JPEG_TABLE_BYTE_NS
-        if not (_APP0 < segment.marker <= _APP15 or segment.marker == _COM) or segment.marker == _APP14:
-            kept.append(data[segment.start : segment.data_end])
     if frame is None or not scans:
         raise CorruptPicture("the JPEG ends before its pixels; send a complete file")
-    turned = orientation_of(exif) or orientation_in_xmp(xmp) or UPRIGHT
-    kept.insert(1, _orientation_segment(turned) if turned != UPRIGHT else b"")
-    samples = frame.width * frame.height * len(frame.components)
-    work_ns += samples * rates.JPEG_SAMPLE_NS + frame.width * frame.height * rates.FINISH_NS
-    memory = _memory(frame, buffered=frame.progressive or scans > 1)
-    stripped = b"".join(kept)
-    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory + len(stripped), stripped)
+    return frame, scans, work_ns
+
+
+def _orientation(data: bytes, segments: list[Segment]) -> int:
+    blocks = [data[each.content : each.end] for each in segments if each.marker == _APP1][:_MOST_EXIF_SEGMENTS]
+    exif = b"".join(block.removeprefix(_EXIF) for block in blocks if block.startswith(_EXIF))
+    xmp = next((block for block in blocks if block.startswith(_XMP)), b"")
+    return orientation_of(exif) or orientation_in_xmp(xmp) or UPRIGHT
 
 
 def _segments(data: bytes) -> Iterator[Segment]:
