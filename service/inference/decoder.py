@@ -31,7 +31,7 @@ class DirectDecoder:
     @contextmanager
     def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> Iterator[Decode]:  # noqa: ARG002
         """Yield a function that decodes `data`."""
-        picture = price(data)
+        picture = price(data, max_pixels)
         yield lambda min_side: decode_image(picture.data, max_pixels=max_pixels, min_side=min_side)
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ class BudgetedDecoder:
 
         Raises UnsupportedPicture, CorruptPicture, PictureTooLarge.
         """
-        picture = price(data)
+        picture = price(data, max_pixels)
         self._budget.check(picture)
         left_s = self._budget.max_s
         with self._budget.reserved(picture.memory_bytes, checkpoint):

@@ -103,8 +103,8 @@ def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, 
     began = time.process_time()
     try:
         photo = decode(data, max_pixels, min_side)
-    except PictureError as error:
-        if isinstance(error.__cause__, MemoryError):
+    except (PictureError, MemoryError) as error:
+        if isinstance(error, MemoryError):
             error = PictureTooLarge("decoding the picture takes more memory than its header promises")
         number = 1 + ERRORS.index(type(error))
         text = str(error).encode()

@@ -131,7 +131,7 @@ class DecoderProcess:
         try:
             outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
         except (EOFError, ConnectionError):
-            raise _explained(self._replace(), max_s) from None
+            raise _explained(self._replace()) from None
         except BaseException:
             self._replace()
             raise
@@ -188,11 +188,11 @@ class DecoderProcess:
             view = view[count:]
 
 
-def _explained(status: int, max_s: float) -> PictureError:
+def _explained(status: int) -> PictureError:
     """Return what the end of a process says of its picture."""
     if status == -signal.SIGPROF:
         return PictureTooLarge(
-            f"decoding the picture takes more than {max_s:.1f} s of a processor (AGELENS_MAX_DECODE_S); "
+            "decoding the picture takes more processor time than is allowed (AGELENS_MAX_DECODE_S); "
             "scale it down or save it as a baseline JPEG"
         )
     return CorruptPicture("the picture broke its decoder; save it anew with another program")

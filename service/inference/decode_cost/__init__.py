@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from service.errors import UnsupportedPicture
-from service.inference.decode_cost import avif, jpeg, png, webp
+from service.inference.decode_cost import avif, heic, jpeg, png, webp
 from service.inference.decode_cost.priced import PricedPicture
+from service.inference.picture_formats import AVIF, HEIC, JPEG, PNG, WEBP, recognised
 
 __all__ = ["PricedPicture", "price"]
 
+_OTHERS = {PNG: png.price, WEBP: webp.price, AVIF: avif.price, HEIC: heic.price}
 
-def price(data: bytes) -> PricedPicture:
+
+def price(data: bytes, max_pixels: int) -> PricedPicture:
     """Price an encoded picture, in time linear in its bytes, and strip it of all that does not make pixels.
+
+    A JPEG that has more than `max_pixels` is priced at the scale at which it is decoded.
 
     Raises:
         UnsupportedPicture: not of a format, or a kind of it, that the service reads.
         CorruptPicture: damaged before its first pixel.
         PictureTooLarge: so many segments, chunks or boxes that reading them alone would be work.
     """
-    if not data:
-        raise UnsupportedPicture("the picture is empty (0 bytes); send a JPEG, PNG or WebP file")
-    if data.startswith(jpeg.SIGNATURE):
-        return jpeg.price(data)
-    if data.startswith(png.SIGNATURE):
-        return png.price(data)
-    if data.startswith(webp.SIGNATURE) and data[8:12] == webp.KIND:
-        return webp.price(data)
-    if data[4:8] == b"ftyp" and any(data[at : at + 4] in avif.BRANDS[:2] for at in range(8, 64, 4)):
-        return avif.price(data)
-    raise UnsupportedPicture("not a picture the service reads; send JPEG, PNG or WebP")
+    kind = recognised(data)
+    return jpeg.price(data, max_pixels) if kind is JPEG else _OTHERS[kind](data)

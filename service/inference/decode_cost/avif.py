@@ -6,10 +6,10 @@ from typing import Final
 
 from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decode_cost import rates
+from service.inference.decode_cost.bits import Bits
 from service.inference.decode_cost.bmff import Item, read_items
 from service.inference.decode_cost.priced import MAX_PARTS, PricedPicture
 
-BRANDS: Final = (b"avif", b"avis", b"mif1")
 _PIXEL_BYTES: Final = 22
 """Bytes of a pixel: AV1's planes of 16 bits, libavif's RGB, Pillow's copy and Pillow's picture."""
 _SEQUENCE_HEADER, _FRAME_HEADER, _TILE_GROUP, _FRAME, _TILE_LIST = 1, 3, 4, 6, 8
@@ -31,9 +31,7 @@ def price(data: bytes) -> PricedPicture:
     pixels = sum(_coded_pixels(kept, item) for item in coded)
     work_ns = rates.START_NS + pixels * rates.AVIF_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(item.length for item in coded) * rates.AVIF_BYTE_NS
-    memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + len(kept)
-    if items[primary].turned:
-        width, height = height, width
+    memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)
     return PricedPicture("AVIF", width, height, work_ns / 1e9, memory, bytes(kept))
 
 
@@ -52,11 +50,11 @@ def _coded_pixels(data: bytearray, item: Item) -> int:
         unit = content[at : at + length]
         at += length
         if kind == _SEQUENCE_HEADER:
-            sequence = _Sequence(_Bits(unit))
+            sequence = _Sequence(Bits(unit))
             pixels = max(pixels, sequence.width * sequence.height)
         elif kind in (_FRAME_HEADER, _FRAME):
             frames += 1
-            if sequence is None or not sequence.frame_is_whole(_Bits(unit)):
+            if sequence is None or not sequence.frame_is_whole(Bits(unit)):
                 raise UnsupportedPicture("this kind of AVIF is not read; send a still picture of one frame")
         elif kind == _TILE_LIST:
             raise UnsupportedPicture("this kind of AVIF is not read; send a still picture of one frame")
@@ -67,24 +65,10 @@ def _coded_pixels(data: bytearray, item: Item) -> int:
     return pixels
 
 
-class _Bits:
-    """Reads a number after the other, highest bit first; beyond the end there are zeros."""
-
-    def __init__(self, data: bytes) -> None:
-        self._bits = int.from_bytes(data[:128].ljust(128, b"\0"), "big")
-        self._left = 1024
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise CorruptPicture("the AVIF's sequence header is damaged; send it encoded anew")
-        return self._bits >> self._left & (1 << count) - 1
-
-
 class _Sequence:
     """What of a sequence header decides how large a frame can be."""
 
-    def __init__(self, bits: _Bits) -> None:
+    def __init__(self, bits: Bits) -> None:
         bits.take(4)
         self.reduced = bool(bits.take(1))
         if self.reduced:
@@ -101,7 +85,7 @@ class _Sequence:
         if not self.reduced:
             self._read_tools(bits)
 
-    def frame_is_whole(self, bits: _Bits) -> bool:
+    def frame_is_whole(self, bits: Bits) -> bool:
         """Say whether a frame is a key frame that is shown, of the sequence's own size."""
         if self.reduced:
             return True
@@ -115,7 +99,7 @@ class _Sequence:
         return not bits.take(1)
 
     @staticmethod
-    def _skip_operating_points(bits: _Bits) -> None:
+    def _skip_operating_points(bits: Bits) -> None:
         if bits.take(1):
             raise UnsupportedPicture("an AVIF with a film's timing is not read; send a still picture")
         delay_present = bits.take(1)
@@ -126,7 +110,7 @@ class _Sequence:
             if delay_present and bits.take(1):
                 bits.take(4)
 
-    def _read_tools(self, bits: _Bits) -> None:
+    def _read_tools(self, bits: Bits) -> None:
         bits.take(4)
         ordered = bits.take(1)
         bits.take(2 * ordered)

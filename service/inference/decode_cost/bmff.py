@@ -24,11 +24,11 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class Item:
-    """A coded picture or a description: its type, size in pixels, configuration boxes, and bytes."""
+    """A coded picture or a description: its type, size in pixels, decoder configuration, and bytes."""
 
     kind: bytes = b""
     size: tuple[int, int] = (0, 0)
-    turned: bool = False
+    configuration: tuple[int, int] = (0, 0)
     extents: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -158,5 +158,5 @@ def _apply(data: bytearray, box: Box, item: Item) -> None:
     if box.kind == b"ispe":
         width, height = struct.unpack_from(">II", data, box.start + 4)
         item.size = (width, height)
-    elif box.kind == b"irot" and data[box.start] & 1:
-        item.turned = True
+    elif box.kind == b"hvcC":
+        item.configuration = (box.start, box.end)

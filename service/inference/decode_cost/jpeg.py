@@ -76,7 +76,7 @@ class Frame:
         return max(each.horizontal for each in self.components), max(each.vertical for each in self.components)
 
 
-def price(data: bytes) -> PricedPicture:
+def price(data: bytes, max_pixels: int) -> PricedPicture:
     """Price a JPEG by its markers; raise CorruptPicture, UnsupportedPicture or PictureTooLarge."""
     segments = list(_segments(data))
     frame, scans, scans_ns = _frame_and_scans(data, segments)
@@ -84,12 +84,15 @@ def price(data: bytes) -> PricedPicture:
     kept = [data[:2], _orientation_segment(turned) if turned != UPRIGHT else b""]
     kept += [data[each.start : each.data_end] for each in segments if each.marker not in _LEFT_OUT]
     tables = sum(each.end - each.content for each in segments if each.marker in (_DHT, _DQT))
+    buffered = frame.progressive or scans > 1
     pixels = frame.width * frame.height
+    while pixels > max_pixels and not buffered:
+        pixels //= 4
     work_ns = rates.START_NS + tables * rates.JPEG_TABLE_BYTE_NS + scans_ns
     work_ns += pixels * (len(frame.components) * rates.JPEG_SAMPLE_NS + rates.FINISH_NS)
-    memory = _memory(frame, buffered=frame.progressive or scans > 1)
     stripped = b"".join(kept)
-    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory + 2 * len(stripped), stripped)
+    memory = _memory(frame, pixels, buffered=buffered) + 2 * len(stripped)
+    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory, stripped)
 
 
 def _frame_and_scans(data: bytes, segments: list[Segment]) -> tuple[Frame, int, float]:
@@ -175,10 +178,10 @@ def _scan_ns(frame: Frame, content: bytes, data_bytes: int) -> float:
     return fixed + blocks * (rates.JPEG_PROGRESSIVE_BLOCK_NS + passed * rates.JPEG_COEFFICIENT_NS)
 
 
-def _memory(frame: Frame, *, buffered: bool) -> int:
-    """Bytes: all coefficients where there are several scans; Pillow's picture; the same as RGB."""
+def _memory(frame: Frame, pixels: int, *, buffered: bool) -> int:
+    """Bytes: all coefficients where there are several scans, rows of samples, Pillow's picture, and the same as RGB."""
     stored = 1 if len(frame.components) == 1 else 4
-    return frame.blocks * 128 * buffered + frame.width * frame.height * (stored + 3) + 64 * (frame.width + 64) * 4
+    return frame.blocks * 128 * buffered + pixels * (stored + 3) + 512 * (frame.width + 64)
 
 
 def _orientation_segment(orientation: int) -> bytes:

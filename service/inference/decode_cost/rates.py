@@ -53,3 +53,8 @@ AVIF_PIXEL_NS: Final = 60
 """A pixel of AV1, all planes, with its filters, and its way to RGB."""
 AVIF_BYTE_NS: Final = 100
 """A compressed byte of AV1."""
+
+HEIC_PIXEL_NS: Final = 50
+"""A pixel of HEVC, all planes, with its filters, and its way to RGB."""
+HEIC_BYTE_NS: Final = 100
+"""A compressed byte of HEVC."""

@@ -58,7 +58,7 @@ def price(data: bytes) -> PricedPicture:
     work_ns += frame.width * frame.height * rates.WEBP_LOSSY_PIXEL_NS * (not frame.lossless)
     work_ns += frame.width * frame.height * rates.WEBP_LOSSLESS_PIXEL_NS * lossless
     stripped = _stripped(chunks, streams, extended, animated, (width, height))
-    memory = max(width * height, frame.width * frame.height) * (_CANVAS_BYTES + 3) + len(stripped)
+    memory = max(width * height, frame.width * frame.height) * (_CANVAS_BYTES + 3) + 2 * len(stripped)
     if lossless:
         codes = min(_MOST_CODES, coded_bytes // 2, frame.width * frame.height // 16)
         memory += codes * _CODE_BYTES
