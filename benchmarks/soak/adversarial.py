@@ -311,3 +311,47 @@ def encoded(pixels: Pixels, fmt: str, **options: object) -> bytes:
 
 def _portrait(fmt: str) -> bytes:
     return stripes(256, 256, fmt)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Write a box of an AVIF or HEIC."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def avif_of_several_frames(frames: int = 1000) -> bytes:
+    """Repeat the coded frame of a still picture within its item."""
+    data = noise(64, 64, "AVIF", speed=10)
+    start = data.index(b"mdat") + 4
+    unit = data[start:]
+    header = 2 + 2 + unit[3]  # temporal delimiter, and the sequence header with its length
+    repeated = unit + unit[header:] * (frames - 1)
+    return _with_item(data, start, repeated)
+
+
+def avif_shared_items(items: int = 3000) -> bytes:
+    """Give thousands of items the same bytes."""
+    data = noise(256, 256, "AVIF", speed=10)
+    at = data.index(b"iloc") - 4
+    (size,) = struct.unpack_from(">I", data, at)
+    entry = data[at + 16 : at + size]
+    number = struct.unpack_from(">H", entry)[0]
+    entries = b"".join(struct.pack(">H", number + index) + entry[2:] for index in range(items))
+    return _grown(data, at, size, box(b"iloc", data[at + 8 : at + 14] + struct.pack(">H", items) + entries))
+
+
+def _with_item(data: bytes, start: int, content: bytes) -> bytes:
+    """Give the only item of a still picture other bytes."""
+    at = data.index(b"iloc") + 4
+    length_at = at + 8 + 2 + 2 + 2 + 4
+    (length,) = struct.unpack_from(">I", data, length_at)
+    assert data[start : start + length] == data[start:]
+    whole = data[: start - 8] + box(b"mdat", content)
+    return whole[:length_at] + struct.pack(">I", len(content)) + whole[length_at + 4 :]
+
+
+def _grown(data: bytes, at: int, size: int, replacement: bytes) -> bytes:
+    """Put another box in the place of one inside `meta`."""
+    meta = data.index(b"meta") - 4
+    (length,) = struct.unpack_from(">I", data, meta)
+    grown = struct.pack(">I", length + len(replacement) - size)
+    return data[:meta] + grown + data[meta + 4 : at] + replacement + data[at + size :]
