@@ -8,8 +8,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
-from itertools import product
 from typing import Final
 
 import numpy as np
@@ -243,7 +241,7 @@ def png_exif() -> bytes:
 
 
 def png_animation(frames: int = 5000) -> bytes:
-    """An animation whose frames all come before the picture's end."""
+    """Put all frames of an animation before the picture's end."""
     data = zlib.compress(bytes(64 * 193))
     control = png_chunk(b"acTL", struct.pack(">II", frames, 0))
     frame = struct.pack(">IIIIIHHBB", 0, 64, 64, 0, 0, 1, 1, 0, 0)
@@ -311,6 +309,26 @@ def encoded(pixels: Pixels, fmt: str, **options: object) -> bytes:
 
 def _portrait(fmt: str) -> bytes:
     return stripes(256, 256, fmt)
+
+
+def tiff_tiles(tiles: int = 100, columns: int = 6_250_000) -> bytes:
+    """Let a hundred tiles far beyond the picture share one strip of deflated zeros."""
+    squeezed = zlib.compress(bytes(16 * columns), 9)
+    first = 8 + 2 + 12 * 10 + 4
+    longs = lambda *values: struct.pack(f"<{len(values)}I", *values)  # noqa: E731
+    tables = longs(*[first + 8 * tiles] * tiles) + longs(*[len(squeezed)] * tiles)
+    tags = [(256, 1, 16), (257, 1, 16 * tiles), (258, 1, 8), (259, 1, 8), (262, 1, 1), (277, 1, 1)]
+    tags += [(322, 1, columns), (323, 1, 16), (324, tiles, first), (325, tiles, first + 4 * tiles)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in tags)
+    return b"II*\0" + longs(8) + struct.pack("<H", len(tags)) + entries + longs(0) + tables + squeezed
+
+
+def bmp_rows(width: int = 30_000, height: int = 1666) -> bytes:
+    """Run-length code nothing but ends of lines."""
+    content = b"\0\0" * height + b"\0\1"
+    palette = bytes(1024)
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(content), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(content), 0, 0, 54 + 1024) + head + palette + content
 
 
 def box(kind: bytes, content: bytes) -> bytes:

@@ -26,8 +26,9 @@ PROGRAM: Final = (sys.executable, "-m", "service.runtime.decoder_child")
 _LOOK_S: Final = 0.05
 """How often a thread that waits for pixels looks whether its caller still does."""
 _START_S: Final = 120.0
-_PATIENCE: Final = 5
-"""So many times its processor seconds may a decode last by the clock: the processors are busy with others as well."""
+_PATIENCE_S: Final = 5.0
+_PATIENCE: Final = 3.0
+"""So many seconds, and so many times its processor seconds, may a decode last: others use the processors as well."""
 
 
 class DecoderLauncher:
@@ -39,6 +40,11 @@ class DecoderLauncher:
         self._lock = threading.Lock()
         self._decoders = 0
         self._start()
+
+    @property
+    def number(self) -> int:
+        """The program's process number."""
+        return self._process.pid
 
     def decoder(self) -> DecoderProcess:
         """Return a process for one more thread."""
@@ -120,7 +126,7 @@ class DecoderProcess:
 
         `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
         """
-        limit_s = max(1.0, _PATIENCE * max_s)
+        limit_s = _PATIENCE_S + _PATIENCE * max_s
         until = time.monotonic() + limit_s
 
         def look() -> None:
@@ -128,13 +134,16 @@ class DecoderProcess:
             if time.monotonic() > until:
                 raise DeadlineExceeded(f"the picture was not decoded within {limit_s:.0f} s")
 
-        try:
-            outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
-        except (EOFError, ConnectionError):
-            raise _explained(self._replace()) from None
-        except BaseException:
-            self._replace()
-            raise
+        for last in (False, True):
+            try:
+                outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
+                break
+            except (EOFError, ConnectionError):
+                if (status := self._replace()) or last:
+                    raise _explained(status) from None
+            except BaseException:
+                self._replace()
+                raise
         if isinstance(outcome, PictureError):
             raise outcome
         return outcome, used_s
@@ -145,7 +154,7 @@ class DecoderProcess:
         self._launcher.left()
 
     def _replace(self) -> int:
-        """Kill the process, take a new one, and return the exit status of the old one."""
+        """Kill the process, take a new one, and return the old one's exit status: 0 where nobody knows it."""
         self._socket.close()
         self._number, self._socket, status = self._launcher.exchange(self._number)
         log.warning("decoder_replaced", status=status)
@@ -188,11 +197,15 @@ class DecoderProcess:
             view = view[count:]
 
 
-def _explained(status: int) -> PictureError:
+def _explained(status: int) -> Exception:
     """Return what the end of a process says of its picture."""
     if status == -signal.SIGPROF:
         return PictureTooLarge(
             "decoding the picture takes more processor time than is allowed (AGELENS_MAX_DECODE_S); "
             "scale it down or save it as a baseline JPEG"
         )
-    return CorruptPicture("the picture broke its decoder; save it anew with another program")
+    if status == -signal.SIGKILL:
+        return PictureTooLarge("the system had no memory left to decode the picture; scale it down")
+    if status < 0:
+        return CorruptPicture("the picture broke its decoder; save it anew with another program")
+    return RuntimeError(f"a decoder ended with status {status}")

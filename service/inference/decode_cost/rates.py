@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-START_NS: Final = 1_000_000
+START_NS: Final = 4_000_000
 """Opening any picture: Python code of its plugin."""
 
 FINISH_NS: Final = 15
@@ -20,9 +20,9 @@ JPEG_SCAN_NS: Final = 40_000
 """A scan: its tables are derived anew."""
 JPEG_BLOCK_NS: Final = 60
 """A block of 8 x 8 coefficients in one sequential scan."""
-JPEG_PROGRESSIVE_BLOCK_NS: Final = 20
+JPEG_PROGRESSIVE_BLOCK_NS: Final = 30
 """A block in one progressive scan, without its coefficients."""
-JPEG_COEFFICIENT_NS: Final = 1.0
+JPEG_COEFFICIENT_NS: Final = 1.5
 """A coefficient that a progressive scan passes by, whether the file spends a bit on it or not."""
 JPEG_BYTE_NS: Final = 20
 """A byte of entropy-coded data: up to four coefficients."""

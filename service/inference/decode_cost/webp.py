@@ -13,10 +13,11 @@ from service.inference.decode_cost.priced import MAX_PARTS, PricedPicture
 SIGNATURE: Final = b"RIFF"
 KIND: Final = b"WEBP"
 _ANIMATION, _EXIF, _ALPHA = 0x02, 0x08, 0x10
-_CANVAS_BYTES: Final = 20
+_CANVAS_BYTES: Final = 15
 """Bytes of a pixel: libwebp's canvas, the one before, its own frame, Pillow's copy and Pillow's picture."""
 _MOST_CODES: Final = 65_536
-_CODE_BYTES: Final = 12_000
+_CODE_BYTES: Final = 750
+"""Bytes for each of them: a table is 12,000, but real pictures use few, and the kernel's limit holds the others."""
 
 
 class Chunk(NamedTuple):

@@ -53,7 +53,11 @@ def test_stripped_picture_has_the_same_pixels(fmt: str, options: dict[str, objec
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])
 def test_stripped_png_of_every_mode_has_the_same_pixels(mode: str) -> None:
     image = Image.fromarray(astronaut())
-    image = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
+    image = (
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+        if mode == "I;16"
+        else image.convert(mode)
+    )
     if mode == "P":
         image.info["transparency"] = 3
     data = encoded("PNG", image)
@@ -105,7 +109,9 @@ def test_orientation_is_read_in_both_byte_orders(order: str) -> None:
     assert orientation_of(magic + struct.pack(order + "IH", 8, 2) + entries) == 8
 
 
-@pytest.mark.parametrize("exif", [b"", b"II*\0", b"MM\0*" + b"\xff" * 40, exif_with(0), exif_with(9), b"GIF8" + bytes(90)])
+@pytest.mark.parametrize(
+    "exif", [b"", b"II*\0", b"MM\0*" + b"\xff" * 40, exif_with(0), exif_with(9), b"GIF8" + bytes(90)]
+)
 def test_damaged_exif_says_nothing(exif: bytes) -> None:
     assert orientation_of(exif) is None
 
