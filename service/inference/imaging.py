@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,7 +59,7 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | N
         image = load_jpeg(image, data, divisor) if isinstance(image, JpegImageFile) else image
         image.load()
         turn = image.getexif().get(_ORIENTATION_TAG, 1)  # after loading: a plugin that turns by itself drops the tag
-        pixels = _pixels(_to_rgb(image))
+        pixels = _pixels(image)
     except (PictureError, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins, zlib and struct raise types of their own on damaged files
@@ -185,17 +185,28 @@ def _divisor(image: Image.Image, data: bytes, max_pixels: int, min_side: int | N
 
 
 def _pixels(image: Image.Image) -> Pixels:
-    """Copy an RGB image strip by strip: at once, Pillow would need the memory twice more."""
+    """Convert any mode to RGB strip by strip: at once, Pillow would need the memory several times more."""
+    deep = _shades(image) if image.mode.startswith("I") else None
     pixels = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, 256):
-        pixels[top : top + 256] = np.asarray(image.crop((0, top, image.width, min(top + 256, image.height))))
+    for index, strip in enumerate(_strips(image)):
+        rows = pixels[index * _STRIP_ROWS : (index + 1) * _STRIP_ROWS]
+        if deep is None:
+            rows[:] = np.asarray(_to_rgb(strip))
+        else:
+            rows[:] = deep[np.asarray(strip, dtype=np.uint16)][:, :, None]
     return pixels
 
 
+_STRIP_ROWS: Final = 64
+
+
+def _strips(image: Image.Image) -> Iterator[Image.Image]:
+    for top in range(0, image.height, _STRIP_ROWS):
+        yield image.crop((0, top, image.width, min(top + _STRIP_ROWS, image.height)))
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB."""
-    if image.mode.startswith("I"):
-        return _from_deep_grey(image)
+    """Convert any mode of 8 bits to RGB, and lay it on white where it is transparent."""
     if image.has_transparency_data:
         visible = image.convert("RGBA")
         paper = Image.new("RGB", image.size, "white")
@@ -204,12 +215,12 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits by the depth that its values need: 10, 12 or 14 bits come in 16 too."""
-    values = np.asarray(image, dtype=np.uint16)
-    depth = max(8, int(values.max(initial=0)).bit_length())
-    shades = np.minimum(np.arange(1 << 16) * (255 / ((1 << depth) - 1)) + 0.5, 255).astype(np.uint8)
+def _shades(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the 8-bit shade of each 16-bit grey, by the depth that the values need: 10, 12 or 14 bits come in 16."""
+    lightest = max(int(np.asarray(strip, dtype=np.uint16).max(initial=0)) for strip in _strips(image))
+    depth = max(8, lightest.bit_length())
+    shades: NDArray[np.uint8] = np.minimum(np.arange(1 << 16) * (255 / ((1 << depth) - 1)) + 0.5, 255).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         shades[transparent] = 255
-    return Image.fromarray(shades[values]).convert("RGB")
+    return shades

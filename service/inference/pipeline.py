@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final, Self
 import numpy as np
 
 from service.errors import InvalidModelFile, UnknownModel
+from service.inference.decoder import Decode, Decoder, DirectDecoder
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for
 from service.inference.faces import AgePrediction, BoundingBox, Face
-from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, decode_image, whole_picture
+from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, whole_picture
 from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.options import PredictOptions
@@ -79,6 +80,7 @@ def open_pipeline(
     model: str | None = None,
     *,
     detect: bool = True,
+    decoder: Decoder | None = None,
 ) -> Pipeline:
     """Make a pipeline with a detector of its own; use it in a `with` block, or close it.
 
@@ -87,12 +89,13 @@ def open_pipeline(
         estimators: loaded models by name, shared with other pipelines.
         model: answers where none is asked for; by default the first.
         detect: False where every picture is a face already cut out; then no detector is loaded.
+        decoder: makes pixels; without one they are made in this process.
 
     Raises SetupError or UnknownModel, as `load_models`.
     """
     folder = folder or default_models_dir()
     loaded = estimators or load_models(folder, [model] if model else None)
-    return Pipeline(_detector(folder) if detect else _NoDetector(), loaded, model or next(iter(loaded)))
+    return Pipeline(_detector(folder) if detect else _NoDetector(), loaded, model or next(iter(loaded)), decoder)
 
 
 def _detector(folder: Path) -> FaceDetector:
@@ -113,17 +116,28 @@ class _NoDetector:
 class Pipeline:
     """Predicts ages in photographs. Belongs to one thread, as its detector does; estimators are shared."""
 
-    def __init__(self, detector: FaceDetector, estimators: Mapping[str, Estimator], default_model: str) -> None:
-        """Take a detector, the loaded models by name, and the one that answers when none is asked for."""
+    def __init__(
+        self,
+        detector: FaceDetector,
+        estimators: Mapping[str, Estimator],
+        default_model: str,
+        decoder: Decoder | None = None,
+    ) -> None:
+        """Take a detector, the loaded models by name, the one that answers when none is asked for, and a decoder.
+
+        Without one, pictures are decoded in this process.
+        """
         if default_model not in estimators:
             raise UnknownModel(f"no loaded model is named {default_model}; loaded are {', '.join(estimators)}")
         self._detector = detector
         self._estimators = estimators
         self._default = default_model
+        self._decoder = decoder or DirectDecoder()
 
     def close(self) -> None:
-        """Free the detector; the estimators are shared and stay."""
+        """Free the detector and the decoder; the estimators are shared and stay."""
         self._detector.close()
+        self._decoder.close()
 
     def __enter__(self) -> Self:
         """Use as a context manager that closes at the end."""
@@ -144,19 +158,24 @@ class Pipeline:
 
         `checkpoint` is called between the stages and raises to stop. Raises PictureError, UnknownModel.
         """
-        options = options or PredictOptions()
+        watch = _Stopwatch()
+        with self._decoder.open(data, max_pixels, checkpoint) as decode:
+            return self._predict(decode, options or PredictOptions(), checkpoint, watch)
+
+    def _predict(
+        self, decode: Decode, options: PredictOptions, checkpoint: Callable[[], None], watch: _Stopwatch
+    ) -> PhotoPrediction:
         estimator = self._estimator(options.model)
         spec = estimator.manifest.crop
-        watch = _Stopwatch()
         with watch.stage("decode"):
-            photo = decode_image(data, max_pixels=max_pixels, min_side=DETECTION_SIDE)
+            photo = decode(DETECTION_SIDE)
         checkpoint()
         with watch.stage("detect"):
             picture = Pyramid(photo.pixels)
             faces = self._faces(photo, picture, spec, options)
         checkpoint()
         with watch.stage("crop"):
-            photo, picture, faces = _sharp_enough(data, photo, picture, faces, spec, max_pixels)
+            photo, picture, faces = _sharp_enough(decode, photo, picture, faces, spec)
             crops = [crop_face(picture, face, spec) for face in faces]
         checkpoint()
         with watch.stage("estimate"):
@@ -200,13 +219,13 @@ class _Stopwatch:
 
 
 def _sharp_enough(
-    data: bytes, photo: Photo, picture: Pyramid, faces: list[Face], spec: CropSpec, max_pixels: int
+    decode: Decode, photo: Photo, picture: Pyramid, faces: list[Face], spec: CropSpec
 ) -> tuple[Photo, Pyramid, list[Face]]:
     """Decode again at a finer scale where a crop would be upsampled from a reduced decode."""
     step = min((crop_step(face, spec) for face in faces), default=1.0)
     if photo.scale == 1 or step >= 1:
         return photo, picture, faces
-    finer = decode_image(data, max_pixels=max_pixels, min_side=int(min(photo.pixels.shape[:2]) / step))
+    finer = decode(int(min(photo.pixels.shape[:2]) / step))
     return finer, Pyramid(finer.pixels), [face.scaled(finer.scale / photo.scale) for face in faces]
 
 

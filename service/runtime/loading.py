@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image
 
 from service.errors import InvalidSetting, UnknownModel
+from service.inference.decoder import Decoder
 from service.inference.estimator import Estimator
 from service.inference.pipeline import Pipeline, load_models, open_pipeline
+from service.runtime.decode_budget import open_decoders
 from service.runtime.native import return_large_buffers
 from service.runtime.state import Loaded, LoadedModel
 from service.settings import Settings
@@ -39,12 +41,15 @@ def load(settings: Settings) -> Loaded:
     for estimator in estimators.values():
         estimator.warm_up()
     models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}
-    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default))
+    decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20)
+    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default, decoder))
 
 
-def _warm_pipeline(folder: Path, estimators: Mapping[str, Estimator], default: str) -> Pipeline:
-    """Make a pipeline for one thread, with a detector of its own that has seen a picture."""
-    pipeline = open_pipeline(folder, estimators, default)
+def _warm_pipeline(
+    folder: Path, estimators: Mapping[str, Estimator], default: str, open_decoder: Callable[[], Decoder]
+) -> Pipeline:
+    """Make a pipeline for one thread, with a detector and a decoder of its own that have seen a picture."""
+    pipeline = open_pipeline(folder, estimators, default, decoder=open_decoder())
     pipeline.predict(_grey_picture())
     return pipeline
 

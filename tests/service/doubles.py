@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from service.inference.decoder import Decoder, DirectDecoder
 from service.inference.detector import FaceDetector
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
+from service.runtime.decode_budget import open_decoders
 from service.runtime.state import Load, Loaded, LoadedModel
 from service.settings import Settings
 
@@ -56,14 +58,22 @@ class MiddleFace(FaceDetector):
         return [Face(BoundingBox(x, y, side, side), 0.9, eyes_first)]
 
 
-def load_double(models_dir: Path, before: Callable[[], None] = lambda: None) -> Load:
-    """Load real models of `models_dir` behind a `MiddleFace` in each thread; `before` runs before it looks."""
+def load_double(
+    models_dir: Path, before: Callable[[], None] = lambda: None, decoders: Sequence[str] | None = None
+) -> Load:
+    """Load real models of `models_dir` behind a `MiddleFace` in each thread; `before` runs before it looks.
+
+    Pictures are decoded in the same process, or by the program `decoders` within the settings' limits.
+    """
 
     def load(settings: Settings) -> Loaded:
         estimators = load_models(models_dir, settings.models or None)
         default = settings.default_model or next(iter(estimators))
         models = {name: LoadedModel(each.manifest, each.sha256) for name, each in estimators.items()}
-        return Loaded(models, default, lambda: Pipeline(MiddleFace(before), estimators, default))
+        open_decoder: Callable[[], Decoder] = DirectDecoder
+        if decoders:
+            open_decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20, decoders)
+        return Loaded(models, default, lambda: Pipeline(MiddleFace(before), estimators, default, open_decoder()))
 
     return load
 

@@ -1,0 +1,375 @@
+"""Small files that are legal, or nearly, and as much work as their format allows: one maker for each kind.
+
+Tests, the soak and `python -m benchmarks.decode_cost` use them; docs/adr/0016 says what each does to a decoder.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageFile
+
+Pixels = np.typing.NDArray[np.uint8]
+_ADOBE: Final = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x01"
+
+
+def jpeg(
+    width: int, height: int, scans: list[bytes], *, kind: int = 0xC2, sampling: tuple[int, ...] = (0x11,)
+) -> bytes:
+    """Put a JPEG together from finished scans."""
+    table = b"\xff\xdb\x00\x43\x00" + b"\1" * 64
+    fields = b"".join(bytes([index + 1, factors, 0]) for index, factors in enumerate(sampling))
+    frame = struct.pack(">BBHBHHB", 0xFF, kind, 8 + len(fields), 8, height, width, len(sampling)) + fields
+    return b"\xff\xd8" + table + frame + b"".join(scans) + b"\xff\xd9"
+
+
+def huffman(table: int, *symbols: int) -> bytes:
+    """Write a table of codes, all of one length with room for the code of ones that is not allowed."""
+    length = max(1, (len(symbols)).bit_length())
+    counts = bytes(len(symbols) if each == length else 0 for each in range(1, 17))
+    content = bytes([table]) + counts + bytes(symbols)
+    return b"\xff\xc4" + struct.pack(">H", len(content) + 2) + content
+
+
+def scan(components: tuple[int, ...], first: int, last: int, approximation: int, data: bytes, table: int = 0) -> bytes:
+    """Write a scan header and its data, stuffed."""
+    chosen = b"".join(bytes([each, table]) for each in components)
+    content = bytes([len(components)]) + chosen + bytes([first, last, approximation])
+    return b"\xff\xda" + struct.pack(">H", len(content) + 2) + content + data.replace(b"\xff", b"\xff\0")
+
+
+def bits(pattern: str, times: int = 1) -> bytes:
+    """Pack a text of zeros and ones, repeated, filled up with ones."""
+    text = pattern * times
+    text += "1" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big") if text else b""
+
+
+_DC: Final = huffman(0, 0) + scan((1,), 0, 0, 0x00, b"")
+
+
+def progressive_empty_scans(scans: int = 400, side: int = 7000) -> bytes:
+    """Refine coefficients that nobody sent, again and again."""
+    return jpeg(side, side, [_DC, huffman(0x10, 0), *[scan((1,), 1, 63, 0x10, b"\0" * 4)] * scans])
+
+
+def progressive_runs(scans: int = 100, side: int = 7000) -> bytes:
+    """Pass 32,767 blocks with each code of 15 bits: in every scan all coefficients are looked at."""
+    blocks = (side + 7) // 8 * ((side + 7) // 8)
+    data = bits("0" + "1" * 14, blocks // 32_767 + 1)
+    return jpeg(side, side, [_DC, huffman(0x10, 0xE0), *[scan((1,), 1, 63, 0x10, data)] * scans])
+
+
+def progressive_full(megabytes: float = 5.0, side: int = 3000) -> bytes:
+    """Send every coefficient in two bits, and then refine each of them."""
+    blocks = (side + 7) // 8 * ((side + 7) // 8)
+    first = bits("01" * 4, blocks * 63 // 4 + 1)
+    refine = bits("0" + "1" * 14 + "10" * 40, int(megabytes * 1e6 * 8) // 95)
+    scans = [_DC, huffman(0x10, 1), scan((1,), 1, 63, 0x02, first), huffman(0x10, 0xE0)]
+    scans += [scan((1,), 1, 63, 0x21, refine), scan((1,), 1, 63, 0x10, refine)]
+    return jpeg(side, side, scans)
+
+
+def sequential_scans(scans: int = 200, side: int = 4000) -> bytes:
+    """Send a baseline picture's only component over and over."""
+    return jpeg(side, side, [huffman(0, 0), huffman(0x10, 0), *[scan((1,), 0, 63, 0, b"\0" * 8)] * scans], kind=0xC1)
+
+
+def dense_baseline(megabytes: float = 10.0) -> bytes:
+    """Send every coefficient of every block in two bits."""
+    blocks = int(megabytes * 1e6) // 16
+    side = int(blocks**0.5) * 8
+    data = bits("00" + "01" * 63, side * side // 64)
+    return jpeg(side, side, [huffman(0, 0) + huffman(0x10, 1) + scan((1,), 0, 63, 0, data)], kind=0xC0)
+
+
+def sampled(factors: tuple[int, ...], side: int = 6000, progressive: bool = True) -> bytes:
+    """Give the components sampling factors that need the slow ways of scaling up."""
+    numbers = tuple(range(1, len(factors) + 1))
+    data = [huffman(0, 0) + scan(numbers, 0, 0 if progressive else 63, 0, b"\0" * 64)]
+    if not progressive:
+        data.insert(0, huffman(0x10, 0))
+    return jpeg(side, side, data, kind=0xC2 if progressive else 0xC0, sampling=factors)
+
+
+def cmyk(side: int = 6000) -> bytes:
+    """Four components that are inverted and converted."""
+    return sampled((0x11,) * 4, side).replace(b"\xff\xdb", _ADOBE + b"\xff\xdb", 1)
+
+
+def jpeg_tables(megabytes: float = 10.0) -> bytes:
+    """Define quantisation tables thousands of times."""
+    content = b"".join(bytes([0]) + b"\1" * 64 for _ in range(1000))
+    segment = b"\xff\xdb" + struct.pack(">H", len(content) + 2) + content
+    return _portrait("JPEG").replace(b"\xff\xd8", b"\xff\xd8" + segment * int(megabytes * 1e6 / len(segment)), 1)
+
+
+def jpeg_segments(count: int = 200_000, marker: int = 0xE5) -> bytes:
+    """Put empty application segments before the picture."""
+    return _portrait("JPEG").replace(b"\xff\xd8", b"\xff\xd8" + bytes([0xFF, marker, 0, 2]) * count, 1)
+
+
+def jpeg_fill(megabytes: float = 10.0, byte: bytes = b"\xff") -> bytes:
+    """Fill the room between two segments."""
+    return _portrait("JPEG").replace(b"\xff\xd8", b"\xff\xd8" + byte * int(megabytes * 1e6 / len(byte)), 1)
+
+
+def jpeg_restarts(megabytes: float = 5.0, side: int = 6000) -> bytes:
+    """Nothing but restart markers."""
+    marks = b"".join(bytes([0xFF, 0xD0 + index]) for index in range(8)) * int(megabytes * 1e6 / 16)
+    head = b"\xff\xdd\x00\x04\x00\x01" + huffman(0, 0) + huffman(0x10, 0)
+    return jpeg(side, side, [head, scan((1,), 0, 63, 0, b"") + marks], kind=0xC0)
+
+
+def exif_overlaps(tags: int = 4000, payload: int = 60_000) -> bytes:
+    """Give thousands of EXIF tags the same long value."""
+    entries = b"".join(struct.pack(">HHII", tag + 1, 7, payload, 8) for tag in range(tags))
+    return (
+        b"MM\0*"
+        + struct.pack(">I", 8)
+        + struct.pack(">H", tags)
+        + entries
+        + bytes(4)
+        + bytes(max(0, payload - 12 * tags))
+    )
+
+
+def jpeg_exif() -> bytes:
+    """Overlapping EXIF values in a JPEG, over several segments."""
+    block = exif_overlaps()
+    parts = b""
+    for at in range(0, len(block), 60_000):
+        content = b"Exif\0\0" + block[at : at + 60_000]
+        parts += b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content
+    return _portrait("JPEG").replace(b"\xff\xd8", b"\xff\xd8" + parts, 1)
+
+
+def png(
+    width: int,
+    height: int,
+    data: bytes,
+    *,
+    bits_: int = 8,
+    colour: int = 2,
+    interlace: int = 0,
+    before: bytes = b"",
+    idat: int = 2**31,
+) -> bytes:
+    """Put a PNG together from finished zlib data, cut into chunks of `idat` bytes."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits_, colour, 0, 0, interlace))
+    body = b"".join(png_chunk(b"IDAT", data[at : at + idat]) for at in range(0, len(data), idat))
+    return b"\x89PNG\r\n\x1a\n" + head + before + body + png_chunk(b"IEND", b"")
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    """Write a chunk."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def flat_png(side: int = 7071, colour: int = 6, depth: int = 8, interlace: int = 0, filter_: int = 4) -> bytes:
+    """Zeros behind the dearest filter: a hundred kilobytes that become hundreds of megabytes."""
+    samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    row = bytes([filter_]) + bytes((side * samples * depth + 7) // 8)
+    squeeze = zlib.compressobj(9)
+    count = side * (2 if interlace else 1)
+    data = b"".join(squeeze.compress(row) for _ in range(count)) + squeeze.flush()
+    palette = png_chunk(b"PLTE", bytes(768)) if colour == 3 else b""
+    return png(side, side, data, bits_=depth, colour=colour, interlace=interlace, before=palette)
+
+
+def _number(value: int, width: int) -> str:
+    return format(value, f"0{width}b")[::-1]
+
+
+def _wide_block() -> str:
+    """Write a deflate block that defines 257 codes and ends at once (RFC 1951, section 3.2.7)."""
+    order = {16: 2, 17: 0, 18: 0, 0: 2, 8: 2, 7: 0, 9: 2}
+    zero, eight, nine, again = "00", "01", "10", "11"
+    head = "0" + "01" + _number(0, 5) + _number(0, 5) + _number(len(order) - 4, 4)
+    lengths = eight + (again + "11") * 42 + eight * 2 + nine * 2 + zero
+    return head + "".join(_number(each, 3) for each in order.values()) + lengths + "1" * 9
+
+
+def _deep_block() -> str:
+    """Write a deflate block whose few codes have every length from 1 to 15, so that its tables are the largest."""
+    order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+    # Sixteen of the lengths' own codes: fifteen lengths and the run of zeros, four bits each.
+    used = sorted([*range(1, 16), 18])
+    codes = {each: format(index, "04b") for index, each in enumerate(used)}
+    head = "0" + "01" + _number(0, 5) + _number(0, 5) + _number(len(order) - 4, 4)
+    lengths = "".join(codes[each] for each in range(1, 16))  # symbols 0 to 14
+    lengths += codes[18] + _number(127, 7) + codes[18] + _number(241 - 138 - 11, 7)
+    lengths += codes[15] + codes[1]  # symbol 256 ends the block; one distance code
+    return head + "".join(_number(4 if each in codes else 0, 3) for each in order) + lengths + "1" * 15
+
+
+def deflate_tables(megabytes: float = 10.0, *, deep: bool = False) -> bytes:
+    """Define a new table of codes every few dozen bytes of a picture that never begins."""
+    pattern = (_deep_block() if deep else _wide_block()) * 8
+    period = b"".join(int(pattern[at : at + 8][::-1], 2).to_bytes(1, "big") for at in range(0, len(pattern), 8))
+    side = int((megabytes * 1e6 / 3) ** 0.5)
+    rows = zlib.compressobj(0, zlib.DEFLATED, -15)
+    picture = rows.compress(bytes(side * (1 + 3 * side))) + rows.flush()
+    return png(side, side, b"\x78\xda" + period * int(megabytes * 1e6 / len(period)) + picture)
+
+
+def png_private_chunks(count: int = 1_700_000) -> bytes:
+    """Put empty private chunks before the picture."""
+    return png(64, 64, zlib.compress(bytes(64 * 193)), before=png_chunk(b"prVt", b"") * count)
+
+
+def png_empty_data(count: int = 1_000_000) -> bytes:
+    """Send the picture in chunks of nothing."""
+    whole = png(64, 64, zlib.compress(bytes(64 * 193)))
+    return whole.replace(whole[33:], png_chunk(b"IDAT", b"") * count + whole[33:])
+
+
+def png_texts(count: int = 100, megabytes: float = 60.0) -> bytes:
+    """Texts and profiles that grow a thousandfold."""
+    squeezed = zlib.compress(bytes(int(megabytes * 1e6)), 9)
+    texts = png_chunk(b"zTXt", b"a\0\0" + squeezed) + png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + squeezed)
+    return png(64, 64, zlib.compress(bytes(64 * 193)), before=(texts + png_chunk(b"iCCP", b"a\0\0" + squeezed)) * count)
+
+
+def png_exif() -> bytes:
+    """Overlapping EXIF values in a PNG."""
+    return png(64, 64, zlib.compress(bytes(64 * 193)), before=png_chunk(b"eXIf", exif_overlaps(60_000, 2_000_000)))
+
+
+def png_animation(frames: int = 5000) -> bytes:
+    """Put all frames of an animation before the picture's end."""
+    data = zlib.compress(bytes(64 * 193))
+    control = png_chunk(b"acTL", struct.pack(">II", frames, 0))
+    frame = struct.pack(">IIIIIHHBB", 0, 64, 64, 0, 0, 1, 1, 0, 0)
+    whole = png(64, 64, data, before=control + png_chunk(b"fcTL", frame))
+    more = b"".join(
+        png_chunk(b"fcTL", struct.pack(">I", 2 * index + 1) + frame[4:])
+        + png_chunk(b"fdAT", struct.pack(">I", 2 * index + 2) + data)
+        for index in range(frames)
+    )
+    return whole[:-12] + more + whole[-12:]
+
+
+def webp_chunk(kind: bytes, content: bytes) -> bytes:
+    """Write a chunk."""
+    return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+def riff(*chunks: bytes) -> bytes:
+    """Put a WebP together."""
+    body = b"WEBP" + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_frames(count: int = 3000, side: int = 1000, canvas: int = 7000) -> bytes:
+    """Animate thousands of frames on a large canvas."""
+    still = encoded(np.zeros((side, side, 3), np.uint8), "WEBP", lossless=True)[12:]
+    place = bytes(6) + (side - 1).to_bytes(3, "little") * 2 + bytes([10, 0, 0, 0])
+    size = (canvas - 1).to_bytes(3, "little")
+    head = webp_chunk(b"VP8X", b"\x02\0\0\0" + size * 2)
+    return riff(head, webp_chunk(b"ANIM", bytes(6)), *[webp_chunk(b"ANMF", place + still)] * count)
+
+
+def webp_chunks(count: int = 1_000_000) -> bytes:
+    """Put empty unknown chunks behind the picture."""
+    return riff(encoded(np.zeros((64, 64, 3), np.uint8), "WEBP")[12:], webp_chunk(b"JUNK", b"") * count)
+
+
+def webp_exif() -> bytes:
+    """Overlapping EXIF values in a WebP."""
+    still = encoded(np.zeros((64, 64, 3), np.uint8), "WEBP")[12:]
+    head = webp_chunk(b"VP8X", b"\x08\0\0\0" + (63).to_bytes(3, "little") * 2)
+    return riff(head, still, webp_chunk(b"EXIF", exif_overlaps(60_000, 2_000_000)))
+
+
+def noise(width: int, height: int, fmt: str, **options: object) -> bytes:
+    """Encode noise, of which nothing can be foretold."""
+    draw = np.random.default_rng(0)
+    return encoded(draw.integers(0, 256, (height, width, 3), np.uint8), fmt, **options)
+
+
+def stripes(width: int, height: int, fmt: str, **options: object) -> bytes:
+    """Encode a pattern that is cheap to write down and has every edge there is."""
+    rows, columns = np.indices((height, width))
+    shade = ((rows * 7 + columns * 13) % 17 * 15).astype(np.uint8)
+    return encoded(np.stack([shade, shade[::-1], 255 - shade], axis=-1), fmt, **options)
+
+
+def encoded(pixels: Pixels, fmt: str, **options: object) -> bytes:
+    """Encode with Pillow."""
+    ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, pixels.nbytes * 2)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, fmt, **options)
+    return stream.getvalue()
+
+
+def _portrait(fmt: str) -> bytes:
+    return stripes(256, 256, fmt)
+
+
+def tiff_tiles(tiles: int = 100, columns: int = 6_250_000) -> bytes:
+    """Let a hundred tiles far beyond the picture share one strip of deflated zeros."""
+    squeezed = zlib.compress(bytes(16 * columns), 9)
+    first = 8 + 2 + 12 * 10 + 4
+    longs = lambda *values: struct.pack(f"<{len(values)}I", *values)  # noqa: E731
+    tables = longs(*[first + 8 * tiles] * tiles) + longs(*[len(squeezed)] * tiles)
+    tags = [(256, 1, 16), (257, 1, 16 * tiles), (258, 1, 8), (259, 1, 8), (262, 1, 1), (277, 1, 1)]
+    tags += [(322, 1, columns), (323, 1, 16), (324, tiles, first), (325, tiles, first + 4 * tiles)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in tags)
+    return b"II*\0" + longs(8) + struct.pack("<H", len(tags)) + entries + longs(0) + tables + squeezed
+
+
+def bmp_rows(width: int = 30_000, height: int = 1666) -> bytes:
+    """Run-length code nothing but ends of lines."""
+    content = b"\0\0" * height + b"\0\1"
+    palette = bytes(1024)
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(content), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(content), 0, 0, 54 + 1024) + head + palette + content
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    """Write a box of an AVIF or HEIC."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def avif_of_several_frames(frames: int = 1000) -> bytes:
+    """Repeat the coded frame of a still picture within its item."""
+    data = noise(64, 64, "AVIF", speed=10)
+    start = data.index(b"mdat") + 4
+    unit = data[start:]
+    header = 2 + 2 + unit[3]  # temporal delimiter, and the sequence header with its length
+    repeated = unit + unit[header:] * (frames - 1)
+    return _with_item(data, start, repeated)
+
+
+def avif_shared_items(items: int = 3000) -> bytes:
+    """Give thousands of items the same bytes."""
+    data = noise(256, 256, "AVIF", speed=10)
+    at = data.index(b"iloc") - 4
+    (size,) = struct.unpack_from(">I", data, at)
+    entry = data[at + 16 : at + size]
+    number = struct.unpack_from(">H", entry)[0]
+    entries = b"".join(struct.pack(">H", number + index) + entry[2:] for index in range(items))
+    return _grown(data, at, size, box(b"iloc", data[at + 8 : at + 14] + struct.pack(">H", items) + entries))
+
+
+def _with_item(data: bytes, start: int, content: bytes) -> bytes:
+    """Give the only item of a still picture other bytes."""
+    at = data.index(b"iloc") + 4
+    length_at = at + 8 + 2 + 2 + 2 + 4
+    (length,) = struct.unpack_from(">I", data, length_at)
+    assert data[start : start + length] == data[start:]
+    whole = data[: start - 8] + box(b"mdat", content)
+    return whole[:length_at] + struct.pack(">I", len(content)) + whole[length_at + 4 :]
+
+
+def _grown(data: bytes, at: int, size: int, replacement: bytes) -> bytes:
+    """Put another box in the place of one inside `meta`."""
+    meta = data.index(b"meta") - 4
+    (length,) = struct.unpack_from(">I", data, meta)
+    grown = struct.pack(">I", length + len(replacement) - size)
+    return data[:meta] + grown + data[meta + 4 : at] + replacement + data[at + size :]

@@ -1,0 +1,136 @@
+"""The program that decodes: it forks a process for each thread, which decodes within limits that end it.
+
+`python -m service.runtime.decoder_child DESCRIPTOR`: over the socket with that number it is asked for a process, in
+place of one that is to be killed, and hands over the end of a socket on which that process answers questions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
+from service.inference.imaging import Photo, decode_image
+from service.runtime.native import return_large_buffers
+
+QUESTION: Final = struct.Struct("!QQqdQ")
+"""Bytes of the encoded picture, most pixels, shorter side to keep (-1: all), processor seconds, bytes of memory."""
+ANSWER: Final = struct.Struct("!BdIIIII")
+"""0 or the error's number, processor seconds, bytes of the error's text, rows, columns, the photograph's two sides."""
+REQUEST: Final = struct.Struct("!q")
+"""The process to be killed and replaced, 0 for a further one."""
+GIVEN: Final = struct.Struct("!qi")
+"""The new process and the exit status of the old one; a socket comes with them."""
+READY: Final = b"\1"
+SPARE_BYTES: Final = 64 * 2**20
+"""Address space beyond what a picture was priced at: Python's own objects, and what malloc rounds up."""
+ERRORS: Final = (UnsupportedPicture, PictureTooLarge, CorruptPicture)
+"""What an answer can say instead of pixels: the first has number 1."""
+
+Decode = Callable[[bytes, int, int | None], Photo]
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def main(decode: Decode | None = None) -> None:
+    """Fork processes until the socket is closed. This one stays small and never decodes, so it always answers."""
+    with socket.socket(fileno=int(sys.argv[1])) as parent:
+        parent.sendall(READY)
+        children: set[int] = set()
+        while len(request := parent.recv(REQUEST.size, socket.MSG_WAITALL)) == REQUEST.size:
+            (old,) = REQUEST.unpack(request)
+            status = _end(old) if old in children else 0
+            children.discard(old)
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                if (new := os.fork()) == 0:
+                    parent.close()
+                    ours.close()
+                    _serve(theirs, decode or _decode)
+                children.add(new)
+                socket.send_fds(parent, [GIVEN.pack(new, status)], [ours.fileno()])
+    for child in children:
+        _end(child)
+
+
+def _end(child: int) -> int:
+    """Kill a child that was not waited for yet, so that its number is still its own; return how it ended."""
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _serve(asker: socket.socket, decode: Decode) -> None:
+    """Answer questions until the socket is closed, and end the process."""
+    _end_with_parent()
+    return_large_buffers()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # where memory gets short, this process is the one to go
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg and others write to it by themselves
+    while len(question := asker.recv(QUESTION.size, socket.MSG_WAITALL)) == QUESTION.size:
+        length, max_pixels, min_side, max_s, max_bytes = QUESTION.unpack(question)
+        data = asker.recv(length, socket.MSG_WAITALL)
+        with_limits(max_s, max_bytes)
+        _answer(asker, decode, data, max_pixels, None if min_side < 0 else min_side)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    os._exit(0)
+
+
+def with_limits(max_s: float, max_bytes: int) -> None:
+    """Let the kernel end this process after `max_s` of processor, and refuse it memory beyond `max_bytes` more."""
+    signal.setitimer(signal.ITIMER_PROF, max_s)  # SIGPROF ends the process, whatever it is in
+    used = _address_space()
+    limit = resource.RLIM_INFINITY if used is None else used + max_bytes + SPARE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+def _decode(data: bytes, max_pixels: int, min_side: int | None) -> Photo:
+    return decode_image(data, max_pixels=max_pixels, min_side=min_side)
+
+
+def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, min_side: int | None) -> None:
+    began = time.process_time()
+    try:
+        photo = decode(data, max_pixels, min_side)
+    except (PictureError, MemoryError) as error:
+        if isinstance(error, MemoryError):
+            error = PictureTooLarge("decoding the picture takes more memory than its header promises")
+        number = 1 + ERRORS.index(type(error))
+        text = str(error).encode()
+        asker.sendall(ANSWER.pack(number, time.process_time() - began, len(text), 0, 0, 0, 0) + text)
+        return
+    del data
+    pixels = np.ascontiguousarray(photo.pixels)
+    rows, columns = pixels.shape[:2]
+    asker.sendall(ANSWER.pack(0, time.process_time() - began, 0, rows, columns, photo.width, photo.height))
+    asker.sendall(pixels.data.cast("B"))
+
+
+def _address_space() -> int | None:
+    """Bytes of address space this process has; None where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+    except OSError:
+        return None
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to kill this process when its parent ends, whatever it is in then."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Processes that decode, one for each thread, each killed and replaced where it does not come back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import structlog
+
+from service.errors import CorruptPicture, DeadlineExceeded, PictureError, PictureTooLarge, SetupError
+from service.inference.decode_cost import PricedPicture
+from service.inference.imaging import Photo
+from service.runtime.decoder_child import ANSWER, ERRORS, GIVEN, QUESTION, READY, REQUEST
+
+log: Final = structlog.stdlib.get_logger("agelens.decoder")
+
+PROGRAM: Final = (sys.executable, "-m", "service.runtime.decoder_child")
+_LOOK_S: Final = 0.05
+"""How often a thread that waits for pixels looks whether its caller still does."""
+_START_S: Final = 120.0
+_PATIENCE_S: Final = 5.0
+_PATIENCE: Final = 3.0
+"""So many seconds, and so many times its processor seconds, may a decode last: others use the processors as well."""
+
+
+class DecoderLauncher:
+    """Starts the program that forks decoders; it ends when all that came from it are closed."""
+
+    def __init__(self, program: Sequence[str] = PROGRAM) -> None:
+        """Start the program; raise SetupError where it does not come up."""
+        self._program = program
+        self._lock = threading.Lock()
+        self._decoders = 0
+        self._start()
+
+    @property
+    def number(self) -> int:
+        """The program's process number."""
+        return self._process.pid
+
+    def decoder(self) -> DecoderProcess:
+        """Return a process for one more thread."""
+        with self._lock:
+            self._decoders += 1
+        return DecoderProcess(self)
+
+    def exchange(self, old: int = 0) -> tuple[int, socket.socket, int]:
+        """Kill process `old`; return a new one's number and socket, and the exit status of the old one.
+
+        Where the program itself has ended, with all of its processes, it is started again.
+        """
+        with self._lock:
+            try:
+                return self._asked(old)
+            except (EOFError, ConnectionError):
+                self._end()
+                self._start()
+                return self._asked(0)
+
+    def left(self) -> None:
+        """Count a decoder out; with the last one the program ends."""
+        with self._lock:
+            self._decoders -= 1
+            if not self._decoders:
+                self._end()
+
+    def _asked(self, old: int) -> tuple[int, socket.socket, int]:
+        self._socket.sendall(REQUEST.pack(old))
+        given, descriptors, _, _ = socket.recv_fds(self._socket, GIVEN.size, 1)
+        if len(given) < GIVEN.size:
+            raise EOFError
+        number, status = GIVEN.unpack(given)
+        connection = socket.socket(fileno=descriptors[0])
+        connection.settimeout(_LOOK_S)
+        return number, connection, status
+
+    def _start(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(_START_S)
+        with theirs:
+            command = [*self._program, str(theirs.fileno())]
+            # One thread, or forking would not be safe: OpenBLAS makes some of its own while numpy is imported.
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+            self._process = subprocess.Popen(  # noqa: S603 - this program's own interpreter and module
+                command, env=environment, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL
+            )
+        try:
+            came_up = self._socket.recv(len(READY)) == READY
+        except TimeoutError:
+            came_up = False
+        if not came_up:
+            self._end()
+            raise SetupError("the program that decodes pictures did not start; standard error says why")
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.terminate()
+        self._process.wait()
+
+
+class DecoderProcess:
+    """Decodes pictures one at a time for one thread; whatever ends the process, the next picture has a new one."""
+
+    def __init__(self, launcher: DecoderLauncher) -> None:
+        """Have a process made."""
+        self._launcher = launcher
+        self._number, self._socket, _ = launcher.exchange()
+
+    def decode(
+        self,
+        picture: PricedPicture,
+        max_pixels: int,
+        min_side: int | None,
+        max_s: float,
+        checkpoint: Callable[[], None],
+    ) -> tuple[Photo, float]:
+        """Decode within `max_s` of processor time and the picture's price in memory; return also the seconds it took.
+
+        `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
+        """
+        limit_s = _PATIENCE_S + _PATIENCE * max_s
+        until = time.monotonic() + limit_s
+
+        def look() -> None:
+            checkpoint()
+            if time.monotonic() > until:
+                raise DeadlineExceeded(f"the picture was not decoded within {limit_s:.0f} s")
+
+        for last in (False, True):
+            try:
+                outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
+                break
+            except (EOFError, ConnectionError):
+                if (status := self._replace()) or last:
+                    raise _explained(status) from None
+            except BaseException:
+                self._replace()
+                raise
+        if isinstance(outcome, PictureError):
+            raise outcome
+        return outcome, used_s
+
+    def close(self) -> None:
+        """End the process."""
+        self._socket.close()
+        self._launcher.left()
+
+    def _replace(self) -> int:
+        """Kill the process, take a new one, and return the old one's exit status: 0 where nobody knows it."""
+        self._socket.close()
+        self._number, self._socket, status = self._launcher.exchange(self._number)
+        log.warning("decoder_replaced", status=status)
+        return status
+
+    def _ask(
+        self, picture: PricedPicture, max_pixels: int, min_side: int | None, max_s: float, look: Callable[[], None]
+    ) -> tuple[Photo | PictureError, float]:
+        side = -1 if min_side is None else min_side
+        self._send(QUESTION.pack(len(picture.data), max_pixels, side, max_s, picture.memory_bytes), look)
+        self._send(picture.data, look)
+        answer = bytearray(ANSWER.size)
+        self._receive(memoryview(answer), look)
+        number, used_s, text_length, rows, columns, width, height = ANSWER.unpack(answer)
+        if number:
+            text = bytearray(text_length)
+            self._receive(memoryview(text), look)
+            return ERRORS[number - 1](text.decode()), used_s
+        pixels = np.empty((rows, columns, 3), np.uint8)
+        self._receive(pixels.data.cast("B"), look)
+        return Photo(pixels, width, height), used_s
+
+    def _send(self, data: bytes, look: Callable[[], None]) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except TimeoutError:
+                look()
+
+    def _receive(self, view: memoryview, look: Callable[[], None]) -> None:
+        while view:
+            try:
+                count = self._socket.recv_into(view)
+            except TimeoutError:
+                look()
+                continue
+            if not count:
+                raise EOFError
+            view = view[count:]
+
+
+def _explained(status: int) -> Exception:
+    """Return what the end of a process says of its picture."""
+    if status == -signal.SIGPROF:
+        return PictureTooLarge(
+            "decoding the picture takes more processor time than is allowed (AGELENS_MAX_DECODE_S); "
+            "scale it down or save it as a baseline JPEG"
+        )
+    if status == -signal.SIGKILL:
+        return PictureTooLarge("the system had no memory left to decode the picture; scale it down")
+    if status < 0:
+        return CorruptPicture("the picture broke its decoder; save it anew with another program")
+    return RuntimeError(f"a decoder ended with status {status}")

@@ -1,0 +1,186 @@
+"""Decoding in a process that is ended where it does not come back, and the budget that lets pictures in."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.soak import adversarial
+from service.errors import ClientDisconnected, CorruptPicture, PictureTooLarge, SetupError, UnsupportedPicture
+from service.inference.decode_cost import price
+from service.inference.imaging import decode_image
+from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
+from service.runtime.decoder_process import DecoderLauncher, DecoderProcess
+from tests.service.doubles import grey
+from tests.service.hanging_decoder import COMPUTES, CRASHES, GROWS, WAITS
+from tests.service.hanging_server import HANGING
+
+MEGABYTE = 2**20
+
+
+def nobody_leaves() -> None:
+    """The caller stays."""
+
+
+@pytest.fixture(scope="module")
+def launcher() -> Iterator[DecoderLauncher]:
+    launcher = DecoderLauncher(HANGING)
+    keeper = launcher.decoder()
+    yield launcher
+    keeper.close()
+
+
+@pytest.fixture
+def process(launcher: DecoderLauncher) -> Iterator[DecoderProcess]:
+    process = launcher.decoder()
+    yield process
+    process.close()
+
+
+def decode(
+    process: DecoderProcess, data: bytes, max_s: float = 5.0, checkpoint: Callable[[], None] = nobody_leaves
+) -> object:
+    return process.decode(price(data, 10**8), 10**8, None, max_s, checkpoint)
+
+
+def still_works(process: DecoderProcess) -> bool:
+    photo, _ = process.decode(price(grey(51), 10**8), 10**8, None, 5.0, nobody_leaves)
+    return bool((photo.pixels == 51).all())
+
+
+@pytest.mark.parametrize("min_side", [None, 100])
+def test_pixels_are_those_of_a_decode_in_this_process(process: DecoderProcess, min_side: int | None) -> None:
+    data = adversarial.stripes(640, 480, "JPEG")
+    photo, seconds = process.decode(price(data, 10**8), 10**8, min_side, 5.0, nobody_leaves)
+    here = decode_image(data, min_side=min_side)
+    assert np.array_equal(photo.pixels, here.pixels)
+    assert (photo.width, photo.height) == (here.width, here.height) == (640, 480)
+    assert seconds > 0
+
+
+def test_refusal_comes_back_as_the_error_it_was(process: DecoderProcess) -> None:
+    data = grey(51, side=40)
+    with pytest.raises(PictureTooLarge, match="40 x 40"):
+        process.decode(price(data, 10**8), 100, None, 5.0, nobody_leaves)
+    with pytest.raises(CorruptPicture, match="truncated or damaged"):
+        decode(process, data[:-30])
+    assert still_works(process)
+
+
+def test_decode_that_computes_for_ever_ends_at_its_processor_limit(process: DecoderProcess) -> None:
+    with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_S"):
+        decode(process, grey(side=COMPUTES), max_s=0.05)
+    assert still_works(process)
+
+
+def test_decode_that_waits_for_ever_ends_when_its_caller_leaves(process: DecoderProcess) -> None:
+    asked = iter(range(3))
+
+    def leave() -> None:
+        if next(asked) == 2:
+            raise ClientDisconnected("gone")
+
+    with pytest.raises(ClientDisconnected):
+        decode(process, grey(side=WAITS), checkpoint=leave)
+    assert still_works(process)
+
+
+def test_crash_of_a_decoder_costs_its_own_picture_only(process: DecoderProcess) -> None:
+    with pytest.raises(CorruptPicture, match="broke its decoder"):
+        decode(process, grey(side=CRASHES))
+    assert still_works(process)
+
+
+def test_memory_beyond_the_price_is_refused_by_the_system(process: DecoderProcess) -> None:
+    with pytest.raises(PictureTooLarge, match="more memory than its header"):
+        decode(process, grey(side=GROWS))
+    assert still_works(process)
+
+
+def test_row_1a_is_stopped_even_where_its_price_was_not_asked(process: DecoderProcess) -> None:
+    with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_S"):
+        decode(process, adversarial.progressive_runs(400), max_s=0.3)
+
+
+def test_end_of_the_whole_program_costs_no_further_picture() -> None:
+    launcher = DecoderLauncher(HANGING)
+    process = launcher.decoder()
+    try:
+        assert still_works(process)
+        os.kill(launcher.number, signal.SIGKILL)
+        assert still_works(process)
+    finally:
+        process.close()
+
+
+def test_program_that_does_not_start_is_a_setup_error(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="did not start"):
+        DecoderLauncher(("/bin/false",))
+
+
+def test_picture_over_a_limit_is_refused_by_the_name_of_that_limit() -> None:
+    picture = price(adversarial.flat_png(3000), 10**8)
+    with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_S"):
+        DecodeBudget(picture.processor_s * 0.9, 10**9).check(picture)
+    with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_MB"):
+        DecodeBudget(10, picture.memory_bytes - 1).check(picture)
+    DecodeBudget(picture.processor_s, picture.memory_bytes).check(picture)
+
+
+def test_memory_is_given_in_the_order_of_asking_and_never_beyond_the_limit() -> None:
+    budget = DecodeBudget(1, 100)
+    first_in, first_may_go, second_in = threading.Event(), threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def first() -> None:
+        with budget.reserved(60, nobody_leaves):
+            first_in.set()
+            assert first_may_go.wait(60)
+
+    def second() -> None:
+        with budget.reserved(60, first_may_go.set):  # asked whether to go on while it waits: so it waits
+            seen.append(budget.reserved_bytes)
+            second_in.set()
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert first_in.wait(60)
+    assert budget.reserved_bytes == 60
+    threads[1].start()
+    assert second_in.wait(60)
+    assert first_may_go.is_set(), "the second did not wait for the first"
+    for thread in threads:
+        thread.join(60)
+    assert seen == [60]
+    assert budget.reserved_bytes == 0
+
+
+def test_caller_that_leaves_while_it_waits_for_memory_leaves_no_trace() -> None:
+    budget = DecodeBudget(1, 100)
+
+    def leave() -> None:
+        raise ClientDisconnected("gone")
+
+    with budget.reserved(60, nobody_leaves):
+        with pytest.raises(ClientDisconnected), budget.reserved(60, leave):
+            pass
+        with budget.reserved(40, nobody_leaves):
+            assert budget.reserved_bytes == 100
+
+
+def test_both_decodes_of_a_picture_share_one_allowance(launcher: DecoderLauncher) -> None:
+    decoder = BudgetedDecoder(DecodeBudget(5.0, 10**9), launcher.decoder())
+    try:
+        with decoder.open(adversarial.stripes(1600, 1200, "JPEG"), 10**8, nobody_leaves) as decode_at:
+            assert decode_at(300).pixels.shape == (300, 400, 3)
+            assert decode_at(600).pixels.shape == (600, 800, 3)
+        with pytest.raises(UnsupportedPicture), decoder.open(b"GIF89a", 10**8, nobody_leaves):
+            pass
+    finally:
+        decoder.close()
