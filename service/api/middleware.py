@@ -83,11 +83,20 @@ class RequestContextMiddleware:
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         began = time.monotonic()
         status = 499  # logged if the client disconnects before the response starts
+        accounted = False
+
+        def account() -> None:
+            nonlocal accounted
+            if not accounted:
+                accounted = True
+                self._account(scope, _route(inner), status, time.monotonic() - began)
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif not message.get("more_body", False):
+                account()  # before the client has the end: its next request then sees this one in the metrics
             await send(message)
 
         with (
@@ -101,9 +110,8 @@ class RequestContextMiddleware:
                 reason = _uncaught(error)
                 if status == 499:
                     await problem_of(reason, request_id, scope["path"]).response()(scope, receive, send_and_note)
-            route = _route(inner)
-            span.end(route, status)
-            self._account(scope, route, status, time.monotonic() - began)
+            account()
+            span.end(_route(inner), status)
 
     def _account(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         self._metrics.saw_request(scope["method"], route, status, seconds)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -57,7 +58,7 @@ def test_one_decode_too_long_fails_alone_in_a_batch(guarded: httpx.Client) -> No
 
 
 @contextmanager
-def hanging_server(models_dir: Path, **settings: object) -> Iterator[tuple[ServerProcess, ThreadPoolExecutor]]:
+def hanging_server(models_dir: Path, **settings: Any) -> Iterator[tuple[ServerProcess, ThreadPoolExecutor]]:
     with run_server([*SERVE_HANGING, str(models_dir)], **settings) as server, ThreadPoolExecutor(8) as pool:
         yield server, pool
 

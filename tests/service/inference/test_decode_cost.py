@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ EVERY_KIND = [
 
 
 @pytest.mark.parametrize(("fmt", "options"), EVERY_KIND)
-def test_stripped_picture_has_the_same_pixels(fmt: str, options: dict[str, object]) -> None:
+def test_stripped_picture_has_the_same_pixels(fmt: str, options: dict[str, Any]) -> None:
     data = encoded(fmt, **options)
     assert np.array_equal(decode_image(price(data).data).pixels, decode_image(data).pixels)
 
