@@ -33,8 +33,9 @@ STATUSES: Final[Mapping[int, str]] = {
     2: "the command line is wrong",
     3: "a photograph cannot be read",
     4: "scoring is done, but some of what INPUT names could not be scored: the summary names it",
+    130: "interrupted",
 }
-INTERRUPTED: Final = 130
+_INTERRUPTED: Final = 130
 _STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
 
 
@@ -157,7 +158,7 @@ def score(
                 return command.run(Console(file=terminal))
             except KeyboardInterrupt:
                 terminal.write("agelens: interrupted; run the same command again to resume\n")
-                return INTERRUPTED
+                return _INTERRUPTED
 
     _exit_with(run)
 
