@@ -31,9 +31,11 @@ STATUSES: Final[Mapping[int, str]] = {
     0: "success, also if there is no face",
     1: "installation or settings are wrong, or the output cannot be written",
     2: "the command line is wrong",
-    3: "the photo cannot be read",
+    3: "a photograph cannot be read",
     4: "scoring is done, but some of what INPUT names could not be scored: the summary names it",
+    130: "interrupted",
 }
+_INTERRUPTED: Final = 130
 _STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
 
 
@@ -76,7 +78,10 @@ def settings() -> None:
 @app.command(epilog=_STATUSES)
 @takes_predict_options
 def predict(
-    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="Picture file, or - for standard input.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO...", help="Picture files, folders, patterns, or - for standard input."),
+    ],
     asked: Mapping[str, Any],
     as_json: AsJson = False,
     annotate: Annotated[
@@ -85,13 +90,15 @@ def predict(
     ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
-    """Estimate the ages in a photograph on this machine, without a server.
+    """Estimate the ages in photographs on this machine, without a server. For thousands, use `agelens score`.
 
     [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
+
+    With --json, several photographs are one JSON object a line, named by `file`.
     """
     from service.cli.predict import PredictCommand
 
-    _exit_with(lambda: PredictCommand(photo, predict_options(asked), as_json, annotate, models_dir).run())
+    _exit_with(lambda: PredictCommand(photos, predict_options(asked), as_json, annotate, models_dir).run())
 
 
 @app.command(epilog=_STATUSES)
@@ -147,18 +154,27 @@ def score(
             report=report,
         )
         with without_native_noise() as terminal:  # workers inherit it: mediapipe writes a hundred lines for each
-            return command.run(Console(file=terminal))
+            try:
+                return command.run(Console(file=terminal))
+            except KeyboardInterrupt:
+                terminal.write("agelens: interrupted; run the same command again to resume\n")
+                return _INTERRUPTED
 
     _exit_with(run)
 
 
 @models.callback()
-def list_models(context: typer.Context, models_dir: ModelsDir = None, as_json: AsJson = False) -> None:
-    """List the installed models with versions, metrics, licences and hashes; `verify` checks them."""
+def list_models(
+    context: typer.Context,
+    models_dir: ModelsDir = None,
+    as_json: AsJson = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show metrics and hashes as well.")] = False,
+) -> None:
+    """List the installed models; `verify` checks them."""
     if context.invoked_subcommand is None:
         from service.cli.models import list_models as run
 
-        _exit_with(lambda: run(models_dir, as_json))
+        _exit_with(lambda: run(models_dir, as_json, verbose))
 
 
 @models.command(epilog=_STATUSES)

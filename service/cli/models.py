@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -32,14 +33,16 @@ class Installed:
         return {**self.entry.model_dump(exclude_none=True), "manifest": manifest, "trouble": self.trouble}
 
 
-def list_models(models_dir: Path | None = None, as_json: bool = False, console: Console | None = None) -> int:
+def list_models(
+    models_dir: Path | None = None, as_json: bool = False, verbose: bool = False, console: Console | None = None
+) -> int:
     """Print the installed files; return 1 if one is wrong. Raise SetupError if there is no lock."""
     console = console or Console()
     found = list(inspect(load_settings(models_dir=models_dir).models_folder))
     if as_json:
         console.out(json.dumps([file.facts() for file in found], indent=2), highlight=False)
     else:
-        console.print(_table(found))
+        console.print(_details(found) if verbose else _table(found))
         for file in found:
             if file.trouble:
                 console.print(f"[red]✗[/] {escape(file.trouble)}")
@@ -93,6 +96,26 @@ def _soundness(file: Installed) -> str:
 
 
 def _table(found: list[Installed]) -> Table:
+    """Show a row for each model; what is cut short there is whole among the details."""
+    table = Table("name", "version", "loaded", "error", "size", "licence", box=SIMPLE_HEAD, expand=True)
+    table.caption = "error: in years, on average over photographs kept for testing; --verbose: all metrics and files"
+    for column in table.columns:
+        column.no_wrap = True
+    table.columns[-1].ratio = 1
+    for entry, manifest in ((file.entry, file.manifest) for file in found if file.manifest):
+        error = manifest.metrics.get("test_mae")
+        table.add_row(
+            escape(manifest.name),
+            manifest.version,
+            "yes" if entry.default else "",
+            "" if error is None else f"{error:.2f}",
+            f"{entry.size / 1e6:.1f} MB",
+            escape(manifest.licence),
+        )
+    return table
+
+
+def _details(found: list[Installed]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")  # what is cut short could not be copied

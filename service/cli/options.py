@@ -41,7 +41,8 @@ def predict_options(asked: Mapping[str, Any]) -> PredictOptions:
         return PredictOptions(**asked)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise InvalidParameter(f"--{explain(first, PredictOptions.model_fields).replace('_', '-', 1)}") from None
+        typed = f"--{str(first['loc'][0]).replace('_', '-')}"
+        raise InvalidParameter(explain(first, PredictOptions.model_fields, typed)) from None
 
 
 def _parameters() -> list[Parameter]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from service.cli.annotation import check_suffix, save_annotated
-from service.errors import CorruptPicture, InvalidParameter
+from service.cli.photos import find_photos, read_photo
+from service.errors import InvalidParameter, PictureError
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
@@ -24,80 +26,88 @@ from service.settings import Settings, load_settings
 if TYPE_CHECKING:
     from service.inference.pipeline import PhotoPrediction, Pipeline
 
-STANDARD_INPUT: Final = "-"
+UNREADABLE: Final = 3
+"""Exit status if a photograph cannot be read."""
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _YEARS_PER_BLOCK: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PredictCommand:
-    """The arguments of the command; `photo` is a path, or `-` for standard input."""
+    """The arguments of the command; `photos` are files, folders, patterns, or `-` for standard input."""
 
-    photo: str
+    photos: Sequence[str]
     options: PredictOptions = field(default_factory=PredictOptions)
     as_json: bool = False
     annotate: Path | None = None
     models_dir: Path | None = None
 
     def run(self, console: Console | None = None) -> int:
-        """Predict, print and draw; return 0, also if there is no face. Raise AgelensError."""
+        """Predict and print one photograph after the other; return 0, also if there is no face, or an error's status.
+
+        Raises AgelensError for what concerns all photographs, as a model that is not there.
+        """
+        paths = find_photos(self.photos)
         if self.annotate:
             check_suffix(self.annotate)
-        data = read_photo(self.photo)
+            if len(paths) > 1:
+                raise InvalidParameter(f"--annotate takes one photograph; {len(paths)} were named")
         settings = load_settings(models_dir=self.models_dir)
-        with without_native_noise() as terminal, Console(file=terminal).status("estimating"):
-            prediction = self._predict(data, settings)
-        if self.annotate:
-            self._draw(data, prediction, settings.max_pixels)
-        self._print(prediction, console or Console())
-        return 0
-
-    def _predict(self, data: bytes, settings: Settings) -> PhotoPrediction:
         options = self.options.completed(settings)
-        with _open(options.model, settings) as pipeline:
-            return pipeline.predict(data, options, max_pixels=settings.max_pixels)
+        console = console or Console()
+        failed: list[str] = []
+        with without_native_noise() as terminal, _open(options.model, settings) as pipeline:
+            terminal_console = Console(file=terminal)
+            for path in paths:
+                try:
+                    with terminal_console.status("estimating"):
+                        data = read_photo(path)
+                        prediction = pipeline.predict(data, options, max_pixels=settings.max_pixels)
+                except PictureError as error:
+                    failed.append(f"agelens: {path}: {error}")
+                    if self.as_json and len(paths) > 1:
+                        console.out(json.dumps({"file": path, "error": str(error)}), highlight=False)
+                    continue
+                if self.annotate:
+                    _draw(self.annotate, data, prediction, settings.max_pixels)
+                self._print(path, prediction, console, alone=len(paths) == 1)
+        for line in failed:
+            typer.echo(line, err=True)
+        return UNREADABLE if failed else 0
 
-    def _draw(self, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
-        from service.inference.imaging import decode_image
-
-        if self.annotate:
-            try:
-                save_annotated(self.annotate, decode_image(data, max_pixels=max_pixels), prediction.faces)
-            except OSError as error:
-                raise InvalidParameter(f"--annotate: {self.annotate} cannot be written: {error.strerror}") from error
-
-    def _print(self, prediction: PhotoPrediction, console: Console) -> None:
+    def _print(self, path: str, prediction: PhotoPrediction, console: Console, alone: bool) -> None:
         if self.as_json:
-            console.out(json_text(prediction, self.options), highlight=False)
+            fields = json_of(prediction, self.options)
+            text = json.dumps(fields, indent=2) if alone else json.dumps({"file": path, **fields})
+            console.out(text, highlight=False)
             return
         model = prediction.model
         console.print(
-            f"{escape(self.photo)}  {prediction.width} x {prediction.height} pixels, "
+            f"{escape(path)}  {prediction.width} x {prediction.height} pixels, "
             f"{model.name} {model.version}, {prediction.timings_ms['total']:.0f} ms",
             highlight=False,
         )
         if prediction.faces:
             console.print(table_of(prediction.faces, self.options.thresholds, self.options.interval))
         else:
-            console.print("No face found. A picture that is a face already cut out is read with --no-detect.")
+            console.print("No face found. If the picture is a face already cut out, use --no-detect.")
 
 
-def read_photo(photo: str) -> bytes:
-    """Return the bytes of the photograph; raise CorruptPicture naming a file that cannot be read."""
-    if photo == STANDARD_INPUT:
-        return sys.stdin.buffer.read()
+def _draw(path: Path, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
+    from service.inference.imaging import decode_image
+
     try:
-        return Path(photo).read_bytes()
+        save_annotated(path, decode_image(data, max_pixels=max_pixels), prediction.faces)
     except OSError as error:
-        raise CorruptPicture(f"{photo} cannot be read: {error.strerror}") from error
+        raise InvalidParameter(f"--annotate: {path} cannot be written: {error.strerror}") from error
 
 
-def json_text(prediction: PhotoPrediction, options: PredictOptions) -> str:
-    """Return a prediction as the JSON of the service's reply, without the request id."""
+def json_of(prediction: PhotoPrediction, options: PredictOptions) -> dict[str, Any]:
+    """Return a prediction as the service's reply without the request id."""
     from service.api.schemas import PredictReply
 
     reply = PredictReply.of(prediction, options, request_id="")
-    return json.dumps(reply.model_dump(mode="json", exclude={"request_id"}, exclude_unset=True), indent=2)
+    return reply.model_dump(mode="json", exclude={"request_id"}, exclude_unset=True)
 
 
 def table_of(faces: tuple[AgePrediction, ...], thresholds: tuple[int, ...], level: float) -> Table:

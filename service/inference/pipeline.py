@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,13 +66,20 @@ def load_models(
             loaded[estimator.manifest.name] = estimator
     missing = [name for name in names or () if name not in loaded]
     if missing:
-        raise UnknownModel(f"models.lock.json has no model named {', '.join(missing)}")
+        raise UnknownModel(
+            f"models.lock.json has no model named {', '.join(missing)}; it has {', '.join(_names_in(models_dir))}"
+        )
     if not loaded:
         raise InvalidModelFile(
             "models.lock.json names no model to load by default; export one with `agelens-train export`"
         )
     _check_shared_geometry(loaded)
     return loaded
+
+
+def _names_in(models_dir: Path) -> list[str]:
+    """Models' names as their files' names tell them, without the version: no file is loaded for a message."""
+    return [re.sub(r"(-\d+(\.\d+)*)?\.onnx$", "", entry.file) for entry in ModelLock.read(models_dir).of_kind("model")]
 
 
 def open_pipeline(

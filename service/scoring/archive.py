@@ -14,6 +14,7 @@ import numpy as np
 
 from service.atomic_write import atomic_write
 from service.errors import InvalidParameter, InvalidSetting
+from service.inference.options import PredictOptions
 from service.scoring.job import NOT_SCORED, Chunk, Fault, Format, Item
 from service.scoring.parts import finished_parts, ids_in, part_name, sweep, writing
 
@@ -89,13 +90,18 @@ def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
         raise InvalidSetting(
             f"{path} is not what `agelens score` wrote there; delete the folder or choose another --output"
         ) from error
-    now = json.loads(json.dumps(terms))
-    for name in sorted({*before, *now}):
-        if before.get(name) != now.get(name):
-            raise InvalidParameter(
-                f"{folder} was begun with {name} {before.get(name)}, this is {now.get(name)}; choose another --output"
-            )
+    then, now = _flat(before), _flat(json.loads(json.dumps(terms)))
+    differ = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    if differ:
+        named = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in differ)
+        raise InvalidParameter(f"{folder} was begun otherwise: {named}; choose another --output")
     return size
+
+
+def _flat(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the options beside the other terms; one that an older version did not have yet is at its default."""
+    others = {name: value for name, value in terms.items() if name != "options"}
+    return {**others, **PredictOptions().model_dump(mode="json"), **terms.get("options", {})}
 
 
 def finished(folder: Path, fmt: Format, failures: dict[str, list[str]] | None = None) -> SeenIds:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from service.cli.main import app
 from service.cli.predict import percent, sparkline
 from service.inference.distribution import AgeDistribution
+from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.service.doubles import grey
@@ -109,12 +110,15 @@ def test_model_is_chosen_by_name(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (("nowhere.jpg",), 3, "nowhere.jpg cannot be read: No such file"),
-        (("-",), 3, "send"),
+        (("nowhere.jpg",), 3, "nowhere.jpg: cannot be read: No such file"),
+        (("-",), 3, "-: "),
+        (("*.nothing",), 2, "*.nothing: there is no picture; endings are .avif, "),
+        (("table.parquet",), 2, "table.parquet: tables and object stores are read by `agelens score`"),
+        (("a.jpg", "b.jpg", "--annotate", "drawn.png"), 2, "--annotate takes one photograph; 2 were named"),
         (("-", "--annotate", "drawn.gif"), 2, ".jpg, .jpeg, .png, .webp"),
         (("-", "--thresholds", "18;25"), 2, "as 18,25"),
         (("-", "--thresholds", "300"), 2, "1 to 100"),
-        (("-", "--model", "nobody"), 2, "no model named nobody"),
+        (("-", "--model", "nobody"), 2, "no model named nobody; it has brightness, other"),
         (("-", "--models-dir", "nowhere"), 1, "AGELENS_MODELS_DIR"),
     ],
 )
@@ -124,6 +128,22 @@ def test_errors_are_one_line_with_the_fix(folder: Path, words: tuple[str, ...], 
     assert result.exit_code == status, result.output
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_files_folders_and_patterns_are_read_and_a_bad_one_fails_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "album" / "deep").mkdir(parents=True)
+    for name, data in (("b.png", grey(51)), ("deep/c.PNG", grey(204)), ("a.jpg", b"no picture"), ("notes.txt", b"")):
+        (tmp_path / "album" / name).write_bytes(data)
+    (tmp_path / "one.png").write_bytes(grey(102))
+    words = ("predict", tmp_path / "album", tmp_path / "o*.png", "--no-detect", "--models-dir", folder)
+    result = agelens(*words, "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(line["file"]).name for line in lines] == ["a.jpg", "b.png", "c.PNG", "one.png"]
+    assert [round(line["faces"][0]["age"]) for line in lines[1:]] == [20, 80, 40]
+    assert "error" in lines[0]
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert f"{tmp_path / 'album' / 'a.jpg'}: " in result.stderr
+    assert agelens(*words).stdout.count("brightness 1.0.0") == 3
 
 
 def test_sparkline_stands_highest_at_the_age() -> None:
@@ -152,10 +172,13 @@ def test_both_commands_offer_every_option_with_its_default() -> None:
         assert "AGELENS_MAX_FACES" in text
 
 
-def test_models_lists_names_licences_and_hashes(folder: Path) -> None:
-    output = agelens("models", "--models-dir", folder).stdout
-    assert "brightness" in output
-    assert "Apache-2.0" in output
+def test_models_are_a_row_each_and_their_details_are_shown_on_request(folder: Path) -> None:
+    rows = [line.split() for line in agelens("models", "--models-dir", folder).stdout.splitlines()]
+    (row,) = [row for row in rows if row[:1] == ["brightness"]]
+    assert (row[1], row[-1]) == ("1.0.0", "Apache-2.0")
+    details = agelens("models", "--models-dir", folder, "--verbose").stdout
+    for entry in ModelLock.read(folder).files:
+        assert entry.sha256 in details
 
 
 def test_models_as_json_has_the_manifest(folder: Path) -> None:
@@ -182,7 +205,7 @@ def test_verify_names_an_altered_file(tmp_path: Path) -> None:
 def test_help_shows_an_example_and_the_statuses() -> None:
     text = " ".join(agelens("predict", "--help").stdout.split())
     assert "agelens predict family.jpg" in text
-    assert "3 the photo cannot be read" in text
+    assert "3 a photograph cannot be read" in text
 
 
 def test_version_is_that_of_the_package() -> None:
