@@ -79,7 +79,7 @@ def test_the_service_says_which_families_it_loaded(service: ServerProcess) -> No
     assert {model["family"] for model in loaded} == set(FAMILIES)
 
 
-BRIEF = ["--epochs", "1", "--set", "stages.warmup_steps=2"]
+BRIEF = ["--epochs", "3", "--set", "stages.warmup_steps=2", "--set", "ema_decay=0"]
 
 
 def assert_served(models: Path, name: str, store: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_large_backbone_goes_from_its_first_step_to_a_file_that_the_service_lo
 ) -> None:
     commanded("synthetic", tmp_path / "faces", "--count", 160, "--size", 80)
     store, name = ("--store", tmp_path / "faces"), backbone.replace("_", "-")
-    family = ["--backbone", backbone, "--head", "mean_variance", "--size", 80]
+    family = ["--backbone", backbone, "--head", "mean_variance", "--size", 80, "--set", "batch_size=16"]
     commanded("train smoke", *store, "--run", tmp_path / "run", *family, *BRIEF)
     commanded("export", tmp_path / "run", *store, "--name", name, "--version", "0.1.0", "--out", tmp_path / "models")
     assert_served(tmp_path / "models", name, tmp_path / "faces")

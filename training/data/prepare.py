@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from service.atomic_write import atomic_write
 from service.errors import PictureError
 from service.inference.detector import CONFIDENCE, MediapipeDetector
 from service.inference.faces import Face, Pixels
@@ -170,10 +171,8 @@ def _finish(out: Path) -> None:
     with (out / _JOURNAL).open(newline="") as stream:
         rows = sorted(csv.reader(stream), key=lambda row: int(row[0]))
     rows = [row if not row[-1] else ["", *row[1:]] for row in rows]
-    ready = out / "index.csv.new"
-    with ready.open("w", newline="") as stream:
+    with atomic_write(out / "index.csv") as partial, partial.open("w", newline="") as stream:
         csv.writer(stream).writerows([COLUMNS, *rows])
-    ready.replace(out / "index.csv")
     (out / _JOURNAL).unlink()
 
 

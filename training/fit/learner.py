@@ -22,7 +22,10 @@ Pmf = NDArray[np.float32]
 
 
 class Learner:
-    """A network and its optimiser; steps go through Keras's `train_on_batch`, so every backend runs the same loop."""
+    """A network and its optimiser; steps go through Keras's `train_on_batch`, so every backend runs the same loop.
+
+    docs/adr/0016 measures why it is not `fit`.
+    """
 
     def __init__(self, network: AgeModel, recipe: Recipe, teacher: Teacher | None = None) -> None:
         """Take the network and start its average; a teacher adds its targets to every label."""

@@ -25,8 +25,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf
 
+        # InceptionV3's have no gamma.
+        gamma = self.gamma if self.scale else ops.ones_like(self.moving_mean)
+        beta = self.beta if self.center else ops.zeros_like(self.moving_mean)
         outputs, mean, unbiased = tf.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
+            inputs, gamma, beta, epsilon=self.epsilon, is_training=True
         )
         count = ops.cast(ops.prod(ops.shape(inputs)[:3]), "float32")
         variance = unbiased * (count - 1) / count  # Keras keeps the batch's own variance

@@ -15,17 +15,18 @@ from training.model.fast_layers import Conv2D, FusedBatchNormalization, with_fas
 RNG = np.random.default_rng(0)
 
 
-def small_network() -> keras.Model:
+def small_network(scale: bool = True) -> keras.Model:
     """Build a network of a normalised convolution and a pointwise one."""
     faces = keras.Input((8, 8, 3))
     maps = keras.layers.Conv2D(5, 3, name="conv")(faces)
-    maps = keras.layers.BatchNormalization(name="norm", epsilon=1e-3)(maps)
+    maps = keras.layers.BatchNormalization(name="norm", epsilon=1e-3, scale=scale, center=scale)(maps)
     maps = keras.layers.Conv2D(4, 1, use_bias=False, name="pointwise")(maps)
     return keras.Model(faces, keras.layers.Dense(1, name="out")(keras.layers.Flatten()(maps)))
 
 
-def test_training_steps_are_the_same_as_with_keras_own() -> None:
-    plain = small_network()
+@pytest.mark.parametrize("scale", [True, False])
+def test_training_steps_are_the_same_as_with_keras_own(scale: bool) -> None:
+    plain = small_network(scale)
     plain.get_layer("norm").momentum = 0.9
     fused = with_fast_layers(plain, momentum=0.9)
     assert isinstance(fused.get_layer("norm"), FusedBatchNormalization)
