@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.middleware import SECURITY_HEADERS, new_request_id
-from service.api.problems import MEDIA_TYPE, plain_problem
+from service.api.problems import MEDIA_TYPE, Problem, plain_problem
 from service.api.request_head import head_fault, without_upgrade
+from service.runtime.metrics import Metrics
 from service.runtime.open_files import lingering_connections
 from service.settings import Settings
 
@@ -24,6 +25,7 @@ class ConnectionLimits:
     """The connections that wait for their caller, the longest waiting first."""
 
     settings: Settings
+    metrics: Metrics
     waiting: dict[LimitedHttpProtocol, None] = field(default_factory=dict)
 
     @property
@@ -249,7 +251,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, detail: str) -> None:
         """Read no more requests, answer those that are complete, then say a problem without the app."""
         self._stop_clock()
-        self._refusal = _refusal(status, detail)
+        problem = plain_problem(status, detail, new_request_id())
+        self.crowd.metrics.rejected.labels(problem.kind.slug).inc()
+        self._refusal = _written(problem)
         if self._in_body:
             self._abandon()
         if not self._unanswered:
@@ -282,20 +286,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._clock = self.loop.call_later(_LINGER_S, self.transport.abort)
 
 
-def protocol_for(settings: Settings) -> type[LimitedHttpProtocol]:
+def protocol_for(settings: Settings, metrics: Metrics) -> type[LimitedHttpProtocol]:
     """Return a protocol class whose connections share one limit."""
-    return type("BoundProtocol", (LimitedHttpProtocol,), {"crowd": ConnectionLimits(settings)})
+    return type("BoundProtocol", (LimitedHttpProtocol,), {"crowd": ConnectionLimits(settings, metrics)})
 
 
 _CLOSE: Final = (("content-type", MEDIA_TYPE), ("connection", "close"))
 
 
-def _refusal(status: int, detail: str) -> bytes:
-    request_id = new_request_id()
-    document: dict[str, Any] = plain_problem(status, detail, request_id).document()
-    body = json.dumps(document).encode()
-    headers = [*_CLOSE, *SECURITY_HEADERS.items(), ("x-request-id", request_id), ("content-length", str(len(body)))]
-    if status == 503:
-        headers.append(("retry-after", "1"))
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    return STATUS_LINE[status] + lines.encode() + b"\r\n" + body
+def _written(problem: Problem) -> bytes:
+    body = json.dumps(problem.document()).encode()
+    told = [("x-request-id", problem.request_id), ("content-length", str(len(body)))]
+    if problem.kind.status == 503:
+        told.append(("retry-after", "1"))
+    lines = "".join(f"{name}: {value}\r\n" for name, value in [*_CLOSE, *SECURITY_HEADERS.items(), *told])
+    return STATUS_LINE[problem.kind.status] + lines.encode() + b"\r\n" + body

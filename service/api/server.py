@@ -106,7 +106,7 @@ def make_server(settings: Settings, load_models: Load = load) -> DrainingServer:
     app = create_app(settings, load_models=load_models)
     config = uvicorn.Config(
         app,
-        http=protocol_for(settings),
+        http=protocol_for(settings, app.state.service.metrics),
         ws="none",
         lifespan="on",
         log_config=None,

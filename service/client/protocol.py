@@ -138,5 +138,5 @@ def _problem(response: httpx.Response) -> ProblemReply:
 
 def http_options(base_url: str, api_key: str | None, timeout_s: float, extra: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments for an httpx client."""
-    headers = {"Accept": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
+    headers = {b"Accept": b"application/json"} | ({b"X-API-Key": api_key.encode()} if api_key else {})
     return {"base_url": base_url, "headers": headers, "timeout": timeout_s, **extra}

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ AGREEMENT: Final = "score.json"
 _LOCK: Final = ".lock"
 _DIGEST_BYTES: Final = 16
 _FRESH: Final = 1 << 16
+_NAMED: Final = 5
+"""Photographs that are named for each reason why they could not be scored."""
 CHUNK_BYTES: Final = 32 * 2**20
 """Bytes of pictures after which a chunk is full, where they come from a table."""
 
@@ -104,18 +107,32 @@ def _flat(terms: Mapping[str, Any]) -> dict[str, Any]:
     return {**others, **PredictOptions().model_dump(mode="json"), **terms.get("options", {})}
 
 
-def finished(folder: Path, fmt: Format, failures: dict[str, list[str]] | None = None) -> SeenIds:
+@dataclass(slots=True)
+class NotScored:
+    """Photographs that could not be scored for one reason: how many, and the ids of the first."""
+
+    count: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, ident: str) -> None:
+        """Count one."""
+        self.count += 1
+        if self.count <= _NAMED:
+            self.first.append(ident)
+
+
+def finished(folder: Path, fmt: Format, not_scored: dict[str, NotScored] | None = None) -> SeenIds:
     """Return the ids of all photographs in the parts; raise InvalidParameter where one is in two of them.
 
-    With `failures`, the ids of those that could not be scored for a reason of `NOT_SCORED` are added there.
+    With `not_scored`, those that could not be scored for a reason of `NOT_SCORED` are counted there by reason.
     """
     seen = SeenIds()
     for part in finished_parts(folder, fmt):
         for ident, reason in ids_in(part, fmt):
             if not seen.add(ident):
                 raise InvalidParameter(f"{ident} is in {part.name} and in another part; delete one of them")
-            if failures is not None and reason in NOT_SCORED:
-                failures.setdefault(reason, []).append(ident)
+            if not_scored is not None and reason in NOT_SCORED:
+                not_scored.setdefault(reason, NotScored()).add(ident)
     return seen
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.console import Console
 from service.errors import InvalidModelFile, InvalidParameter
 from service.inference.options import PredictOptions
 from service.inference.pipeline import load_models
-from service.scoring.archive import agree, chunks, finished, locked
+from service.scoring.archive import NotScored, agree, chunks, finished, locked
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
@@ -35,8 +35,6 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
 }
 SOME_NOT_SCORED: Final = 4
 """Exit status where INPUT names what could not be scored, as a row without an id or a file that cannot be read."""
-_NAMED: Final = 5
-"""Photographs that the summary names for each reason."""
 _FULL_CHUNK: Final = 256
 _LEAST_CHUNK: Final = 8
 _CHUNKS_PER_WORKER: Final = 8
@@ -89,13 +87,14 @@ class ScoreCommand:
         before, began = len(seen), time.monotonic()
         tallies = self.engine(job, chunks(inputs, seen, size, job.format), workers, self.pipeline)
         totals = add_up(tallies, total, before, console)
-        not_scored: dict[str, list[str]] = {}
+        not_scored: dict[str, NotScored] = {}
         if len(finished(job.output, job.format, not_scored)) != len(seen):
             raise InvalidModelFile(f"photographs are missing in {job.output}; run the same command again")
         console.print(_summary(totals, before, time.monotonic() - began), highlight=False)
-        for reason, ids in sorted(not_scored.items()):
-            console.print(f"not scored, {reason}: {_listed(ids)}", highlight=False, markup=False, soft_wrap=True)
-        return sum(map(len, not_scored.values()))
+        for reason, photographs in sorted(not_scored.items()):
+            text = f"not scored, {reason}: {_listed(photographs)}"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return sum(photographs.count for photographs in not_scored.values())
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         where = self.input if "://" in self.input else str(Path(self.input).absolute())
@@ -117,9 +116,10 @@ def _chunk_size(total: int, workers: int) -> int:
     return max(_LEAST_CHUNK, min(_FULL_CHUNK, total // (workers * _CHUNKS_PER_WORKER)))
 
 
-def _listed(ids: Sequence[str]) -> str:
-    more = f" and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-    return f"{len(ids):,}: {', '.join(map(repr, ids[:_NAMED]))}{more}"
+def _listed(photographs: NotScored) -> str:
+    rest = photographs.count - len(photographs.first)
+    more = f" and {rest:,} more" if rest else ""
+    return f"{photographs.count:,}: {', '.join(map(repr, photographs.first))}{more}"
 
 
 def _summary(totals: Totals, before: int, seconds: float) -> str:

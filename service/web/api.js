@@ -50,8 +50,9 @@ export async function predict(file, question, { key, signal, onWait }) {
   }
 }
 
+/** A header takes one byte for each character of its text: so those of the key are its bytes in UTF-8. */
 function headersFor(key) {
-  return key ? { Authorization: `Bearer ${key}` } : {};
+  return key ? { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` } : {};
 }
 
 async function ask(url, options) {

@@ -152,16 +152,17 @@ def test_busy_service_is_waited_for(page: Page, photos: Path) -> None:
     assert refusals == []
 
 
-def test_missing_key_is_asked_for_and_sent(page: Page, photos: Path) -> None:
+@pytest.mark.parametrize("key", ["secret", "schlüssel"])
+def test_missing_key_is_asked_for_and_sent_as_utf_8(page: Page, photos: Path, key: str) -> None:
     def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":
+        if route.request.headers.get("authorization") == f"Bearer {key}":
             route.continue_()
         else:
             route.fulfill(status=401, body="{}")
 
     page.route("**/models", guard)
     page.reload()
-    page.get_by_label("API key").fill("secret")
+    page.get_by_label("API key").fill(key)
     page.get_by_role("button", name="Continue").click()
     page.locator("#chooser").set_input_files(photos / "person.jpg")
     expect(page.locator(".model-card")).not_to_have_count(0)

@@ -293,6 +293,16 @@ def test_every_answer_has_an_id_and_the_security_headers(
     assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
+def test_what_is_refused_before_it_is_a_request_is_counted(make_server: MakeServer) -> None:
+    server = make_server(header_timeout_s=0.3)
+    for sent in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\n" + LARGE, b"GET / HT"):
+        refused(server, sent)
+    with server.client() as client:
+        counted = client.get("/metrics").text
+    for reason, count in {"bad-request": 2, "head-too-large": 1, "body-too-slow": 1}.items():
+        assert f'agelens_rejected_total{{reason="{reason}"}} {count}.0' in counted
+
+
 def test_refusal_at_a_full_queue_has_them_too(make_server: MakeServer, gate: Gate) -> None:
     data = grey()
     server = make_server(gated=True, queue_size=1, max_batch_parts=2)

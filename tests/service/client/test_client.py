@@ -118,10 +118,11 @@ def test_batch_sends_a_part_for_each_photo_in_order() -> None:
     assert body.index(b"first") < body.index(b"second")
 
 
-def test_api_key_is_sent() -> None:
+@pytest.mark.parametrize("key", ["secret", "schlüssel", "鍵"])
+def test_api_key_is_sent_as_utf_8(key: str) -> None:
     service = Service(good())
-    Client("http://agelens", api_key="secret", transport=httpx.MockTransport(service)).predict(b"p")
-    assert service.requests[0].headers["X-API-Key"] == "secret"
+    Client("http://agelens", api_key=key, transport=httpx.MockTransport(service)).predict(b"p")
+    assert (b"X-API-Key", key.encode()) in service.requests[0].headers.raw
 
 
 def test_base_url_keeps_a_prefix() -> None:
