@@ -315,7 +315,10 @@ def tiff_tiles(tiles: int = 100, columns: int = 6_250_000) -> bytes:
     """Let a hundred tiles far beyond the picture share one strip of deflated zeros."""
     squeezed = zlib.compress(bytes(16 * columns), 9)
     first = 8 + 2 + 12 * 10 + 4
-    longs = lambda *values: struct.pack(f"<{len(values)}I", *values)  # noqa: E731
+
+    def longs(*values: int) -> bytes:
+        return struct.pack(f"<{len(values)}I", *values)
+
     tables = longs(*[first + 8 * tiles] * tiles) + longs(*[len(squeezed)] * tiles)
     tags = [(256, 1, 16), (257, 1, 16 * tiles), (258, 1, 8), (259, 1, 8), (262, 1, 1), (277, 1, 1)]
     tags += [(322, 1, columns), (323, 1, 16), (324, tiles, first), (325, tiles, first + 4 * tiles)]

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -26,9 +27,8 @@ PROGRAM: Final = (sys.executable, "-m", "service.runtime.decoder_child")
 _LOOK_S: Final = 0.05
 """How often a thread that waits for pixels looks whether its caller still does."""
 _START_S: Final = 120.0
-_PATIENCE_S: Final = 5.0
-_PATIENCE: Final = 3.0
-"""So many seconds, and so many times its processor seconds, may a decode last: others use the processors as well."""
+_ASLEEP_S: Final = 5.0
+"""A decoder that neither computes nor answers for so long never will. One that computes has a limit of its own."""
 
 
 class DecoderLauncher:
@@ -126,13 +126,12 @@ class DecoderProcess:
 
         `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
         """
-        limit_s = _PATIENCE_S + _PATIENCE * max_s
-        until = time.monotonic() + limit_s
+        asleep = _Sleep(self._number)
 
         def look() -> None:
             checkpoint()
-            if time.monotonic() > until:
-                raise DeadlineExceeded(f"the picture was not decoded within {limit_s:.0f} s")
+            if asleep.seconds() > _ASLEEP_S:
+                raise DeadlineExceeded("the picture's decoder stands still; send another picture")
 
         for last in (False, True):
             try:
@@ -195,6 +194,26 @@ class DecoderProcess:
             if not count:
                 raise EOFError
             view = view[count:]
+
+
+class _Sleep:
+    """How long a process has not computed; on systems that do not say, it always has."""
+
+    def __init__(self, number: int) -> None:
+        self._stat = Path(f"/proc/{number}/stat")
+        self._ticks = b""
+        self._since = time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds since it was last seen waiting for a processor, or having used one."""
+        try:
+            fields = self._stat.read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return 0.0
+        ticks = b" ".join(fields[11:13])
+        if fields[0] == b"R" or ticks != self._ticks:
+            self._ticks, self._since = ticks, time.monotonic()
+        return time.monotonic() - self._since
 
 
 def _explained(status: int) -> Exception:

@@ -35,12 +35,12 @@ REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
         413,
         "AGELENS_MAX_DECODE_S",
     ),
-    "1b: TIFF tiles beyond the picture": (lambda: adversarial.tiff_tiles(100, 1000), 415, "TIFF is not read"),
-    "1c: BMP of run-length codes": (adversarial.bmp_rows, 415, "BMP is not read"),
+    "1b: TIFF tiles beyond the picture": (lambda: adversarial.tiff_tiles(100, 1000), 415, "TIFF files are not read"),
+    "1c: BMP of run-length codes": (adversarial.bmp_rows, 415, "BMP files are not read"),
     "1d: PNG of private chunks": (lambda: adversarial.png_private_chunks(1_600_000), 413, "chunks"),
     "1d: JPEG of empty segments": (adversarial.jpeg_segments, 413, "segments"),
     "2: WebP canvas of many frames": (adversarial.webp_frames, 413, "AGELENS_MAX_DECODE_MB"),
-    "2: TIFF of one huge tile": (lambda: adversarial.tiff_tiles(1, 1_000_000), 415, "TIFF is not read"),
+    "2: TIFF of one huge tile": (lambda: adversarial.tiff_tiles(1, 1_000_000), 415, "TIFF files are not read"),
 }
 
 

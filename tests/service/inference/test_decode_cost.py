@@ -29,7 +29,7 @@ def price(data: bytes) -> PricedPicture:
     return price_of(data, 50_000_000)
 
 
-def encoded(fmt: str, image: Image.Image | None = None, **options: object) -> bytes:
+def encoded(fmt: str, image: Image.Image | None = None, **options: Any) -> bytes:
     stream = io.BytesIO()
     (image or Image.fromarray(astronaut())).save(stream, fmt, **options)
     return stream.getvalue()
@@ -227,7 +227,7 @@ def test_items_that_share_their_bytes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("fmt", "options"), EVERY_KIND)
-def test_damage_is_refused_or_priced_but_never_a_failure(fmt: str, options: dict[str, object]) -> None:
+def test_damage_is_refused_or_priced_but_never_a_failure(fmt: str, options: dict[str, Any]) -> None:
     data = encoded(fmt, Image.fromarray(astronaut()[:64, :64]), exif=exif_with(6), **options)
     draw = np.random.default_rng(3)
     priced = 0

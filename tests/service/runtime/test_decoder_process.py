@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from benchmarks.soak import adversarial
-from service.errors import ClientDisconnected, CorruptPicture, PictureTooLarge, SetupError, UnsupportedPicture
+from service.errors import (
+    ClientDisconnected,
+    CorruptPicture,
+    DeadlineExceeded,
+    PictureTooLarge,
+    SetupError,
+    UnsupportedPicture,
+)
 from service.inference.decode_cost import price
 from service.inference.imaging import decode_image
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
@@ -88,6 +95,12 @@ def test_decode_that_waits_for_ever_ends_when_its_caller_leaves(process: Decoder
 
     with pytest.raises(ClientDisconnected):
         decode(process, grey(side=WAITS), checkpoint=leave)
+    assert still_works(process)
+
+
+def test_decode_that_waits_for_ever_is_noticed_though_its_caller_stays(process: DecoderProcess) -> None:
+    with pytest.raises(DeadlineExceeded, match="stands still"):
+        decode(process, grey(side=WAITS))
     assert still_works(process)
 
 
