@@ -24,10 +24,11 @@ BENCHMARKS: Final[Mapping[str, str]] = {
     "archives": "benchmarks.archives",
     "accuracy": "benchmarks.accuracy",
     "estimators": "benchmarks.estimators",
+    "worn": "benchmarks.worn",
 }
 """Name → module whose `run` measures it."""
 
-NEED_AGES: Final = ("accuracy", "estimators")
+NEED_AGES: Final = ("accuracy", "estimators", "worn")
 
 Run = Callable[[Scale, Console], Findings]
 

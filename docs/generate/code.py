@@ -106,6 +106,15 @@ def warnings_table() -> str:
         ["turned_away", "the nose lies near one ear: the face is seen from the side"],
         ["wide_interval", f"the interval spans more than {face_warnings.WIDE_INTERVAL_YEARS} years"],
         ["edge_of_range", f"the median is below {face_warnings.YOUNGEST:g} or above {face_warnings.OLDEST:g} years"],
+        [
+            "exposure",
+            (
+                f"the face is dark or flat: its middle spans fewer than {face_warnings.FLAT['as-is']} of 256 shades "
+                f"({face_warnings.FLAT['stretched']} where the model stretches them); or more than "
+                f"{face_warnings.BURNT_SHARE:.0%} of it is burnt out"
+            ),
+        ],
+        ["blurred", "detail of 1 % of the face's width is missing where there is some of 4 %"],
     ]
     return table(["warning", "when"], [[f"`{name}`", when] for name, when in rows])
 

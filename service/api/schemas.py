@@ -67,7 +67,16 @@ class Landmarks(_Reply):
 
 
 Probability = Annotated[float, Field(ge=0, le=1, description="rounded to 6 digits after the point")]
-Warning_ = Literal["small_face", "low_confidence", "near_border", "turned_away", "wide_interval", "edge_of_range"]
+Warning_ = Literal[
+    "small_face",
+    "low_confidence",
+    "near_border",
+    "turned_away",
+    "wide_interval",
+    "edge_of_range",
+    "exposure",
+    "blurred",
+]
 
 
 class FaceReply(_Reply):

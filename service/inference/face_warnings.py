@@ -1,19 +1,31 @@
-"""When to warn of an answer: small, uncertain, cut-off or turned faces, wide intervals, the ends of the range."""
+"""When to warn of an answer: what a face is like, how its crop is lit and how sharp it is, what the model says."""
 
 from __future__ import annotations
 
 import math
 from typing import Final
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from service.inference.distribution import AgeDistribution
-from service.inference.faces import Face
+from service.inference.faces import Face, Pixels
 from service.inference.imaging import eye_angle
+from service.inference.manifest import CropSpec
 
 SMALL_FACE_PX: Final = 48.0
 LOW_CONFIDENCE: Final = 0.8
 TURNED_SHARE: Final = 0.2  # where the nose lies between the ears: 0.5 faces the camera
 WIDE_INTERVAL_YEARS: Final = 30
 YOUNGEST, OLDEST = 1.0, 90.0
+FLAT: Final = {"as-is": 64, "stretched": 10}
+"""Of 256 shades of grey, those that the face's middle must span; fewer do for a network that sees them stretched."""
+BURNT_SHARE: Final = 0.15  # of the face's middle, in the six brightest of the 256 shades
+BLURRED: Final = 0.2  # detail of 1 % of the face's width, relative to that of 4 %
+
+_MIDDLE: Final = 0.49  # of the face's width: no hair, no background, no border of the picture
+_DETAIL: Final = ((1 / 148, 2 / 148), (4 / 148, 8 / 148))  # sigmas of Gaussians, in widths of the face
 
 
 def warnings_for(
@@ -29,6 +41,27 @@ def warnings_for(
         "edge_of_range": not YOUNGEST <= distribution.median <= OLDEST,
     }
     return tuple(name for name, holds in found.items() if holds)
+
+
+def warnings_of_light(cut: Pixels, spec: CropSpec) -> tuple[str, ...]:
+    """Name what is wrong with the light and the sharpness of a face that was cut as `spec` says, not stretched."""
+    face_px = spec.size / (1 + 2 * spec.margin)
+    edge = round((spec.size - _MIDDLE * face_px) / 2)
+    grey = cv2.cvtColor(cut[edge:-edge, edge:-edge], cv2.COLOR_RGB2GRAY).astype(np.float32)
+    darkest, brightest = np.percentile(grey, (1, 99))
+    is_exposed_badly = brightest - darkest < FLAT[spec.exposure] or (grey >= 250).mean() > BURNT_SHARE
+    found = {"exposure": is_exposed_badly, "blurred": _is_blurred(grey, face_px)}
+    return tuple(name for name, holds in found.items() if holds)
+
+
+def _is_blurred(grey: NDArray[np.float32], face_px: float) -> bool:
+    """Whether fine detail is missing that a sharp face has wherever it has coarse detail."""
+    fine, coarse = (_blur(grey, a * face_px) - _blur(grey, b * face_px) for a, b in _DETAIL)
+    return float(coarse.std()) > 0.5 and float(np.sqrt(np.mean(fine**2) / np.mean(coarse**2))) < BLURRED
+
+
+def _blur(grey: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma_px, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
 
 
 def _near_border(face: Face, width: int, height: int) -> bool:

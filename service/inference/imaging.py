@@ -99,11 +99,17 @@ class Pyramid:
 
 
 def crop_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int = 0) -> Pixels:
-    """Cut `face` out upright, uint8 [size + 2·bleed, size + 2·bleed, 3]; black beyond the picture's border.
+    """Cut `face` out as a network sees it: upright, and with its exposure stretched where `spec` says so."""
+    return exposed(cut_face(picture, face, spec, bleed), spec, bleed)
 
-    The crop's `spec.size` pixels cover `1 + 2·margin` box widths around the box's centre, turned so that the eyes
-    lie level. `bleed` adds pixels around at the same scale: the centre window of a bled crop is the unbled crop,
-    bit for bit, since both take the same samples. A `Pyramid` shares its halvings between the faces of a picture.
+
+def cut_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int = 0) -> Pixels:
+    """Cut `face` out upright and as light as it is, uint8 [size + 2·bleed, size + 2·bleed, 3].
+
+    Beyond the picture's border it is black. The crop's `spec.size` pixels cover `1 + 2·margin` box widths around the
+    box's centre, turned so that the eyes lie level. `bleed` adds pixels around at the same scale: the centre window of
+    a bled crop is the unbled crop, bit for bit, since both take the same samples. A `Pyramid` shares its halvings
+    between the faces of a picture.
     """
     pyramid = picture if isinstance(picture, Pyramid) else Pyramid(picture)
     step = crop_step(face, spec)
@@ -116,6 +122,28 @@ def crop_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int 
     x = center_x + (along * u - across * v)
     y = center_y + (across * u + along * v)
     return _sample(source, _pixel_index(x, factor), _pixel_index(y, factor))
+
+
+def exposed(crop: Pixels, spec: CropSpec, bleed: int = 0) -> Pixels:
+    """Give a cut face the exposure that `spec` declares.
+
+    Stretched, the darkest 0.5 % of its values become 0 and the brightest 0.5 % become 255, all channels alike. Pure
+    black does not count and stays, since it lies beyond the picture's border; nor does the bleed count.
+    """
+    if spec.exposure == "as-is":
+        return crop
+    middle = np.ascontiguousarray(crop[bleed : crop.shape[0] - bleed, bleed : crop.shape[1] - bleed])
+    seen = (cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY) > 0).astype(np.uint8)
+    of_channels = [cv2.calcHist([middle], [channel], seen, [256], [0, 256]) for channel in range(3)]
+    counts = np.sum(of_channels, axis=0).ravel().cumsum()
+    low, high = (int(np.searchsorted(counts, share * counts[-1])) for share in _STRETCHED)
+    if high <= low:  # one shade: nothing to tell apart
+        return crop
+    shades = np.clip((np.arange(256) - low) * (255 / (high - low)) + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(crop, shades), dtype=np.uint8)
+
+
+_STRETCHED: Final = (0.005, 0.995)
 
 
 def crop_step(face: Face, spec: CropSpec) -> float:

@@ -24,6 +24,8 @@ class CropSpec(BaseModel, frozen=True, extra="forbid"):
     interpolation: Literal["bilinear-pyramid"] = "bilinear-pyramid"
     detector: Literal["blazeface-refined"] = "blazeface-refined"
     detector_threshold: float = Field(0.5, ge=0.0, le=1.0)
+    exposure: Literal["as-is", "stretched"] = "as-is"
+    """Whether a crop's values are spread over the whole range before the network sees it."""
 
     def geometry(self) -> dict[str, Any]:
         """Everything but the size: what all models that are loaded together must share."""

@@ -16,9 +16,9 @@ from service.errors import InvalidModelFile, UnknownModel
 from service.inference.decoder import Decode, Decoder, DirectDecoder
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
-from service.inference.face_warnings import warnings_for
-from service.inference.faces import AgePrediction, BoundingBox, Face
-from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, whole_picture
+from service.inference.face_warnings import warnings_for, warnings_of_light
+from service.inference.faces import AgePrediction, BoundingBox, Face, Pixels
+from service.inference.imaging import Photo, Pyramid, crop_step, cut_face, exposed, whole_picture
 from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.options import PredictOptions
@@ -184,14 +184,15 @@ class Pipeline:
         checkpoint()
         with watch.stage("crop"):
             photo, picture, faces = _sharp_enough(decode, photo, picture, faces, spec)
-            crops = [crop_face(picture, face, spec) for face in faces]
+            cuts = [cut_face(picture, face, spec) for face in faces]
+            crops = [exposed(cut, spec) for cut in cuts]
         checkpoint()
         with watch.stage("estimate"):
             pmfs = estimator.estimate(np.stack(crops)) if crops else np.empty((0, 0))
         shown = [_in_photograph(face, photo) for face in faces]
         predictions = tuple(
-            _prediction(face, pmf, estimator.manifest, options.interval, photo)
-            for face, pmf in zip(shown, pmfs, strict=True)
+            _prediction(face, cut, pmf, estimator.manifest, options.interval, photo)
+            for face, cut, pmf in zip(shown, cuts, pmfs, strict=True)
         )
         return PhotoPrediction(estimator.manifest, photo.width, photo.height, predictions, watch.timings_ms())
 
@@ -244,11 +245,14 @@ def _in_photograph(face: Face, photo: Photo) -> Face:
     return face.scaled(1 / photo.scale)
 
 
-def _prediction(face: Face, pmf: Floats, manifest: Manifest, level: float, photo: Photo) -> AgePrediction:
+def _prediction(face: Face, cut: Pixels, pmf: Floats, manifest: Manifest, level: float, photo: Photo) -> AgePrediction:
     distribution = AgeDistribution.of(pmf)
     age = distribution.median if manifest.decode == "median" else distribution.mean
     interval = distribution.interval(level, manifest.bands(), age)
-    warnings = warnings_for(face, photo.width, photo.height, distribution, interval)
+    warnings = (
+        *warnings_for(face, photo.width, photo.height, distribution, interval),
+        *warnings_of_light(cut, manifest.crop),
+    )
     return AgePrediction(face, distribution, age, level, interval, warnings)
 
 

@@ -99,3 +99,34 @@ def test_a_pyramid_gives_the_same_crop_as_the_picture() -> None:
 def test_a_whole_picture_is_its_own_crop() -> None:
     photo = decode_image(encoded(Image.fromarray(scene(64, 64))))
     assert np.array_equal(crop_face(photo.pixels, whole_picture(photo, SPEC), SPEC), photo.pixels)
+
+
+STRETCHED = SPEC.model_copy(update={"exposure": "stretched"})
+
+
+def test_a_stretched_crop_does_not_depend_on_the_light() -> None:
+    bright, cut = scene(), face(160, 120, 100)
+    dark = (bright * 0.25).astype(np.uint8)
+    assert crop_face(dark, cut, SPEC).max() < 64
+    seen, again = (crop_face(picture, cut, STRETCHED).astype(int) for picture in (bright, dark))
+    assert np.ptp(seen) == np.ptp(again) == 255
+    assert np.abs(seen - again).max() <= 8
+
+
+def test_a_stretched_crop_stays_black_beyond_the_border_which_does_not_count() -> None:
+    grey = np.full((100, 100, 3), 100, np.uint8)
+    grey[50:] = 140
+    crop = crop_face(grey, face(0, 50, 60), STRETCHED)
+    assert crop[:, :25].max() == 0
+    assert set(np.unique(crop[:, 40:])) >= {0, 255}
+
+
+def test_the_centre_of_a_bled_crop_is_stretched_as_the_crop_is() -> None:
+    cut = face(150.3, 110.7, 90.1, angle=0.2)
+    bled = crop_face(scene(), cut, STRETCHED, bleed=12)
+    assert np.array_equal(bled[12:-12, 12:-12], crop_face(scene(), cut, STRETCHED))
+
+
+def test_one_shade_cannot_be_stretched() -> None:
+    crop = crop_face(np.full((100, 100, 3), 77, np.uint8), face(50, 50, 40), STRETCHED)
+    assert set(np.unique(crop)) == {77}

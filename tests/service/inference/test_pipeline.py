@@ -34,10 +34,14 @@ def pipeline(models: Path) -> Iterator[Pipeline]:
         yield Pipeline(detector, load_models(models, ["brightness", "other"]), "brightness")
 
 
-def grey(level: int, side: int = 100) -> bytes:
+def png(pixels: Pixels) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(stream, "PNG")
+    Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+def grey(level: int, side: int = 100) -> bytes:
+    return png(np.full((side, side, 3), level, np.uint8))
 
 
 @pytest.mark.parametrize(("level", "age"), [(51, 20), (102, 40), (204, 80)])
@@ -80,6 +84,23 @@ def test_a_small_face_in_a_photograph_over_the_limit_is_cut_as_finely_as_the_lim
     assert (prediction.width, prediction.height) == (3000, 2000)
     assert 1500 < face.face.box.center[0] < 1800
     assert face.age == pytest.approx(pipeline.predict(picture).faces[0].age, abs=1.5)
+
+
+def test_a_model_that_declares_it_sees_its_crop_stretched(pipeline: Pipeline, tmp_path: Path) -> None:
+    manifest = brightness_manifest()
+    crop = manifest.crop.model_copy(update={"exposure": "stretched"})
+    write_brightness_model(tmp_path / "model.onnx", manifest.model_copy(update={"crop": crop}))
+    stretching = Pipeline(NoFaces(), {"it": Estimator(tmp_path / "model.onnx", "unchecked")}, "it")
+    dark = np.repeat(np.linspace(20, 40, SIZE, dtype=np.uint8)[None, :, None], SIZE, axis=0).repeat(3, axis=2)
+    ages = [each.predict(png(dark), PredictOptions(detect=False)).faces[0].age for each in (pipeline, stretching)]
+    assert ages[0] == pytest.approx(12, abs=1)
+    assert ages[1] == pytest.approx(50, abs=3)
+
+
+def test_poor_light_is_warned_of(pipeline: Pipeline) -> None:
+    good, dark = (pipeline.predict(jpeg(picture)).faces[0].warnings for picture in (astronaut(), astronaut() // 4))
+    assert "exposure" not in good
+    assert "exposure" in dark
 
 
 def test_faces_come_largest_first_and_no_more_than_asked(pipeline: Pipeline) -> None:

@@ -1,0 +1,63 @@
+"""Warnings of light and sharpness: the same face, worn in known ways."""
+
+import cv2
+import numpy as np
+import pytest
+
+from service.inference.face_warnings import warnings_of_light
+from service.inference.faces import BoundingBox, Face, Pixels
+from service.inference.imaging import cut_face
+from service.inference.manifest import CropSpec
+from tests.pictures import astronaut
+
+SPEC = CropSpec(size=160, margin=0.04)
+STRETCHED = CropSpec(size=160, margin=0.04, exposure="stretched")
+WIDTH_PX = 100
+FACE = Face(BoundingBox(173, 63, WIDTH_PX, WIDTH_PX), 0.9, ())
+
+
+def cut(picture: Pixels) -> Pixels:
+    return cut_face(picture, FACE, SPEC)
+
+
+def lighter(factor: float) -> Pixels:
+    return np.asarray(np.clip(astronaut().astype(float) * factor, 0, 255), np.uint8)
+
+
+def flatter(factor: float) -> Pixels:
+    return np.asarray(128 + (astronaut().astype(float) - 128) * factor, np.uint8)
+
+
+def blurred(share: float) -> Pixels:
+    return np.asarray(cv2.GaussianBlur(astronaut(), (0, 0), share * WIDTH_PX), np.uint8)
+
+
+@pytest.mark.parametrize("spec", [SPEC, STRETCHED])
+def test_a_good_face_has_no_warning_of_light(spec: CropSpec) -> None:
+    assert warnings_of_light(cut(astronaut()), spec) == ()
+
+
+@pytest.mark.parametrize("picture", [lighter(0.25), flatter(0.2), lighter(4)], ids=["dark", "flat", "burnt"])
+def test_bad_light_is_warned_of(picture: Pixels) -> None:
+    assert "exposure" in warnings_of_light(cut(picture), SPEC)
+
+
+def test_what_a_stretch_mends_is_not_warned_of() -> None:
+    assert warnings_of_light(cut(lighter(0.25)), STRETCHED) == ()
+    assert "exposure" in warnings_of_light(cut(lighter(0.03)), STRETCHED)
+    assert "exposure" in warnings_of_light(cut(lighter(4)), STRETCHED)
+
+
+@pytest.mark.parametrize("share", [0.04, 0.06])
+def test_a_face_blurred_by_4_percent_of_its_width_is_warned_of(share: float) -> None:
+    assert "blurred" in warnings_of_light(cut(blurred(share)), SPEC)
+
+
+@pytest.mark.parametrize("scale", [0.6, 0.8])
+def test_a_small_face_is_not_blurred(scale: float) -> None:
+    small = cv2.resize(astronaut(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    assert warnings_of_light(cut_face(np.asarray(small, np.uint8), FACE.scaled(scale), SPEC), SPEC) == ()
+
+
+def test_a_face_of_one_shade_has_no_sharpness() -> None:
+    assert warnings_of_light(np.full((160, 160, 3), 128, np.uint8), SPEC) == ("exposure",)
