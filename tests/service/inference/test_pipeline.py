@@ -14,6 +14,7 @@ from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile,
 from service.inference import onnx_session
 from service.inference.detector import MediapipeDetector
 from service.inference.estimator import Estimator
+from service.inference.faces import Pixels
 from service.inference.lockfile import ModelLock, default_models_dir
 from service.inference.onnx_session import PLUGINS, ort
 from service.inference.options import PredictOptions
@@ -90,7 +91,7 @@ def test_a_model_that_declares_it_sees_its_crop_stretched(pipeline: Pipeline, tm
     manifest = brightness_manifest()
     crop = manifest.crop.model_copy(update={"exposure": "stretched"})
     write_brightness_model(tmp_path / "model.onnx", manifest.model_copy(update={"crop": crop}))
-    stretching = Pipeline(NoFaces(), {"it": Estimator(tmp_path / "model.onnx", "unchecked")}, "it")
+    stretching = Pipeline(MiddleFace(), {"it": Estimator(tmp_path / "model.onnx", "unchecked")}, "it")
     dark = np.repeat(np.linspace(20, 40, SIZE, dtype=np.uint8)[None, :, None], SIZE, axis=0).repeat(3, axis=2)
     ages = [each.predict(png(dark), PredictOptions(detect=False)).faces[0].age for each in (pipeline, stretching)]
     assert ages[0] == pytest.approx(12, abs=1)
