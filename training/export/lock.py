@@ -10,7 +10,7 @@ import onnx
 from service.atomic_write import atomic_write
 from service.errors import FileMissing
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
-from training.export.graph import embed
+from service.inference.manifest import METADATA_KEY
 from training.onnx_manifest import manifest_of
 
 
@@ -51,8 +51,12 @@ def lock_model(path: Path, default: bool | None = None) -> LockEntry:
 
 
 def fingerprint(model: onnx.ModelProto) -> str:
-    """sha256 of the graph and its manifest without the metrics, so that writing measurements in does not change it."""
+    """Return the sha256 of the graph and its manifest, but for the metrics: writing measurements in does not change it.
+
+    Fields that the file's manifest does not have are left out, so that a new version's fields do not change it either.
+    """
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
-    embed(bare, manifest_of(model, "the graph").model_copy(update={"metrics": {}}))
+    manifest = manifest_of(model, "the graph").model_copy(update={"metrics": {}})
+    onnx.helper.set_model_props(bare, {METADATA_KEY: manifest.model_dump_json(exclude_unset=True)})
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
