@@ -23,12 +23,12 @@ export function address(path, query = {}) {
 
 /** Address of the prediction that a question asks for. */
 export function predictAddress({ model, level, threshold, detect }) {
-  return address("predict", { model, interval: level, thresholds: threshold, detect: detect ? null : "false" });
+  return address("v1/predict", { model, interval: level, thresholds: threshold, detect: detect ? null : "false" });
 }
 
 /** The loaded models. */
 export async function fetchModels(key) {
-  return (await ask(address("models"), { headers: headersFor(key) })).models;
+  return (await ask(address("v1/models"), { headers: headersFor(key) })).models;
 }
 
 /**

@@ -125,7 +125,7 @@ def test_another_photo_is_shown_when_picked(page: Page, photos: Path) -> None:
 def test_text_file_is_explained(page: Page, photos: Path) -> None:
     choose(page, photos / "notes.txt")
     expect(page.get_by_role("alert")).to_contain_text("This is not a picture the service reads")
-    expect(page.get_by_role("alert")).to_contain_text("JPEG, PNG and WebP")
+    expect(page.get_by_role("alert")).to_contain_text("JPEG, PNG, WebP and AVIF")
 
 
 def test_damaged_photo_is_explained_with_the_requests_number(page: Page, photos: Path) -> None:
