@@ -23,6 +23,7 @@ from training.export.graph import (
     keep_contract,
     refuse_stray_transposes,
     run,
+    with_layer_names,
 )
 from training.export.release import Split, finish, publish
 from training.model.from_onnx import SUFFIX, ExportedFile
@@ -71,6 +72,7 @@ def convert(servable: Any, size: int) -> onnx.ModelProto:
     model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     keep_contract(model)
     model = folded(model)
+    with_layer_names(model)
     refuse_stray_transposes(model, allowed=1)
     append_calibration(model)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,35 @@ def rename(model: ModelProto, old: str, new: str) -> None:
     for value in (*model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
         if value.name == old:
             value.name = new
+
+
+def with_layer_names(model: ModelProto) -> None:
+    """Name nodes and tensors after the network's layers, without the names of Keras's unnamed functional models.
+
+    A convolution that was fused out of several nodes is named after the layer of its kernel.
+    """
+    for node in model.graph.node:
+        if node.op_type == "Conv" and "/" not in node.name and "/" in node.input[1]:
+            node.name = f"{node.input[1].rpartition('/')[0]}/Conv"
+    tensors = {name for node in model.graph.node for name in (*node.input, *node.output) if name}
+    tensors |= {tensor.name for tensor in model.graph.initializer}
+    names = _shortened(tensors)
+    nodes = _shortened({node.name for node in model.graph.node})
+    for node in model.graph.node:
+        node.name = nodes[node.name]
+        for side in (node.input, node.output):
+            side[:] = [names.get(name, name) for name in side]
+    for value in (*model.graph.initializer, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        value.name = names.get(value.name, value.name)
+
+
+def _shortened(names: set[str]) -> dict[str, str]:
+    """Drop the parts `functional_1_2` of paths; a name that would then occur twice keeps them."""
+    found: dict[str, str] = {}
+    for name in sorted(names):
+        short = "/".join(part for part in name.split("/") if not re.fullmatch(r"functional(_\d+)*", part))
+        found[name] = short if short and short not in found.values() and (short == name or short not in names) else name
+    return found
 
 
 def keep_contract(model: ModelProto) -> None:
@@ -112,7 +142,9 @@ def append_calibration(model: ModelProto) -> None:
             [name if name == OUTPUT_NAME or name not in own else PREFIX + name for name in side]
             for side in (inputs, outputs.split(", "))
         )
-        model.graph.node.append(helper.make_node(operator, before, after, name=PREFIX + outputs, **attributes))
+        first, *others = outputs.split(", ")
+        name = "_and_".join([PREFIX + first, *others])
+        model.graph.node.append(helper.make_node(operator, before, after, name=name, **attributes))
 
 
 def set_correction(model: ModelProto, correction: Correction) -> None:

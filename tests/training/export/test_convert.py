@@ -27,9 +27,11 @@ from training.export.graph import (
     folded,
     keep_contract,
     refuse_stray_transposes,
+    rename,
     run,
     set_correction,
     tail_nodes,
+    with_layer_names,
 )
 from training.export.lock import fingerprint, lock_model
 from training.export.release import Split, recalibrate
@@ -160,6 +162,23 @@ def test_a_file_that_differs_is_refused_with_both_figures() -> None:
 def bell(age: float) -> np.ndarray[Any, np.dtype[np.float64]]:
     weights = np.exp(-((np.arange(101) - age) ** 2) / 50)
     return np.asarray(weights / weights.sum())
+
+
+def test_nodes_and_tensors_are_named_after_layers_and_no_two_alike() -> None:
+    model, plain = bell_model(), run(bell_model(), FACES)
+    for node in model.graph.node:
+        node.name = f"functional_2_1/functional_3/net/{node.name}"
+    model.graph.node[0].name = "functional_9/net/twice"
+    model.graph.node[1].name = "functional_8/net/twice"
+    rename(model, "pooled", "functional_2_1/net/pooled:0")
+    with_layer_names(model)
+    names = [node.name for node in model.graph.node]
+    assert "net/pool" in names
+    assert "net/pooled:0" in {name for node in model.graph.node for name in node.input}
+    assert len(set(names)) == len(names)
+    assert sum("functional" in name for name in names) == 1
+    assert not [name for name in names if "," in name]
+    assert (run(model, FACES) == plain).all()
 
 
 def test_the_correction_in_the_graph_is_the_formula() -> None:
