@@ -81,7 +81,9 @@ class Settings(BaseSettings):
 
     api_keys: Names = Field((), repr=False, description="keys of which a caller must send one")
     api_keys_file: Path | None = Field(None, description="file with one key a line, read again when it changes")
-    rate_limit_per_minute: int | None = Field(None, ge=1, le=1_000_000, description="pictures a minute for each key")
+    rate_limit_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="pictures a minute for each key; large ones count more"
+    )
     cors_origins: Names = Field((), description="origins whose pages may call, or *")
 
     docs: bool = Field(True, description="serve /docs and /openapi.json")

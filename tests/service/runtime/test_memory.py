@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -16,7 +17,7 @@ from tests.server_process import ROOT, run_server
 
 THREADS, DECODE_MB, BODIES_MB = 4, 400, 64
 
-HUNGRY = {
+HUNGRY: dict[str, Callable[[], bytes]] = {
     "RGBA PNG": lambda: adversarial.flat_png(5000),
     "16-bit grey PNG": lambda: adversarial.flat_png(5000, 0, 16),
     "progressive JPEG": lambda: adversarial.sampled((0x11,) * 3, 4000),
@@ -80,7 +81,7 @@ def stated_mb() -> float:
 
 def test_no_set_of_allowed_pictures_takes_more_memory_than_is_stated() -> None:
     pictures = {name: make() for name, make in HUNGRY.items()}
-    settings = {
+    settings: dict[str, Any] = {
         "threads": THREADS,
         "max_decode_mb": DECODE_MB,
         "max_decode_s": 20,
