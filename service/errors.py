@@ -24,7 +24,7 @@ class CorruptPicture(PictureError):
 
 
 class PictureTooLarge(PictureError):
-    """The header claims more pixels than allowed."""
+    """Decoding the picture would take more pixels, processor time or memory than allowed."""
 
 
 class RequestError(AgelensError):

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         description="pixels of a picture as it is decoded; a JPEG is decoded smaller where it has more",
     )
     max_decode_s: float = Field(2.0, gt=0, le=60, description="processor seconds that decoding a picture may take")
-    max_decode_mb: int = Field(768, ge=64, description="megabytes that decoding may take, in all threads together")
+    max_decode_mb: int = Field(1024, ge=64, description="megabytes that decoding may take, in all threads together")
     max_faces: int = Field(100, ge=1, le=1000, description="faces answered per picture")
     min_face_size: float = Field(
         16.0,
@@ -81,7 +81,9 @@ class Settings(BaseSettings):
 
     api_keys: Names = Field((), repr=False, description="keys of which a caller must send one")
     api_keys_file: Path | None = Field(None, description="file with one key a line, read again when it changes")
-    rate_limit_per_minute: int | None = Field(None, ge=1, le=1_000_000, description="pictures a minute for each key")
+    rate_limit_per_minute: int | None = Field(
+        None, ge=1, le=1_000_000, description="pictures a minute for each key; large ones count more"
+    )
     cors_origins: Names = Field((), description="origins whose pages may call, or *")
 
     docs: bool = Field(True, description="serve /docs and /openapi.json")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -376,3 +377,62 @@ def _grown(data: bytes, at: int, size: int, replacement: bytes) -> bytes:
     (length,) = struct.unpack_from(">I", data, meta)
     grown = struct.pack(">I", length + len(replacement) - size)
     return data[:meta] + grown + data[meta + 4 : at] + replacement + data[at + size :]
+
+
+def _side(scale: float, largest: int) -> int:
+    return max(16, int(largest * scale**0.5))
+
+
+KINDS: Final[dict[str, Callable[[float], bytes]]] = {
+    "JPEG, empty scans": lambda s: progressive_empty_scans(20, _side(s, 5000)),
+    "JPEG, scans of runs": lambda s: progressive_runs(10, _side(s, 5000)),
+    "JPEG, every coefficient refined": lambda s: progressive_full(1 + 3 * s, _side(s, 3000)),
+    "JPEG, sequential scans": lambda s: sequential_scans(20, _side(s, 4000)),
+    "JPEG, two bits a coefficient": lambda s: dense_baseline(10 * s),
+    "JPEG, one colour at 4 x 1": lambda s: sampled((0x41, 0x11, 0x11), _side(s, 5000)),
+    "JPEG, one colour at 2 x 2": lambda s: sampled((0x11, 0x22, 0x11), _side(s, 5000)),
+    "JPEG, full colours": lambda s: sampled((0x11, 0x11, 0x11), _side(s, 5000), progressive=False),
+    "JPEG, CMYK": lambda s: cmyk(_side(s, 4000)),
+    "JPEG, tables": lambda s: jpeg_tables(10 * s),
+    "JPEG, segments": lambda s: jpeg_segments(int(200_000 * s)),
+    "JPEG, fill bytes": lambda s: jpeg_fill(10 * s),
+    "JPEG, stuffed bytes": lambda s: jpeg_fill(10 * s, b"\xff\0"),
+    "JPEG, restarts": lambda s: jpeg_restarts(5 * s, _side(s, 5000)),
+    "JPEG, overlapping EXIF": lambda _: jpeg_exif(),
+    "JPEG, stripes": lambda s: stripes(_side(s, 3000), _side(s, 3000), "JPEG", quality=100, progressive=True),
+    "PNG, RGBA": lambda s: flat_png(_side(s, 5000)),
+    "PNG, interlaced": lambda s: flat_png(_side(s, 4000), interlace=1),
+    "PNG, 16-bit grey": lambda s: flat_png(_side(s, 5000), 0, 16),
+    "PNG, 16-bit RGBA": lambda s: flat_png(_side(s, 4000), 6, 16),
+    "PNG, palette": lambda s: flat_png(_side(s, 5000), 3),
+    "PNG, one bit interlaced": lambda s: flat_png(_side(s, 5000), 0, 1, 1),
+    "PNG, grey with alpha": lambda s: flat_png(_side(s, 5000), 4, 8, 0, 3),
+    "PNG, tables of deflate": lambda s: deflate_tables(8 * s),
+    "PNG, deep tables of deflate": lambda s: deflate_tables(8 * s, deep=True),
+    "PNG, private chunks": lambda s: png_private_chunks(int(1_600_000 * s)),
+    "PNG, empty data": lambda s: png_empty_data(int(1_000_000 * s)),
+    "PNG, texts": lambda s: png_texts(int(1 + 80 * s), 20),
+    "PNG, overlapping EXIF": lambda _: png_exif(),
+    "PNG, animation": lambda s: png_animation(int(1 + 5000 * s)),
+    "WebP, frames": lambda s: webp_frames(int(1 + 3000 * s), 300, _side(s, 5000)),
+    "WebP, chunks": lambda s: webp_chunks(int(1_000_000 * s)),
+    "WebP, overlapping EXIF": lambda _: webp_exif(),
+    "WebP, noise": lambda s: noise(_side(s, 1500), _side(s, 1500), "WEBP", quality=100, method=0),
+    "WebP, lossless stripes": lambda s: stripes(_side(s, 2500), _side(s, 2500), "WEBP", lossless=True, method=0),
+    "WebP, lossless noise": lambda s: noise(_side(s, 1500), _side(s, 1500), "WEBP", lossless=True, method=0),
+    "AVIF, noise": lambda s: noise(_side(s, 1000), _side(s, 1000), "AVIF", quality=100, speed=10),
+    "AVIF, stripes": lambda s: stripes(_side(s, 1200), _side(s, 1200), "AVIF", quality=90, speed=10),
+    "AVIF, frames": lambda s: avif_of_several_frames(int(2 + 1000 * s)),
+    "AVIF, shared items": lambda s: avif_shared_items(int(2 + 3000 * s)),
+    "TIFF, tiles": lambda s: tiff_tiles(int(1 + 100 * s), 100_000),
+    "BMP, run lengths": lambda s: bmp_rows(30_000, int(1 + 1600 * s)),
+}
+"""Makers of pictures of each kind, from nearly harmless (0) to as bad as fits (1)."""
+
+
+def adversarial(count: int) -> Iterator[tuple[str, bytes]]:
+    """Yield so many pictures, all kinds in turn, each kind from small to large."""
+    rounds = -(-count // len(KINDS))
+    for number in range(count):
+        name = list(KINDS)[number % len(KINDS)]
+        yield name, KINDS[name]((number // len(KINDS) + 1) / rounds)

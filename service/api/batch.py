@@ -36,8 +36,10 @@ class Batch:
         uploads: Iterable[Upload],
         options: PredictOptions,
         request_id: str,
+        key: str | None,
     ) -> None:
         """Keep the file names of `uploads`; their bytes are not needed here."""
+        self._key = key
         self._state = state
         self._results = results
         self._names = [upload.filename for upload in uploads]
@@ -77,7 +79,7 @@ class Batch:
             return BatchItem(index=index, filename=name, status="error", error=reply)
         self._ok += 1
         self._faces += len(prediction.faces)
-        self._state.saw(prediction, self._results.waited_s(index))
+        self._state.saw(prediction, self._results.waited_s(index), self._key)
         reply_of = PredictReply.of(prediction, self._options, self._request_id)
         return BatchItem(index=index, filename=name, status="ok", prediction=reply_of)
 

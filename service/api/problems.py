@@ -40,7 +40,7 @@ KINDS: Final[Mapping[type[Exception], Kind]] = {
     errors.UnsupportedPicture: Kind(415, "unsupported-picture", "Unsupported picture format"),
     errors.EmptyPicture: Kind(422, "empty-picture", "Picture is empty"),
     errors.CorruptPicture: Kind(422, "corrupt-picture", "Picture is truncated or damaged"),
-    errors.PictureTooLarge: Kind(413, "picture-too-large", "Picture has too many pixels"),
+    errors.PictureTooLarge: Kind(413, "picture-too-large", "Picture takes too much to decode"),
     errors.RequestError: Kind(400, "request", "Request cannot be answered"),
     errors.InvalidParameter: Kind(422, "invalid-parameter", "Invalid parameter"),
     errors.UnknownModel: Kind(422, "unknown-model", "Unknown model"),

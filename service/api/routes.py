@@ -79,19 +79,19 @@ _BINARY: Final = {"type": "string", "format": "binary"}
 )
 async def predict(request: Request, options: Options) -> Response:
     """Estimate the age of each face in one photograph."""
-    state = state_of(request)
+    state, key = state_of(request), getattr(request.state, "key", None)
     best_media_type(request.headers.get("accept"), [JSON])
     options = _checked(state, options, state.settings.deadline_s)
     limits = UploadLimits("file", state.settings.max_body_bytes)
     async with UploadReader(state.upload_budget).receive(request, limits) as uploads:
-        state.rates.charge(getattr(request.state, "key", None), 1)
+        state.rates.charge(key, 1)
         with state.pool.admitted(_tasks(state, uploads, options), state.settings.deadline_s) as (
             results,
             give_up,
         ):
             async with cancel_on_disconnect(request.receive, give_up):
                 prediction = await results.result(0)
-    state.saw(prediction, results.waited_s(0))
+    state.saw(prediction, results.waited_s(0), key)
     request.state.facts = {"faces": len(prediction.faces)}
     reply = PredictReply.of(prediction, options, request.state.request_id)
     return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)
@@ -105,18 +105,18 @@ async def predict(request: Request, options: Options) -> Response:
 )
 async def predict_batch(request: Request, options: Options) -> Response:
     """Estimate ages in many photographs: one result for each, in order; as JSON lines, each as it completes."""
-    state = state_of(request)
+    state, key = state_of(request), getattr(request.state, "key", None)
     settings = state.settings
     media = best_media_type(request.headers.get("accept"), [JSON, NDJSON])
     options = _checked(state, options, settings.batch_deadline_s)
     limits = UploadLimits("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(UploadReader(state.upload_budget).receive(request, limits))
-        state.rates.charge(getattr(request.state, "key", None), len(uploads))
+        state.rates.charge(key, len(uploads))
         order = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
         results, give_up = stack.enter_context(order)
         request.state.facts = {"pictures": len(uploads)}
-        batch = Batch(state, results, uploads, options, request.state.request_id)
+        batch = Batch(state, results, uploads, options, request.state.request_id, key)
         if media == NDJSON:
             return JsonLines(batch, stack.pop_all(), give_up)
         async with cancel_on_disconnect(request.receive, give_up):

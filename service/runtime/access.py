@@ -7,6 +7,7 @@ import hmac
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from service.errors import InvalidSetting, KeyRejected, RateExceeded
 
@@ -62,9 +63,20 @@ class KeyRing:
         self._digests = self._given | {_digest(key.encode()) for key in keys if key.strip(",")}
 
 
+PIXELS_OF_ONE: Final = 12_500_000
+FACES_OF_ONE: Final = 10
+"""Up to so many pixels and faces a picture counts as one, beyond in proportion: a face takes 25 ms of a processor."""
+
+
+def pictures_worth(pixels: int, faces: int) -> float:
+    """Return as how many pictures one of so many pixels, with so many faces in it, counts."""
+    return max(1.0, pixels / PIXELS_OF_ONE, faces / FACES_OF_ONE)
+
+
 class RateLimit:
     """A token bucket for each key: `per_minute` pictures a minute, all of a minute's at once if need be.
 
+    A picture costs one when it comes, and when it is answered the rest of what it was worth by its pixels and faces.
     A request is let in while its bucket is not empty and may then take more than is left, so that a large batch
     passes and the caller waits for it afterwards.
     """
@@ -83,7 +95,7 @@ class RateLimit:
             wait_s = (1 - tokens) * 60 / self._per_minute
             raise RateExceeded(f"this key may ask for {self._per_minute} pictures a minute", wait_s)
 
-    def charge(self, key: str | None, pictures: int) -> None:
+    def charge(self, key: str | None, pictures: float) -> None:
         """Take tokens for `pictures` out of the key's bucket."""
         if self._per_minute is not None and key is not None:
             self._buckets[key] = (self._tokens(key) - pictures, time.monotonic())

@@ -13,7 +13,7 @@ from service.errors import AgelensError, NotReady, UnknownModel
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
-from service.runtime.access import KeyRing, RateLimit
+from service.runtime.access import KeyRing, RateLimit, pictures_worth
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import Metrics
 from service.runtime.tracing import Tracer, open_tracer
@@ -119,8 +119,10 @@ class ServiceState:
             await asyncio.sleep(0.02)
         return not enough()
 
-    def saw(self, prediction: PhotoPrediction, waited_s: float) -> None:
-        """Count an answered picture and tell its stages."""
+    def saw(self, prediction: PhotoPrediction, waited_s: float, key: str | None = None) -> None:
+        """Count an answered picture, tell its stages, and charge `key` what it was worth beyond one."""
+        worth = pictures_worth(prediction.width * prediction.height, len(prediction.faces))
+        self.rates.charge(key, worth - 1)
         self.metrics.saw_prediction(prediction, waited_s)
         self.tracer.stages({"queue": waited_s * 1e3, **prediction.timings_ms})
 

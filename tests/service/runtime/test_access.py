@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.errors import InvalidSetting, KeyRejected, RateExceeded
-from service.runtime.access import KeyRing, RateLimit
+from service.runtime.access import KeyRing, RateLimit, pictures_worth
 from tests.service.conftest import MakeClient
-from tests.service.doubles import grey
+from tests.service.doubles import encoded, grey
 
 
 def test_without_keys_nobody_needs_one() -> None:
@@ -107,6 +108,34 @@ def test_batch_may_take_more_than_is_left_but_then_waits_longer() -> None:
     with pytest.raises(RateExceeded) as refused:
         rates.check("a")
     assert 55 < (refused.value.retry_after_s or 0) <= 61
+
+
+def test_picture_is_charged_by_its_pixels_and_faces_and_never_less_than_one() -> None:
+    assert pictures_worth(640 * 480, 0) == pictures_worth(12_000_000, 10) == 1
+    assert pictures_worth(50_000_000, 3) == 4
+    assert pictures_worth(1_000_000, 100) == 10
+
+
+def test_large_pictures_empty_a_key_sooner_than_small_ones(make_client: MakeClient) -> None:
+    client = make_client(api_keys="small,large", rate_limit_per_minute=4)
+    pictures = {"small": grey(side=40), "large": encoded(np.zeros((5000, 5000, 3), np.uint8))}
+
+    def answered(key: str) -> int:
+        asked = (client.post("/predict", files={"file": pictures[key]}, headers={"x-api-key": key}) for _ in range(9))
+        return [reply.status_code for reply in asked].index(429)
+
+    assert (answered("small"), answered("large")) == (4, 2)
+
+
+def test_batch_is_charged_by_what_its_pictures_were_worth(make_client: MakeClient) -> None:
+    client = make_client(api_keys="k", rate_limit_per_minute=4)
+    large = encoded(np.zeros((5000, 5000, 3), np.uint8))
+
+    def ask() -> int:
+        files = [("files", large), ("files", large)]
+        return client.post("/predict/batch", files=files, headers={"x-api-key": "k"}).status_code
+
+    assert (ask(), ask()) == (200, 429)
 
 
 def test_pictures_and_models_need_the_key_and_probes_do_not(make_client: MakeClient) -> None:
