@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     models_dir: Path | None = Field(None, description="folder with models.lock.json; default: the one shipped")
     models: Names = Field((), description="models to load by name; default: those the lock marks as default")
     default_model: str | None = Field(None, description="model that answers when the caller names none")
+    priors: Names = Field((), description="mixes of ages for the option prior: name=file.csv, columns age and share")
     providers: Names = Field(("CPUExecutionProvider",), description="ONNX Runtime execution providers, best first")
 
     threads: int = Field(default_factory=available_cpus, ge=1, le=256, description="worker threads; default: CPU quota")
@@ -95,7 +96,7 @@ class Settings(BaseSettings):
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value
 
-    @field_validator("models", "providers", "api_keys", "cors_origins", mode="before")
+    @field_validator("models", "priors", "providers", "api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

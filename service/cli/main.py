@@ -126,6 +126,12 @@ def score(
         bool, typer.Option("--allow-any-path", help="Read what a Parquet file names outside its own folder, and URIs.")
     ] = False,
     models_dir: ModelsDir = None,
+    fit_prior: Annotated[
+        bool,
+        typer.Option(
+            "--fit-prior", help="Also estimate the archive's mix of ages into DIR/prior.csv, for AGELENS_PRIORS."
+        ),
+    ] = False,
     report: Annotated[
         bool,
         typer.Option(
@@ -152,6 +158,7 @@ def score(
             columns=Columns(column, id_column, allow_any_path),
             models_dir=models_dir,
             report=report,
+            fit_prior=fit_prior,
         )
         with without_native_noise() as terminal:  # workers inherit it: mediapipe writes a hundred lines for each
             try:

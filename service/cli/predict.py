@@ -17,6 +17,7 @@ from rich.table import Table
 from service.cli.annotation import check_suffix, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
+from service.inference.age_mix import mixes_in
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
@@ -161,4 +162,4 @@ def _open(model: str | None, settings: Settings) -> Pipeline:
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
     estimators = load_models(settings.models_folder, names, settings.threads, settings.providers)
-    return open_pipeline(settings.models_folder, estimators, wanted)
+    return open_pipeline(settings.models_folder, estimators, wanted, mixes=mixes_in(settings.priors))

@@ -26,13 +26,21 @@ class IntervalBand:
     """Conformal quantiles for one band of predicted age (Mondrian; Vovk et al. 2005, section 4.5).
 
     `low` and `high` bound the predicted age in years, low included and high excluded. `scores[i]` is the
-    quantile at `levels[i]` of s = 2·|F_mid(y) − ½| with F_mid(y) = P(age < y) + ½ P(age = y).
+    quantile at `levels[i]` of s = 2·|F_mid(y) − ½| with F_mid(y) = P(age < y) + ½ P(age = y). `narrowest` and
+    `widest` bound the distribution's own standard deviation in the same way: a picture that the model is unsure of has
+    a band of its own among those of one age.
     """
 
     low: float
     high: float
     levels: tuple[float, ...]
     scores: tuple[float, ...]
+    narrowest: float = 0.0
+    widest: float = float("inf")
+
+    def holds(self, predicted: float, width: float) -> bool:
+        """Tell whether a predicted age and a standard deviation, both in years, fall into this band."""
+        return self.low <= predicted < self.high and self.narrowest <= width < self.widest
 
     def score(self, level: float) -> float:
         """Quantile of the conformity score at `level`, linear between the table's levels."""
@@ -97,10 +105,11 @@ class AgeDistribution:
     def interval(self, level: float, bands: Sequence[IntervalBand], predicted: float) -> tuple[int, int]:
         """Whole ages (low, high), both included, that hold the true age at `level`; nested in `level`.
 
-        The set {y : 2·|F_mid(y) − ½| ≤ s(level)} where s comes from the band that holds `predicted`; without
-        bands s = level, which is the distribution's own central interval.
+        The set {y : 2·|F_mid(y) − ½| ≤ s(level)} where s comes from the band that holds `predicted` and the
+        distribution's own standard deviation; without bands s = level, which is its own central interval.
         """
-        band = next((b for b in bands if b.low <= predicted < b.high), None)
+        width = self.variance**0.5
+        band = next((b for b in bands if b.holds(predicted, width)), None)
         limit = band.score(level) if band else level
         middle = np.cumsum(self.pmf) - self.pmf / 2
         inside = np.flatnonzero(2 * np.abs(middle - 0.5) <= limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from service.errors import InvalidModelFile
 from service.inference.distribution import AGES, IntervalBand
@@ -39,6 +39,9 @@ class IntervalTable(BaseModel, frozen=True, extra="forbid"):
     high: float
     levels: tuple[float, ...]
     scores: tuple[float, ...]
+    narrowest: float = 0.0
+    widest: float | None = None
+    """None: no bound."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -50,7 +53,8 @@ class IntervalTable(BaseModel, frozen=True, extra="forbid"):
 
     def band(self) -> IntervalBand:
         """Return the same as a domain value."""
-        return IntervalBand(self.low, self.high, self.levels, self.scores)
+        widest = float("inf") if self.widest is None else self.widest
+        return IntervalBand(self.low, self.high, self.levels, self.scores, self.narrowest, widest)
 
 
 class Provenance(BaseModel, frozen=True, extra="forbid"):
@@ -77,6 +81,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     """The file itself answers with the mean over the face and its mirror image."""
     crop: CropSpec
     intervals: tuple[IntervalTable, ...] = ()
+    age_mix: tuple[float, ...] = Field(default=(), max_length=AGES)
+    """Share of each age 0..100 among the faces that the probabilities are calibrated to; empty in older files."""
     provenance: Provenance
     licence: str
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -96,6 +102,13 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
                 f"{where}: manifest field {field or '(whole)'} is wrong: {first['msg']}; "
                 "export it again with this version's `agelens-train export`"
             ) from error
+
+    @field_validator("age_mix")
+    @classmethod
+    def _whole(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if shares and (len(shares) != AGES or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-3):
+            raise ValueError(f"a mix of ages has {AGES} shares above 0 that sum to 1")
+        return shares
 
     def bands(self) -> tuple[IntervalBand, ...]:
         """Return the conformal table as domain values."""

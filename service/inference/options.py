@@ -47,6 +47,11 @@ class PredictOptions(BaseModel):
         description="ignore faces whose box is smaller than this: pixels of its shorter side in the upright photograph",
     )
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
+    prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
+        None,
+        description="mix of ages to state the probabilities for: uniform, a range such as 12-30, or one named in the "
+        "settings; without one, the mix that the model is calibrated to",
+    )
     fields: Literal["all", "summary"] = Field(
         "all", description="what to return of each face: summary leaves out the hundred threshold probabilities"
     )

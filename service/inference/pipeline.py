@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from service.errors import InvalidModelFile, UnknownModel
+from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
+from service.inference.age_mix import mix_of, named_mix, stated_for
 from service.inference.decoder import Decode, Decoder, DirectDecoder
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
@@ -89,6 +90,7 @@ def open_pipeline(
     *,
     detect: bool = True,
     decoder: Decoder | None = None,
+    mixes: Mapping[str, Floats] | None = None,
 ) -> Pipeline:
     """Make a pipeline with a detector of its own; use it in a `with` block, or close it.
 
@@ -98,12 +100,14 @@ def open_pipeline(
         model: answers where none is asked for; by default the first.
         detect: False where every picture is a face already cut out; then no detector is loaded.
         decoder: makes pixels; without one they are made in this process.
+        mixes: of ages, float64 [101] by name, that may be asked for as `prior`.
 
     Raises SetupError or UnknownModel, as `load_models`.
     """
     folder = folder or default_models_dir()
     loaded = estimators or load_models(folder, [model] if model else None)
-    return Pipeline(_detector(folder) if detect else _NoDetector(), loaded, model or next(iter(loaded)), decoder)
+    detector: FaceDetector = _detector(folder) if detect else _NoDetector()
+    return Pipeline(detector, loaded, model or next(iter(loaded)), decoder, mixes)
 
 
 def _detector(folder: Path) -> FaceDetector:
@@ -130,10 +134,11 @@ class Pipeline:
         estimators: Mapping[str, Estimator],
         default_model: str,
         decoder: Decoder | None = None,
+        mixes: Mapping[str, Floats] | None = None,
     ) -> None:
         """Take a detector, the loaded models by name, the one that answers when none is asked for, and a decoder.
 
-        Without one, pictures are decoded in this process.
+        Without one, pictures are decoded in this process. `mixes` of ages, [101] by name, may be asked for as `prior`.
         """
         if default_model not in estimators:
             raise UnknownModel(f"no loaded model is named {default_model}; loaded are {', '.join(estimators)}")
@@ -141,6 +146,7 @@ class Pipeline:
         self._estimators = estimators
         self._default = default_model
         self._decoder = decoder or DirectDecoder()
+        self._mixes = mixes
 
     def close(self) -> None:
         """Free the detector and the decoder; the estimators are shared and stay."""
@@ -175,6 +181,7 @@ class Pipeline:
     ) -> PhotoPrediction:
         estimator = self._estimator(options.model)
         spec = estimator.manifest.crop
+        restated = self._restating(estimator.manifest, options.prior)
         with watch.stage("decode"):
             photo = decode(DETECTION_SIDE)
         checkpoint()
@@ -188,7 +195,7 @@ class Pipeline:
             crops = [exposed(cut, spec) for cut in cuts]
         checkpoint()
         with watch.stage("estimate"):
-            pmfs = estimator.estimate(np.stack(crops)) if crops else np.empty((0, 0))
+            pmfs = restated(estimator.estimate(np.stack(crops))) if crops else np.empty((0, 0))
         shown = [_in_photograph(face, photo) for face in faces]
         predictions = tuple(
             _prediction(face, cut, pmf, estimator.manifest, options.interval, photo)
@@ -201,6 +208,13 @@ class Pipeline:
             return self._estimators[name or self._default]
         except KeyError:
             raise UnknownModel(f"no loaded model is named {name}; loaded are {', '.join(self._estimators)}") from None
+
+    def _restating(self, manifest: Manifest, prior: str | None) -> Callable[[Floats], Floats]:
+        """Return what states distributions for the mix asked for; raise InvalidParameter where that cannot be."""
+        if prior is None:
+            return lambda pmfs: pmfs
+        other, own = stated_mix(manifest, prior, self._mixes), stated_mix(manifest)
+        return lambda pmfs: stated_for(pmfs, own, other)
 
     def _faces(self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions) -> list[Face]:
         if not options.detect:
@@ -254,6 +268,20 @@ def _prediction(face: Face, cut: Pixels, pmf: Floats, manifest: Manifest, level:
         *warnings_of_light(cut, manifest.crop),
     )
     return AgePrediction(face, distribution, age, level, interval, warnings)
+
+
+def stated_mix(manifest: Manifest, prior: str | None = None, mixes: Mapping[str, Floats] | None = None) -> Floats:
+    """Return the mix of ages [101] that a model's probabilities are stated for: the one asked for, or its own.
+
+    Raises InvalidParameter where the name is none of `mixes`, or the model does not say its own.
+    """
+    other = None if prior is None else named_mix(prior, mixes)
+    if not manifest.age_mix:
+        raise InvalidParameter(
+            f"prior: {manifest.name} does not say which mix of ages its probabilities hold for; leave prior out, or "
+            "calibrate the file again with `agelens-train calibrate`"
+        )
+    return mix_of(np.array(manifest.age_mix)) if other is None else other
 
 
 def _check_shared_geometry(loaded: Mapping[str, Estimator]) -> None:

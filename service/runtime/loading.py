@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from service.errors import InvalidSetting, UnknownModel
+from service.errors import InvalidParameter, InvalidSetting, UnknownModel
+from service.inference.age_mix import mixes_in
 from service.inference.decoder import Decoder
+from service.inference.distribution import Floats
 from service.inference.estimator import Estimator
 from service.inference.pipeline import Pipeline, load_models, open_pipeline
 from service.runtime.decode_budget import open_decoders
@@ -38,18 +40,30 @@ def load(settings: Settings) -> Loaded:
     if default not in estimators:
         loaded = ", ".join(sorted(estimators))
         raise InvalidSetting(f"AGELENS_DEFAULT_MODEL names {default}, which is not loaded; loaded are {loaded}")
+    mixes = _mixes(settings)
     for estimator in estimators.values():
         estimator.warm_up()
     models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}
     decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20)
-    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default, decoder))
+    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default, decoder, mixes))
+
+
+def _mixes(settings: Settings) -> dict[str, Floats]:
+    try:
+        return mixes_in(settings.priors)
+    except InvalidParameter as error:
+        raise InvalidSetting(f"AGELENS_PRIORS: {error}") from error
 
 
 def _warm_pipeline(
-    folder: Path, estimators: Mapping[str, Estimator], default: str, open_decoder: Callable[[], Decoder]
+    folder: Path,
+    estimators: Mapping[str, Estimator],
+    default: str,
+    open_decoder: Callable[[], Decoder],
+    mixes: Mapping[str, Floats],
 ) -> Pipeline:
     """Make a pipeline for one thread, with a detector and a decoder of its own that have seen a picture."""
-    pipeline = open_pipeline(folder, estimators, default, decoder=open_decoder())
+    pipeline = open_pipeline(folder, estimators, default, decoder=open_decoder(), mixes=mixes)
     pipeline.predict(_grey_picture())
     return pipeline
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +13,12 @@ from typing import Any, Final
 from rich.console import Console
 
 from service.errors import InvalidModelFile, InvalidParameter
+from service.inference.age_mix import mixes_in
+from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
-from service.inference.pipeline import load_models
+from service.inference.pipeline import load_models, stated_mix
 from service.scoring.archive import NotScored, agree, chunks, finished, locked
+from service.scoring.fit_prior import described, refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
@@ -55,6 +59,7 @@ class ScoreCommand:
     models_dir: Path | None = None
     pipeline: OpenPipeline = open_job
     report: bool = False
+    fit_prior: bool = False
 
     def run(self, console: Console | None = None) -> int:
         """Score, show and check; raise AgelensError.
@@ -69,14 +74,23 @@ class ScoreCommand:
         folder = settings.models_folder.resolve()
         asked = self.options.completed(settings)
         wanted = asked.model or settings.default_model
+        if self.fit_prior:
+            refuse_unfit(asked, self.format)
         with locked(output):
             inputs = open_inputs(self.input, output, self.columns)
-            options, facts = _model_facts(folder, asked, wanted, settings.providers)
-            job = Job(output, self.format, options, folder, settings.providers, settings.max_pixels)
+            options, facts, manifest = _model_facts(folder, asked, wanted, settings.providers)
+            stated = None
+            if self.fit_prior or options.prior:
+                stated = stated_mix(manifest, options.prior, mixes_in(settings.priors))
+                facts["stated_for"] = hashlib.sha256(stated.tobytes()).hexdigest()
+            job = Job(output, self.format, options, folder, settings.providers, settings.max_pixels, settings.priors)
             with console.status("counting"):
                 total = inputs.count()
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
             not_scored = self._score(job, inputs, total, size, workers, console)
+            if self.fit_prior and stated is not None:
+                path, found = write_prior(output, self.format, stated)
+                console.print(f"{described(found, stated)}: {path}", highlight=False, soft_wrap=True)
             if self.report:
                 console.print(f"report: {write_report(output, self.format, console)}", highlight=False, soft_wrap=True)
         return SOME_NOT_SCORED if not_scored else 0
@@ -103,10 +117,11 @@ class ScoreCommand:
 
 def _model_facts(
     folder: Path, options: PredictOptions, wanted: str | None, providers: tuple[str, ...]
-) -> tuple[PredictOptions, dict[str, Any]]:
+) -> tuple[PredictOptions, dict[str, Any], Manifest]:
     """Load the model once, so that what is wrong with it is said before any worker starts; name it by its bytes."""
     name, model = next(iter(load_models(folder, [wanted] if wanted else None, 1, providers).items()))
-    return options.model_copy(update={"model": name}), {"version": model.manifest.version, "sha256": model.sha256}
+    facts = {"version": model.manifest.version, "sha256": model.sha256}
+    return options.model_copy(update={"model": name}), facts, model.manifest
 
 
 def _chunk_size(total: int, workers: int) -> int:

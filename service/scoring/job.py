@@ -26,6 +26,8 @@ class Job:
     models_dir: Path | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     max_pixels: int = 50_000_000
+    priors: tuple[str, ...] = ()
+    """Mixes of ages that the options may name, as the settings have them."""
 
 
 OpenPipeline = Callable[[Job], "Pipeline"]

@@ -20,6 +20,11 @@ Default = Annotated[
     bool | None, typer.Option(help="let the service load it by default; unset keeps what the lock says")
 ]
 
+Balance = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="let rare ages count for more: 0 as they come, 1 all alike; default: as before"),
+]
+
 MODELS = Path("models")
 
 
@@ -54,23 +59,29 @@ def export_command(
     licence: Annotated[str | None, typer.Option(help="licence of the model; default: research use only")] = None,
     default: Default = None,
     flip: Annotated[bool, typer.Option(help="average over the face and its mirror image, at twice the cost")] = False,
+    balance: Balance = None,
 ) -> None:
     """Export a run's best weights as an ONNX file, checked against Keras, calibrated and locked."""
     from training.export.convert import LICENCE, export
 
     with exit_on_error():
-        typer.echo(export(run_dir, out, name, version, stores, licence=licence or LICENCE, default=default, flip=flip))
+        path = export(
+            run_dir, out, name, version, stores,
+            licence=licence or LICENCE, default=default, flip=flip, balance=balance,
+        )  # fmt: skip
+        typer.echo(path)
 
 
 def calibrate_command(
     model: Annotated[Path, typer.Argument(help="exported .onnx file")],
     stores: Stores,
+    balance: Balance = None,
 ) -> None:
     """Calibrate an exported file again, for instance on your own faces."""
     from training.export.release import recalibrate
 
     with exit_on_error():
-        typer.echo(recalibrate(model, stores))
+        typer.echo(recalibrate(model, stores, balance))
 
 
 def quantize_command(

@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from service.inference.faces import Pixels
+from training.data.wear import compressed, worn
 
 Colour = NDArray[np.float32]
 
@@ -48,6 +49,8 @@ class Augmentation:
     noise_sigma: float = 10.0
     erase_share: float = 0.05
     erase_side: float = 0.3
+    wear_share: float = 0.0
+    """Worn as `training.data.wear` does it, after all else but what lies beyond the picture and compression."""
 
 
 NO_AUGMENTATION = Augmentation(
@@ -129,6 +132,8 @@ def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tu
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
     framed = _framed(wide, size, strength, rng)
     face = _toned(_degraded(framed, strength, rng), strength, rng)
+    if _happens(strength.wear_share, rng):
+        face = worn(face, rng)
     face[_beyond(framed)] = 0
     return framed, _compressed(_erased(face, strength, rng), strength, rng)
 
@@ -244,9 +249,6 @@ def _erased(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
 
 
 def _compressed(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
-    """Pass through JPEG, whose artefacts look like skin texture to a network."""
     if not _happens(strength.jpeg_share, rng):
         return face
-    quality = int(rng.integers(strength.jpeg_quality, 96))
-    _, data = cv2.imencode(".jpg", face[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
+    return compressed(face, int(rng.integers(strength.jpeg_quality, 96)))

@@ -29,15 +29,15 @@ from training.datasets.tables import Row, parse_ages, parse_sex, read_table
 _NO_AGE: Final = "no age within 0..100"
 
 
-def read(root: Path, labels: str = "labels.csv") -> Listing:
+def read(root: Path, labels: str = "labels.csv", name: str = "own") -> Listing:
     """List one's own faces from `labels`, a table in the dataset's folder or archive, or from its folders' names.
 
-    `root` may be the table itself. Raises DatasetError where there is neither the table nor a folder that
-    is named for an age.
+    `root` may be the table itself; `name` is what stores, cards and figures call the set. Raises DatasetError where
+    there is neither the table nor a folder that is named for an age.
     """
     if root.suffix.lower() == ".csv":
         root, labels = root.parent, root.name
-    listing = Listing("own", Folder(root) if root.is_dir() else open_source(root))
+    listing = Listing(name, Folder(root) if root.is_dir() else open_source(root))
     if labels in listing.source.names:
         _read_table(listing, labels)
     else:

@@ -34,6 +34,9 @@ CARVED: Final = 0.08
 SEXES: Final = ("male", "female")
 RACES: Final = ("white", "black", "asian", "indian", "other")
 
+YOUNGEST: Final = 1
+"""The lowest label, given to babies too: it stands for the ages 0 and 1."""
+
 # A published name may lack a field, hold a blank before `.jpg`, lack that dot, or have a timestamp of 16 or 18 digits.
 _NAME: Final = re.compile(
     r"(?P<age>\d{1,3})_(?P<sex>[01])(?:_(?P<race>[0-4]))?_(?P<time>\d{14,20})\s*\.?jpg(?:\.chip\.jpg)?",
@@ -107,4 +110,5 @@ def parse_name(path: str) -> Sample | None:
         return None
     age = min(int(match["age"]), OLDEST)
     race = RACES[int(match["race"])] if match["race"] else None
-    return Sample(path, age, age, sex=SEXES[int(match["sex"])], race=race)
+    low = 0 if age == YOUNGEST else age
+    return Sample(path, low, age, sex=SEXES[int(match["sex"])], race=race)

@@ -167,7 +167,7 @@ def evaluate(
 
 def describe(estimator: Estimator) -> dict[str, Any]:
     """Say which file was measured: its sha256 and its manifest without the interval table."""
-    return {"sha256": estimator.sha256, **estimator.manifest.model_dump(mode="json", exclude={"intervals"})}
+    return {"sha256": estimator.sha256, **estimator.manifest.model_dump(mode="json", exclude={"intervals", "age_mix"})}
 
 
 def collect(shown: Sequence[Photograph], seen: Sequence[Seen], decode: str) -> Predictions:

@@ -77,12 +77,13 @@ def challenge_25(predictions: Predictions) -> Row:
 
 
 def probability_integral_transform(predictions: Predictions, seed: int = 0) -> Floats:
-    """Randomised PIT, F(y - 1) + u·p(y) with u uniform (Czado, Gneiting and Held 2009, section 2); exact ages only."""
-    exact = predictions.exact
-    rows = np.arange(len(exact))
-    upper = np.cumsum(exact.pmf, axis=1)[rows, exact.low]
-    share = np.random.default_rng(seed).random(len(exact))
-    return np.asarray(np.clip(upper - (1 - share) * exact.pmf[rows, exact.low], 0, 1), dtype=np.float64)
+    """Randomised PIT, F(y - 1) + u·p(y) with u uniform (Czado, Gneiting and Held 2009, section 2); known ages only."""
+    known = predictions.known
+    rows = np.arange(len(known))
+    cumulative = np.pad(np.cumsum(known.pmf, axis=1), ((0, 0), (1, 0)))
+    below, upper = cumulative[rows, known.low], cumulative[rows, known.high + 1]
+    share = np.random.default_rng(seed).random(len(known))
+    return np.asarray(np.clip(below + share * (upper - below), 0, 1), dtype=np.float64)
 
 
 def constant_row(predictions: Predictions, age: float) -> Row:
@@ -98,11 +99,11 @@ def error_with_missed(predictions: Predictions, missed: Iterable[tuple[int, int]
 
 
 def proper_scores(predictions: Predictions) -> Row:
-    """Return CRPS with its bootstrap interval and the PIT's histogram of ten bins (exact ages), and the likelihood."""
+    """Return CRPS with its bootstrap interval and the PIT's histogram of ten bins (known ages), and the likelihood."""
     nll = {"nll": float(predictions.nll.mean())}
-    if not len(predictions.exact):
+    if not len(predictions.known):
         return nll
-    crps = predictions.exact.crps
+    crps = predictions.known.crps
     low, high = bootstrap(crps)
     transform = probability_integral_transform(predictions)
     histogram = np.histogram(transform, bins=10, range=(0, 1))[0] / len(transform)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AgeDistribution, IntervalBand
 from training.data.store import signed_error
-from training.export.calibration import conformity, decoded, negative_log_likelihood, ranked_probability_score
+from training.export.calibration import conformity, decoded, known, negative_log_likelihood, ranked_probability_score
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -61,9 +61,9 @@ class Predictions:
         return type(self)(**parts)
 
     @cached_property
-    def exact(self) -> Self:
-        """The photographs whose age is known to the year."""
-        return self.where(self.low == self.high)
+    def known(self) -> Self:
+        """The photographs whose age is known: to the year, or as 0 or 1."""
+        return self.where(known(self.low, self.high))
 
     @cached_property
     def bias(self) -> Floats:
@@ -82,8 +82,8 @@ class Predictions:
 
     @cached_property
     def crps(self) -> Floats:
-        """Continuous ranked probability score in years, of exact ages."""
-        return ranked_probability_score(self.pmf, self.low)
+        """Continuous ranked probability score in years, of known ages."""
+        return ranked_probability_score(self.pmf, self.low, self.high)
 
     @cached_property
     def nll(self) -> Floats:
@@ -93,7 +93,7 @@ class Predictions:
     @cached_property
     def conformity(self) -> Floats:
         """2·|F_mid(y) - ½|; uniform in 0..1 for a calibrated model and exact ages."""
-        return conformity(self.pmf, self.low)
+        return conformity(self.pmf, self.low, self.high)
 
     def at_least(self, age: int) -> Floats:
         """P(age ≥ `age`)."""

@@ -18,6 +18,10 @@ Flags = NDArray[np.bool_]
 Row = dict[str, Any]
 
 LEGAL_AGES: Final = (13, 16, 18, 21, 25)
+UNSURE: Final = (0.05, 0.95)
+"""Probabilities between which a face is a case of doubt."""
+
+GATE_PROBABILITIES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
 BINS: Final = 10
 LEVELS: Final = (0.5, 0.8, 0.9, 0.95)
 SIMULATIONS: Final = 400
@@ -45,19 +49,46 @@ def calibration_error_by_chance(probability: Floats, bins: int = BINS, seed: int
 
 def reliability(predictions: Predictions, age: int) -> Row:
     """Calibration error of P(age ≥ `age`), the spread by chance, and the bins of the reliability diagram."""
-    exact = predictions.exact
-    probability, happened = exact.at_least(age), exact.low >= age
+    sided = predictions.where((predictions.low >= age) | (predictions.high < age))
+    probability, happened = sided.at_least(age), sided.low >= age
     middle, high = calibration_error_by_chance(probability)
+    unsure = (probability >= UNSURE[0]) & (probability <= UNSURE[1])
     return {
         "threshold": age,
         "ece": calibration_error(probability, happened),
         "ece_by_chance": middle,
         "ece_by_chance_95": high,
+        "unsure": unsure_part(probability[unsure], happened[unsure]),
         "bins": [
             {"n": len(part), "predicted": float(probability[part].mean()), "observed": float(happened[part].mean())}
             for part in equal_mass_bins(probability)
         ],
     }
+
+
+def unsure_part(probability: Floats, happened: Flags) -> Row:
+    """Count and calibration error where the answer is not plain: most faces are far from the age and hide the rest."""
+    if len(probability) < BINS:
+        return {"n": len(probability)}
+    middle, high = calibration_error_by_chance(probability)
+    error = calibration_error(probability, happened)
+    return {"n": len(probability), "ece": error, "ece_by_chance": middle, "ece_by_chance_95": high}
+
+
+def gate(predictions: Predictions, age: int) -> list[Row]:
+    """Return what a gate at `age` does at each of `GATE_PROBABILITIES`: who passes wrongly and who is refused wrongly.
+
+    A person passes where P(age ≥ `age`) reaches the probability: `false_accept` is the share of the younger who pass,
+    `false_reject` that of the old enough who do not. Empty where there is nobody on one side.
+    """
+    young = predictions.where(predictions.high < age).at_least(age)
+    old = predictions.where(predictions.low >= age).at_least(age)
+    if not (len(young) and len(old)):
+        return []
+    return [
+        {"probability": p, "false_accept": float((young >= p).mean()), "false_reject": float((old < p).mean())}
+        for p in GATE_PROBABILITIES
+    ]
 
 
 def binomial_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -71,11 +102,11 @@ def binomial_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, fl
 def coverage(predictions: Predictions, level: float, bands: Sequence[IntervalBand]) -> Row:
     """Share of true ages inside the service's intervals and their mean width in ages, overall and by decade predicted.
 
-    Where no age is exact the result says n = 0.
+    Where no age is known the result says n = 0. An age known as 0 or 1 is inside with either.
     """
-    exact = predictions.exact
+    exact = predictions.known
     intervals = exact.intervals(level, bands)
-    inside = (exact.low >= intervals[:, 0]) & (exact.low <= intervals[:, 1])
+    inside = (exact.high >= intervals[:, 0]) & (exact.low <= intervals[:, 1])
     width = intervals[:, 1] - intervals[:, 0] + 1
     decades = []
     for low, high in DECADES:

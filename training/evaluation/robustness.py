@@ -7,29 +7,40 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 
 from service.inference.detector import FaceDetector
+from service.inference.distribution import IntervalBand
 from service.inference.estimator import Estimator
-from service.inference.faces import BoundingBox
+from service.inference.faces import BoundingBox, Pixels
+from training.data import wear
 from training.evaluation.evaluate import Photograph, Seen, collect, look, progress
+from training.evaluation.metrics import GATE
+from training.evaluation.predictions import Predictions
+from training.evaluation.reliability import coverage
 
 Change = Callable[[Image.Image, BoundingBox], Image.Image]
 
 GREY: Final = (127, 127, 127)
 
-YELLOWED: Final = (12, 2, -14)
-"""What an old print's paper adds to red, green and blue."""
+CHILDREN: Final = 10
+"""Children are below this age in rows of their own: wear turns them into grown-ups first."""
+
+CROP: Final = 160 / 1.08
+"""Pixels of the model's crop that a face's box is wide: wear is as coarse on the face whatever the picture's size."""
 
 
-def grey(picture: Image.Image, box: BoundingBox) -> Image.Image:  # noqa: ARG001 - all changes take a face
-    """Take the colour away."""
-    return ImageOps.grayscale(picture).convert("RGB")
+def _seen(picture: Image.Image) -> Pixels:
+    return np.asarray(picture.convert("RGB"))
 
 
-def blur(picture: Image.Image, box: BoundingBox) -> Image.Image:
-    """Blur with a Gaussian whose sigma is 3 % of the face's width: details below a fifteenth of the face are gone."""
-    return picture.filter(ImageFilter.GaussianBlur(0.03 * box.width))
+def _worn(change: Callable[[Pixels, float], Pixels]) -> Change:
+    """Make a change of a picture out of one of its pixels and of how many of them a crop's pixel is."""
+    return lambda picture, box: Image.fromarray(change(_seen(picture), box.width / CROP))
+
+
+def _grainy(sigma: float, width: float) -> Change:
+    return _worn(lambda face, pixel: wear.grain(face, sigma, width, np.random.default_rng(0), pixel))
 
 
 def small_face(picture: Image.Image, box: BoundingBox) -> Image.Image:
@@ -39,23 +50,12 @@ def small_face(picture: Image.Image, box: BoundingBox) -> Image.Image:
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def jpeg(picture: Image.Image, box: BoundingBox) -> Image.Image:  # noqa: ARG001 - all changes take a face
-    """Compress to JPEG quality 15 and back."""
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=15)
-    return Image.open(io.BytesIO(stream.getvalue())).convert("RGB")
-
-
 def old_print(picture: Image.Image, box: BoundingBox) -> Image.Image:
     """Make it a faded print of before colour: grey, a little unsharp, grainy, blacks lifted, yellowed."""
-    soft = ImageOps.grayscale(picture).filter(ImageFilter.GaussianBlur(0.01 * box.width))
-    light = np.asarray(soft, dtype=np.float32)
-    # The grain is as large on the face as it would be on a print: it does not follow the picture's pixels.
-    rows, columns = (max(1, round(160 * side / box.width)) for side in (picture.height, picture.width))
-    coarse = np.random.default_rng(0).normal(0, 8, (rows, columns)).astype(np.float32)
-    grain = np.asarray(Image.fromarray(coarse).resize(picture.size, Image.Resampling.BILINEAR))
-    faded = 60 + 0.6 * (light + grain)
-    return Image.fromarray((faded[..., None] + np.array(YELLOWED)).clip(0, 255).astype(np.uint8))
+    pixel = box.width / CROP
+    face = wear.blurred(wear.grey(_seen(picture)), 1.5, pixel)
+    face = wear.grain(face, 8, 1.0, np.random.default_rng(0), pixel)
+    return Image.fromarray(wear.faded(face, 0.8, (12, 2, -14)))
 
 
 def rotation(picture: Image.Image, box: BoundingBox) -> Image.Image:
@@ -73,10 +73,24 @@ def occlusion(picture: Image.Image, box: BoundingBox) -> Image.Image:
 
 
 CHANGES: Final[dict[str, Change]] = {
-    "grey": grey,
-    "blur": blur,
+    "grain σ 8 at 1.5 px": _grainy(8, 1.5),
+    "grain σ 16 at 0.7 px": _grainy(16, 0.7),
+    "grain σ 16 at 1.5 px": _grainy(16, 1.5),
+    "grain σ 16 at 3 px": _grainy(16, 3.0),
+    "grain σ 16 at 5 px": _grainy(16, 5.0),
+    "half-tone": _worn(lambda face, pixel: wear.half_tone(face, 4.0, 0.5, 45.0, pixel)),
+    "scan lines": _worn(lambda face, pixel: wear.scan_lines(face, 4.0, 0.35, pixel)),
+    "blur": _worn(lambda face, pixel: wear.blurred(face, 4.5, pixel)),
+    "faded": _worn(lambda face, _: wear.faded(face, 0.8)),
+    "tinted": _worn(lambda face, _: wear.faded(face, 0.4, (16, 3, -20))),
+    "quarter of the light": _worn(lambda face, _: wear.exposed(face, -2.0)),
+    "lights clipped": _worn(lambda face, _: wear.exposed(face, 1.0)),
+    "low contrast": _worn(lambda face, _: wear.flat(face, 0.3)),
+    "grey": _worn(lambda face, _: wear.grey(face)),
+    "JPEG quality 15": _worn(lambda face, _: wear.compressed(face, 15)),
+    "JPEG twice": _worn(lambda face, _: wear.compressed_twice(face, 25, 25)),
+    "border": _worn(lambda face, _: wear.bordered(face, 0.05, 255)),
     "small face": small_face,
-    "JPEG quality 15": jpeg,
     "old print": old_print,
     "rotation by 20°": rotation,
     "lower third covered": occlusion,
@@ -124,11 +138,35 @@ def _changed_reader(photograph: Photograph, box: BoundingBox, change: Change) ->
 def _row(title: str, shown: Sequence[Photograph], seen: Sequence[Seen], estimator: Estimator) -> dict[str, Any]:
     predictions = collect(shown, seen, estimator.manifest.decode)
     found = len(predictions)
-    return {
+    bands = estimator.manifest.bands()
+    row = {
         "group": title,
         "n": len(shown),
         "detection_rate": found / max(len(shown), 1),
-        "mae": float(predictions.error.mean()) if found else float("nan"),
-        "bias": float(predictions.bias.mean()) if found else float("nan"),
-        "spread": float(np.std(predictions.bias)) if found else float("nan"),
+        **_figures(predictions, bands),
     }
+    children = predictions.where(predictions.high < CHILDREN)
+    return {**row, "children": {"n": len(children), **_figures(children, bands)}, **_adult_minors(predictions)}
+
+
+def _figures(predictions: Predictions, bands: Sequence[IntervalBand]) -> dict[str, float]:
+    """Error, bias and its spread in years, coverage of the 90 % interval and its mean width in ages."""
+    if not len(predictions):
+        return dict.fromkeys(("mae", "bias", "spread", "coverage", "width"), float("nan"))
+    ninety = coverage(predictions, 0.9, bands)
+    return {
+        "mae": float(predictions.error.mean()),
+        "bias": float(predictions.bias.mean()),
+        "spread": float(np.std(predictions.bias)),
+        "coverage": ninety.get("coverage", float("nan")),
+        "width": ninety.get("width", float("nan")),
+    }
+
+
+def _adult_minors(predictions: Predictions) -> dict[str, float]:
+    """Return the shares of children under ten and of people under 15 whose estimated age is over 18."""
+    shares = {}
+    for name, below in (("children_over_18", CHILDREN), ("under_15_over_18", 15)):
+        young = predictions.where(predictions.high < below)
+        shares[name] = float((young.age > GATE).mean()) if len(young) else float("nan")
+    return shares

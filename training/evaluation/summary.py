@@ -10,7 +10,7 @@ import numpy as np
 from service.inference.distribution import IntervalBand
 from training.evaluation.metrics import accuracy, by_decade, by_group, challenge_25, constant_row, curve, proper_scores
 from training.evaluation.predictions import Predictions
-from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, reliability
+from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, gate, reliability
 
 
 def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float) -> dict[str, Any]:
@@ -28,7 +28,8 @@ def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_
     }
     for name in ("sex", "race", "source"):
         tree[f"by_{name}"] = by_group(predictions, getattr(predictions, name))
-    if len(predictions.exact):
+    if len(predictions.known):
+        tree["gates"] = [{"threshold": age, "curve": gate(predictions, age)} for age in LEGAL_AGES]
         tree["reliability"] = [reliability(predictions, age) for age in LEGAL_AGES]
         tree["coverage"] = [coverage(predictions, level, bands) for level in LEVELS]
     return tree

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
 
+from service.inference.age_mix import mix_of
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.manifest import IntervalTable
+from training.model.label_priors import log_prior
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -41,35 +45,56 @@ def negative_log_likelihood(pmf: NDArray[np.floating], low: Integers, high: Inte
     return -np.log(np.maximum(np.where(inside, pmf, 0).sum(axis=1), SMALLEST))
 
 
-def ranked_probability_score(pmf: NDArray[np.floating], ages: Integers) -> Floats:
-    """CRPS in years of pmf [n, 101], Σ_k (F_k - [y ≤ k])² (Gneiting and Raftery 2007, section 4.2); float64 [n]."""
-    cumulative = np.cumsum(pmf, axis=1, dtype=np.float64)
-    return np.asarray(((cumulative - (np.arange(AGES) >= ages[:, None])) ** 2).sum(axis=1), dtype=np.float64)
+def known(low: Integers, high: Integers) -> NDArray[np.bool_]:
+    """Which ages are known, to the year or as one of two that follow each other: UTKFace's youngest are 0 or 1."""
+    return np.asarray(high - low <= 1)
 
 
-def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -> float:
-    """Mean CRPS in years over exact ages; where there are only groups, the mean negative log likelihood in nats.
+def ranked_probability_score(pmf: NDArray[np.floating], low: Integers, high: Integers | None = None) -> Floats:
+    """CRPS in years of pmf [n, 101], Σ_k (F_k - [y ≤ k])² (Gneiting and Raftery 2007, section 4.2); float64 [n].
+
+    Of an age known as low..high the thresholds in between are left out.
+    """
+    return np.asarray(np.square(_wrong(pmf, low, low if high is None else high)).sum(axis=1), dtype=np.float64)
+
+
+def _wrong(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
+    """Return F_k - [y ≤ k] of each threshold k, [n, 101], 0 where it is not known whether y ≤ k."""
+    ages = np.arange(AGES)
+    gap = np.cumsum(pmf, axis=1, dtype=np.float64) - (ages >= low[:, None])
+    return np.where((ages >= low[:, None]) & (ages < high[:, None]), 0.0, gap)
+
+
+def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers, weights: Floats | None = None) -> float:
+    """Mean CRPS in years over known ages; where there are only groups, the mean negative log likelihood in nats.
 
     The CRPS is the sum of the Brier scores of all P(age > k), which is what the service returns. The likelihood would
     let a few confidently wrong faces decide: with an overfitted network it chose a temperature of 2.8 where the CRPS
     chose 1.7, and the calibration error of P(age ≥ 18) was 0.07 instead of 0.03. Of a group the CRPS knows nothing.
     """
-    exact = low == high
-    if exact.any():
-        return float(ranked_probability_score(pmf[exact], low[exact]).mean())
-    return float(negative_log_likelihood(pmf, low, high).mean())
+    some = known(low, high)
+    weights = np.ones(len(pmf)) if weights is None else weights
+    if some.any():
+        scores = ranked_probability_score(pmf[some], low[some], high[some])
+        return float(np.average(scores, weights=weights[some]))
+    return float(np.average(negative_log_likelihood(pmf, low, high), weights=weights))
 
 
-def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Correction:
+def fit_correction(
+    pmf: NDArray[np.floating], low: Integers, high: Integers, weights: Floats | None = None
+) -> Correction:
     """Return the correction of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces.
 
-    Neighbouring knots are held together, and tilts at none, the more so the fewer faces there are.
+    `weights` [n] say how much each face counts. Neighbouring knots are held together, and tilts at none, the more so
+    the fewer faces there are.
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
-    exact = low == high
-    if exact.any():
-        pmf, low, high = pmf[exact], low[exact], high[exact]
+    some = known(low, high)
+    if some.any():
+        pmf, low, high = pmf[some], low[some], high[some]
+        weights = None if weights is None else weights[some]
+    each = np.ones(len(pmf)) if weights is None else weights * len(pmf) / weights.sum()
     count, ages = len(KNOTS), np.arange(AGES)
     log_pmf = np.log(np.maximum(np.asarray(pmf, dtype=np.float64), SMALLEST))
     mean = pmf @ ages
@@ -81,14 +106,14 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
 
     def loss(values: Floats) -> tuple[float, Floats]:
         corrected = correction(values).applied(pmf)
-        slopes = _slopes(corrected, low, high)
+        slopes = each[:, None] * _slopes(corrected, low, high)
         by_logit = corrected * (slopes - (slopes * corrected).sum(axis=1, keepdims=True)) / len(pmf)
         temperatures = correction(values).temperatures(mean)[:, None]
         by_temperature = -(by_logit * log_pmf / temperatures).sum(axis=1)
         by_tilt = (by_logit * (ages - mean[:, None])).sum(axis=1) / TILT_SCALE
         bends, by_bend = _bends(values.reshape(2, count))
         gradient = np.concatenate([by_temperature @ weights, by_tilt @ weights]) + RESTRAINT / len(pmf) * by_bend
-        return calibration_loss(corrected, low, high) + RESTRAINT / len(pmf) * bends, gradient
+        return calibration_loss(corrected, low, high, each) + RESTRAINT / len(pmf) * bends, gradient
 
     bounds = [(np.log(0.1), np.log(10.0))] * count + [(-10.0, 10.0)] * count
     found = minimize(loss, np.zeros(2 * count), jac=True, method="L-BFGS-B", bounds=bounds)
@@ -97,10 +122,10 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
 
 def _slopes(pmf: Floats, low: Integers, high: Integers) -> Floats:
     """Return the derivative of each face's `calibration_loss` by each probability of pmf [n, 101]."""
-    ages = np.arange(AGES)
-    if (low == high).all():
-        wrong = 2 * (np.cumsum(pmf, axis=1) - (ages >= low[:, None]))
+    if known(low, high).all():
+        wrong = 2 * _wrong(pmf, low, high)
         return np.asarray(np.cumsum(wrong[:, ::-1], axis=1)[:, ::-1])
+    ages = np.arange(AGES)
     inside = (ages >= low[:, None]) & (ages <= high[:, None])
     return np.where(inside, -1.0, 0.0) / np.maximum((pmf * inside).sum(axis=1, keepdims=True), SMALLEST)
 
@@ -115,11 +140,20 @@ def _bends(curves: Floats) -> tuple[float, Floats]:
     return float(np.square(steps).sum() + np.square(tilts).mean()), gradient.ravel()
 
 
-def conformity(pmf: NDArray[np.floating], ages: Integers) -> Floats:
-    """Score s = 2·|F_mid(y) - ½| of pmf [n, 101], F_mid(y) = P(age < y) + ½ P(age = y): 0 at the median, 1 far off."""
-    rows = np.arange(len(ages))
+def conformity(pmf: NDArray[np.floating], low: Integers, high: Integers | None = None) -> Floats:
+    """Score s = 2·|F_mid(y) - ½| of pmf [n, 101], F_mid(y) = P(age < y) + ½ P(age = y): 0 at the median, 1 far off.
+
+    Of an age known as low..high it is the lowest of theirs: an interval that holds one of them covers.
+    """
+    ages = np.arange(AGES)
+    allowed = (ages >= low[:, None]) & (ages <= (low if high is None else high)[:, None])
     middle = np.cumsum(pmf, axis=1, dtype=np.float64) - pmf / 2
-    return np.asarray(2 * np.abs(middle[rows, ages] - 0.5), dtype=np.float64)
+    return np.asarray(np.where(allowed, 2 * np.abs(middle - 0.5), 1.0).min(axis=1), dtype=np.float64)
+
+
+def widths_of(pmf: NDArray[np.floating]) -> Floats:
+    """Return the standard deviations in years, float64 [n], of pmf [n, 101], by the service's own arithmetic."""
+    return np.array([AgeDistribution.of(row).variance ** 0.5 for row in pmf], dtype=np.float64)
 
 
 def conformal_quantiles(scores: Floats, levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
@@ -144,20 +178,58 @@ def bands_of(predicted: Floats, smallest: int = SMALLEST_BAND) -> list[tuple[flo
 
 
 def conformal_table(
-    pmf: NDArray[np.floating], ages: Integers, predicted: Floats, smallest: int = SMALLEST_BAND
+    pmf: NDArray[np.floating],
+    low: Integers,
+    high: Integers,
+    predicted: Floats,
+    smallest: int = SMALLEST_BAND,
+    widths: int = 1,
 ) -> tuple[IntervalTable, ...]:
     """Quantiles of the conformity score per band of predicted age (Mondrian; Vovk et al. 2005, section 4.5).
 
-    No exact age means no table: the service then takes the distribution's own central interval.
+    Each band is cut into at most `widths` of equal count by the distributions' own standard deviation, so that a
+    picture of which the model is unsure is measured by its like. No known age means no table: the service then takes
+    the distribution's own central interval.
     """
-    if not len(ages):
+    some = known(low, high)
+    pmf, low, high, predicted = pmf[some], low[some], high[some], predicted[some]
+    if not len(low):
         return ()
-    scores = conformity(pmf, ages)
+    scores, deviations = conformity(pmf, low, high), widths_of(pmf)
     tables = []
-    for low, high in bands_of(predicted, smallest):
-        inside = (predicted >= low) & (predicted < high)
-        tables.append(IntervalTable(low=low, high=high, levels=LEVELS, scores=conformal_quantiles(scores[inside])))
+    for youngest, oldest in bands_of(predicted, smallest):
+        inside = (predicted >= youngest) & (predicted < oldest)
+        parts = max(1, min(widths, int(inside.sum()) // smallest))
+        edges = np.quantile(deviations[inside], np.arange(1, parts) / parts) if parts > 1 else []
+        bounds = [0.0, *(round(float(edge), 3) for edge in edges), None]
+        for narrowest, widest in pairwise(bounds):
+            chosen = inside & (deviations >= narrowest) & (deviations < (np.inf if widest is None else widest))
+            tables.append(
+                IntervalTable(
+                    low=youngest,
+                    high=oldest,
+                    levels=LEVELS,
+                    scores=conformal_quantiles(scores[chosen]),
+                    narrowest=narrowest,
+                    widest=widest,
+                )
+            )
     return tuple(tables)
+
+
+def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:
+    """Return the mix of ages of labels [n], float64 [101], smoothed, since people round ages; no age has none."""
+    return mix_of(gaussian_filter1d(np.exp(log_prior(low, high)), smooth_years, mode="nearest"))
+
+
+def balancing(low: Integers, high: Integers, mix: Floats, balance: float) -> Floats:
+    """Return how much each label [n] counts so that they stand for the mix to the power 1 - balance, mean 1.
+
+    With 0 they stand for themselves, with 1 for one where every age is as common.
+    """
+    middle = (low + high) // 2
+    weights = mix[middle] ** -balance
+    return np.asarray(weights / weights.mean())
 
 
 def decoded(pmf: NDArray[np.floating], decode: str) -> Floats:

@@ -142,7 +142,10 @@ def source_part(source: str, result: Tree) -> str:
     parts = [f"### {source}\n", markdown(["", "n", "MAE, years", "CS@5", "bias"], lines)]
     if "reliability" in result:
         head = ["P(age ≥ t)", "calibration error", "by chance, median (95 %)"]
+        head += ["n with P of 0.05–0.95", "calibration error there", "by chance, median (95 %)"]
         parts.append(markdown(head, [reliability_line(row) for row in result["reliability"]]))
+    if any(row["curve"] for row in result.get("gates", ())):
+        parts.append(gates_table(result["gates"]))
     if "coverage" in result:
         ninety = next(row for row in result["coverage"] if row["level"] == 0.9)
         lines = [[f"{row['level']:.0%} interval, all", *coverage_line(row)] for row in result["coverage"]]
@@ -170,7 +173,26 @@ def accuracy_line(row: Row) -> list[str]:
 
 def reliability_line(row: Row) -> list[str]:
     """Return one threshold as cells."""
-    return [str(row["threshold"]), f"{row['ece']:.3f}", f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"]
+    unsure = row.get("unsure", {"n": 0})
+    doubtful = error_cells(unsure) if "ece" in unsure else ["", ""]
+    return [str(row["threshold"]), *error_cells(row), str(unsure["n"]), *doubtful]
+
+
+def error_cells(row: Row) -> list[str]:
+    """Return a calibration error, and what chance alone shows, as cells."""
+    return [f"{row['ece']:.3f}", f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"]
+
+
+def gates_table(gates: Sequence[Row]) -> str:
+    """Say who passes gates that ask for a P(age ≥ t): the share of the younger, and of the old enough who do not."""
+    gates = [gate for gate in gates if gate["curve"]]
+    head = ["gate at t: younger who pass / old enough who do not"]
+    head += [f"P ≥ {point['probability']:g}" for point in gates[0]["curve"]]
+    lines = [
+        [str(gate["threshold"]), *(f"{p['false_accept']:.1%} / {p['false_reject']:.1%}" for p in gate["curve"])]
+        for gate in gates
+    ]
+    return markdown(head, lines)
 
 
 def coverage_line(row: Row) -> list[str]:
@@ -181,10 +203,20 @@ def coverage_line(row: Row) -> list[str]:
 
 def robustness_table(rows: Sequence[Row]) -> str:
     """Return the rows of changed photographs as a table."""
-    lines = [
-        [r["group"], str(r["n"]), f"{r['mae']:.2f}", f"{r['bias']:+.2f}", f"{r['detection_rate']:.1%}"] for r in rows
-    ]
-    return markdown(["", "n", "MAE, years", "bias", "faces found"], lines)
+    head = ["", "n", "MAE, years", "bias", "90 % interval covers", "ages wide", "faces found"]
+    head += ["children under 10: n", "MAE", "bias", "covered", "over 18", "under 15: over 18"]
+    return markdown(head, [[row["group"], str(row["n"]), *wear_cells(row)] for row in rows])
+
+
+def wear_cells(row: Row) -> list[str]:
+    """Return what a kind of wear does, to all and to children, as cells."""
+    children = row["children"]
+    cells = [f"{row['mae']:.2f}", f"{row['bias']:+.2f}", f"{row['coverage']:.1%}", f"{row['width']:.1f}"]
+    cells += [f"{row['detection_rate']:.1%}", str(children["n"])]
+    if not children["n"]:
+        return [*cells, "", "", "", "", ""]
+    cells += [f"{children['mae']:.2f}", f"{children['bias']:+.2f}", f"{children['coverage']:.1%}"]
+    return [*cells, f"{row['children_over_18']:.1%}", f"{row['under_15_over_18']:.1%}"]
 
 
 def across(rows: Sequence[Row]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -119,13 +119,14 @@ def export(
     licence: str = LICENCE,
     default: bool | None = None,
     flip: bool = False,
+    balance: float | None = None,
     load: Callable[[Path], tuple[Any, Recipe]] | None = None,
 ) -> Path:
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
     With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
-    `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused if the file would differ
-    from Keras, and FileMissing if files of the run or a store are missing.
+    `balance` is `calibrate`'s. `load` turns a run folder into a servable Keras model and its recipe. Raises
+    ExportRefused if the file would differ from Keras, and FileMissing if files of the run or a store are missing.
     """
     servable, recipe = (load or load_run)(run_dir)
     if flip:
@@ -151,7 +152,7 @@ def export(
         licence=licence,
         metrics={"parity_probability": parity.probability, "parity_years": parity.years},
     )
-    finish(model, manifest, stores)
+    finish(model, manifest, stores, balance)
     return publish(model, out_dir, default)
 
 
@@ -159,6 +160,8 @@ def initial_weights(recipe: Recipe) -> str:
     """Name what a recipe began with; of an earlier run or file, what that began with and its own name."""
     if recipe.weights is None:
         return "none"
+    if recipe.merged_with:
+        return f"{initial_weights(replace(recipe, merged_with=None))}, merged with {recipe.merged_with}"
     path = Path(recipe.weights)
     if path.suffix == SUFFIX:
         earlier = ExportedFile.open(path).manifest

@@ -49,7 +49,7 @@ ROWS: Final = (
     Row("imagenet", "initial weights from ImageNet", ("--weights", "imagenet")),
     Row("random", "no initial weights", _set("weights=null")),
     Row("resnet29", "dlib's network instead of MobileNet", ("--backbone", "resnet29", "--weights", "dlib")),
-    Row("published", "CORAL's score read from the features, as published", _set("head_options.from_ages=false")),
+    Row("published", "CORAL as published, one width for all faces", _set("head_options.per_picture=false")),
     Row("mean-variance", "Mean-Variance instead of CORAL", ("--head", "mean_variance", *_NO_DROPOUT)),
     Row("soft-labels", "a softmax on soft labels instead of CORAL", ("--head", "dldl", *_NO_DROPOUT)),
     Row("dropout", "a fifth of the features left out at random", _set("head_options.dropout=0.2")),

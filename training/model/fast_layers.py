@@ -19,7 +19,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None) -> Tensor:
-        """Normalise maps [b, h, w, C] by their batch in training, by the moving statistics otherwise."""
+        """Normalise maps [b, h, w, C] by their batch in training, by the moving statistics otherwise.
+
+        With a momentum of 1 the statistics never move, and training too goes by them: an affine layer, as in weights
+        whose statistics were folded away.
+        """
+        training = training and self.momentum < 1
         plain = self.compute_dtype == "float32" and mask is None and len(inputs.shape) == 4
         if not (training and self.trainable and plain and keras.backend.backend() == "tensorflow"):
             return super().call(inputs, training=training, mask=mask)

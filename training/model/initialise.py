@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from service.errors import FileMissing
 from training.data.store import FaceSet, train_batches
+from training.model import imdb_wiki
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
 from training.model.from_onnx import SUFFIX, ExportedFile
 from training.model.heads import AgeHead, head_named
 from training.recipes.recipe import Recipe
 from training.run_folder import BEST
+from training.weights.merge import merge
 from training.weights.store import HEAD_PREFIX, is_folded, source_for, unfold_batch_norm
 
 SOME_FACES = 512
@@ -45,9 +47,13 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
         keras.config.set_dtype_policy("float32")
     if exported:
         exported.load_backbone(backbone)
-    if recipe.weights is not None and is_folded(backbone):
+    if recipe.merged_with:
+        merge(backbone, build_backbone(recipe.backbone, recipe.size, recipe.merged_with), recipe.merged_share)
+    if recipe.weights is not None and recipe.batch_norm_momentum < 1 and is_folded(backbone):
         unfold_batch_norm(backbone, some_faces(recipe, faces))
     model = AgeModel(backbone, head)
+    if imdb_wiki.WEIGHTS in (recipe.weights, recipe.merged_with) and recipe.head_options.get("imdb_wiki"):
+        imdb_wiki.load_ages_head(model)
     if exported:
         exported.load_head(model)
     return model

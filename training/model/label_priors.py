@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from service.inference.distribution import AGES, THRESHOLDS
 
@@ -29,13 +30,16 @@ def task_importance(low: Ages, high: Ages) -> Floats:
     return weights / weights.max()
 
 
-def empirical_odds(low: Ages, high: Ages) -> Floats:
+def empirical_odds(low: Ages, high: Ages, smooth_years: float = 0.0) -> Floats:
     """Log odds of being older than each threshold, float64 [100], strictly decreasing by at least 1e-3.
 
-    b_k = logit((N_{>k} + ½) / (N_k + 1)).
+    b_k = logit((N_{>k} + ½) / (N_k + 1)). With `smooth_years` the odds are averaged under a Gaussian of that width
+    first: people round ages, and no face is likelier to be 30 than 29 or 31.
     """
     older, known = _counts(low, high)
     odds = np.log((older + 0.5) / (known - older + 0.5))
+    if smooth_years:
+        odds = gaussian_filter1d(odds, smooth_years, mode="nearest")
     gaps = np.maximum(-np.diff(np.minimum.accumulate(odds)), SMALLEST_GAP)
     return odds[0] - np.concatenate([[0.0], np.cumsum(gaps)])
 

@@ -27,9 +27,14 @@ class OrderedBiases(keras.layers.Layer):
     The variables hold b_0 and d divided by `PACE`.
     """
 
-    def __init__(self, initial: Sequence[float] | NDArray[np.float64], **options: Any) -> None:
-        """Start from strictly decreasing biases [K]; raise ValueError where they are not."""
+    def __init__(self, initial: Sequence[float] | NDArray[np.float64], smoothness: float = 0.0, **options: Any) -> None:
+        """Start from strictly decreasing biases [K]; raise ValueError where they are not.
+
+        `smoothness` times the mean square of neighbouring gaps' difference in logarithm is added to the loss: each
+        threshold's bias is fitted on its own, and where its gaps are uneven so is every face's distribution.
+        """
         super().__init__(**options)
+        self.smoothness = smoothness
         self.initial = [float(value) for value in initial]
         gaps = -np.diff(self.initial)
         if not gaps.size or gaps.min() <= 0:
@@ -59,11 +64,18 @@ class OrderedBiases(keras.layers.Layer):
 
     def call(self, score: Any) -> Any:
         """Logits [b, K] from a score [b, 1]."""
+        if self.smoothness:
+            self.add_loss(self.smoothness * self.roughness())
         return score + self.biases()
+
+    def roughness(self) -> Any:
+        """Mean square of Δ log(b_k − b_{k+1}): 0 where the biases fall evenly, or ever faster or slower at one pace."""
+        gaps = ops.log(ops.softplus(PACE * ops.convert_to_tensor(self.gaps)) + LEAST_GAP)
+        return ops.mean(ops.square(gaps[1:] - gaps[:-1]))
 
     def get_config(self) -> dict[str, Any]:
         """Everything needed to build the layer again."""
-        return {**super().get_config(), "initial": self.initial}
+        return {**super().get_config(), "initial": self.initial, "smoothness": self.smoothness}
 
 
 def _inverse_softplus(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -57,8 +57,9 @@ class Recipe:
     `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. It sees every clean face
     once, or with `teacher_sees` "batches" in each step the augmented and mixed faces that the student sees, or with
     "framed" those faces before light and detail were augmented. `start_share` is the share of the initial weights in
-    the final ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3). `ramp_epochs` is how
-    long a head's secondary losses take to reach full weight.
+    the final ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3).
+    `merged_with` names other weights of the same backbone that the initial ones are averaged with, `merged_share` of
+    them (see `training.weights.merge`). `ramp_epochs` is how long a head's secondary losses take to reach full weight.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Recipe:
     teacher_weight: Share = 0.5
     imitation_weight: Annotated[float, Ge(0)] = 1.0
     start_share: Annotated[float, Interval(ge=0, lt=1)] = 0.0
+    merged_with: str | None = None
+    merged_share: Share = 0.3
     checkpoint_steps: int = 200
     faces_per_set: int | None = None
 

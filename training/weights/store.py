@@ -20,6 +20,9 @@ Arrays = Mapping[str, NDArray[Any]]
 HEAD_PREFIX: Final = "head_"
 """Layers of a head are named so, and left out where a backbone is loaded from a whole model's arrays."""
 
+OTHER_HEADS: Final = ("feats/", "age_pred/", "gender_pred/")
+"""Layers of the IMDB-WIKI network's own heads, which `training.model.imdb_wiki` reads."""
+
 GROWN_PREFIX: Final = "grown_"
 """Layers of residual blocks that were added to a network are named so, and left as they are where a file lacks them."""
 
@@ -39,6 +42,7 @@ class WeightSource:
 SOURCES: Final = (
     WeightSource("mobilenet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
     WeightSource("mobilenet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
+    WeightSource("mobilenet", "imdbwiki", "mobilenet_v1_imdbwiki_age.npz", "imagenet-mean", bgr=True, folded=True),
     WeightSource("mobile_resnet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
     WeightSource("mobile_resnet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
     WeightSource("resnet29", "dlib", "dlib_face_resnet29.npz", "dlib", folded=True),
@@ -74,16 +78,21 @@ def load_source(model: keras.Model, source: WeightSource) -> None:
     if source.file is None:
         _load_application(model, source)
     else:
-        path = Path(source.file)
-        path = path if path.parent != Path() else weights_folder() / path
-        if not path.is_file():
-            raise FileMissing(
-                f"{path.name} is not in {path.parent}; run `agelens-train weights {source.name}`, "
-                "or set AGELENS_WEIGHTS_DIR to a folder that has it"
-            )
-        load_npz(model, path)
+        load_npz(model, file_of(source))
     if source.bgr:
         _swap_first_kernel(model)
+
+
+def file_of(source: WeightSource) -> Path:
+    """Return the file of a source's weights; raise FileMissing where it is not there."""
+    path = Path(str(source.file))
+    path = path if path.parent != Path() else weights_folder() / path
+    if not path.is_file():
+        raise FileMissing(
+            f"{path.name} is not in {path.parent}; run `agelens-train weights {source.name}`, "
+            "or set AGELENS_WEIGHTS_DIR to a folder that has it"
+        )
+    return path
 
 
 def load_npz(model: keras.Model, path: Path) -> None:
@@ -199,7 +208,7 @@ def _values(variable: Any) -> NDArray[Any]:
 
 
 def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
-    offered = {key: array for key, array in arrays.items() if not key.startswith(HEAD_PREFIX)}
+    offered = {key: array for key, array in arrays.items() if not key.startswith((HEAD_PREFIX, *OTHER_HEADS))}
     wanted = {
         key: variable for key, variable in _variables(model) if key in offered or not key.startswith(GROWN_PREFIX)
     }

@@ -94,3 +94,13 @@ def test_boxes_overlap_by_intersection_over_union() -> None:
     box = BoundingBox(0, 0, 10, 10)
     assert box.overlap(BoundingBox(5, 0, 10, 10)) == pytest.approx(1 / 3)
     assert box.overlap(BoundingBox(20, 0, 10, 10)) == 0
+
+
+def test_an_interval_is_that_of_the_band_that_holds_the_distributions_own_width() -> None:
+    narrow, wide = (AgeDistribution.of(np.exp(-((np.arange(101) - 40) ** 2) / (2 * s**2))) for s in (3.0, 8.0))
+    bands = [
+        IntervalBand(0, 101, (0.9,), (0.5,), narrowest=0.0, widest=5.0),
+        IntervalBand(0, 101, (0.9,), (0.99,), narrowest=5.0),
+    ]
+    assert narrow.interval(0.9, bands, 40.0) == narrow.interval(0.5, (), 40.0)
+    assert wide.interval(0.9, bands, 40.0) == wide.interval(0.99, (), 40.0)

@@ -45,6 +45,20 @@ def test_a_table_that_would_not_nest_is_refused() -> None:
         manifest(intervals=[band])
 
 
+def test_a_band_without_widths_holds_any() -> None:
+    band = manifest(intervals=[{"low": 0, "high": 20, "levels": [0.5], "scores": [0.4]}]).bands()[0]
+    assert band.holds(10, 0.0)
+    assert band.holds(10, 99.0)
+    assert not band.holds(20, 5.0)
+
+
+def test_a_mix_of_ages_needs_a_share_for_each_that_sum_to_one() -> None:
+    assert len(manifest(age_mix=[1 / 101] * 101).age_mix) == 101
+    for shares in ([0.5, 0.5], [0.02] * 101, [0.0, *[0.01] * 100]):
+        with pytest.raises(ValueError, match="101 shares above 0"):
+            manifest(age_mix=shares)
+
+
 def test_geometry_leaves_only_the_size_free() -> None:
     first, second = CropSpec(size=32, margin=0.1), CropSpec(size=64, margin=0.1)
     assert first.geometry() == second.geometry()

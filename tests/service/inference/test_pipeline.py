@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, UnknownModel
+from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference import onnx_session
+from service.inference.age_mix import mix_of
 from service.inference.detector import MediapipeDetector
 from service.inference.estimator import Estimator
 from service.inference.faces import Pixels
@@ -49,6 +50,30 @@ def grey(level: int, side: int = 100) -> bytes:
 def test_the_brightness_model_reads_brightness(pipeline: Pipeline, level: int, age: int) -> None:
     prediction = pipeline.predict(grey(level), PredictOptions(detect=False))
     assert prediction.faces[0].age == pytest.approx(age, abs=0.01)
+
+
+def test_a_prior_restates_what_is_said_of_a_face(tmp_path: Path) -> None:
+    mix = np.full(101, 1e-4)
+    mix[20:22] = 0.495, 0.495
+    own = tuple((mix / mix.sum()).tolist())
+    write_brightness_model(tmp_path / "m.onnx", brightness_manifest().model_copy(update={"age_mix": own}))
+    ModelLock(files=(lock_entry(tmp_path / "m.onnx"),)).write(tmp_path)
+    twice = np.ones(101)
+    twice[21] = 3
+    pipeline = open_pipeline(tmp_path, detect=False, mixes={"elder": mix_of(twice)})
+    plain, elder, young = (
+        pipeline.predict(grey(52), PredictOptions(detect=False, prior=prior)).faces[0].distribution.pmf
+        for prior in (None, "elder", "0-20")
+    )
+    assert plain[20:22] == pytest.approx([1 - 52 * 100 / 255 + 20, 52 * 100 / 255 - 20], abs=1e-4)
+    assert elder[21] / elder[20] == pytest.approx(3 * plain[21] / plain[20], rel=1e-3)
+    assert young[20] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(("prior", "message"), [("uniform", "does not say which mix"), ("young", "uniform, a range")])
+def test_a_prior_that_cannot_be_stated_is_refused(pipeline: Pipeline, prior: str, message: str) -> None:
+    with pytest.raises(InvalidParameter, match=message):
+        pipeline.predict(grey(52), PredictOptions(detect=False, prior=prior))
 
 
 def test_a_portrait_is_answered_in_its_own_pixels(pipeline: Pipeline) -> None:

@@ -134,6 +134,7 @@ def test_robustness_compares_the_same_photographs_in_every_version(
     rows = robustness(estimators, MiddleDetector, photographs([listing], "test"))["bell"]
     assert [row["group"] for row in rows] == ["unchanged", *CHANGES]
     assert {row["n"] for row in rows} == {3}
+    assert {row["children"]["n"] for row in rows} == {sum(p.sample.high < 10 for p in photographs([listing], "test"))}
     errors = {row["group"]: row["mae"] for row in rows}
     assert errors["grey"] == pytest.approx(errors["unchanged"], abs=0.2)
     assert errors["lower third covered"] != pytest.approx(errors["unchanged"], abs=0.2)

@@ -22,6 +22,7 @@ from training.evaluation.reliability import (
     calibration_error,
     calibration_error_by_chance,
     coverage,
+    gate,
     reliability,
 )
 from training.evaluation.summary import summarise, summarise_sources
@@ -166,3 +167,36 @@ def test_groups_of_ages_get_no_reliability_or_coverage() -> None:
 def test_nothing_found_is_an_error_that_says_so() -> None:
     with pytest.raises(ValueError, match="no face was found"):
         summarise(points([], []), (), 30.0)
+
+
+def test_an_age_of_0_or_1_is_known_and_covered_by_either() -> None:
+    found = points([0, 1, 2], [0, 0, 0], [1, 1, 1])
+    assert found.error == pytest.approx([0, 0, 1])
+    assert coverage(found, 0.9, ())["coverage"] == pytest.approx(2 / 3)
+    assert found.crps == pytest.approx([0, 0, 1])
+
+
+def test_cases_of_doubt_have_a_calibration_error_of_their_own() -> None:
+    plain = Predictions.of(bells(np.r_[np.full(500, 60.0), np.full(500, 4.0)]), np.repeat([60, 4], 500))
+    doubtful = Predictions.of(bells(np.full(100, 18.0)), np.full(100, 30))
+    both = Predictions.of(np.concatenate([plain.pmf, doubtful.pmf]), np.concatenate([plain.low, doubtful.low]))
+    row = reliability(both, 18)
+    assert row["unsure"]["n"] == 100
+    assert row["unsure"]["ece"] > 5 * row["ece"]
+    assert reliability(plain, 18)["unsure"] == {"n": 0}
+
+
+def test_a_gate_passes_fewer_of_both_sides_the_surer_it_must_be() -> None:
+    found = gate(honest(), 18)
+    for share, rises in (("false_accept", False), ("false_reject", True)):
+        shares = [row[share] for row in found]
+        assert shares == sorted(shares, reverse=not rises)
+        assert shares[0] != shares[-1]
+    half = next(row for row in found if row["probability"] == 0.5)
+    good = honest()
+    assert half["false_accept"] == pytest.approx((good.at_least(18)[good.low < 18] >= 0.5).mean())
+    assert half["false_reject"] == pytest.approx((good.at_least(18)[good.low >= 18] < 0.5).mean())
+
+
+def test_a_gate_with_nobody_on_one_side_says_nothing() -> None:
+    assert gate(points([40, 50], [40, 50]), 18) == []

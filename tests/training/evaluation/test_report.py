@@ -40,7 +40,21 @@ def tree_of(shift: float, name: str = "bell") -> dict[str, Any]:
         "mae_with_missed": 5.0,
         "fallback_age": 29.0,
         "results": summarise_sources(found, (), 29.0),
-        "robustness": [{"group": "grey", "n": 200, "detection_rate": 0.99, "mae": 4.5, "bias": 0.1, "spread": 5.0}],
+        "robustness": [
+            {
+                "group": "grey",
+                "n": 200,
+                "detection_rate": 0.99,
+                "mae": 4.5,
+                "bias": 0.1,
+                "spread": 5.0,
+                "coverage": 0.91,
+                "width": 20.5,
+                "children": {"n": 20, "mae": 1.5, "bias": 0.25, "coverage": 0.88, "width": 6.0},
+                "children_over_18": 0.05,
+                "under_15_over_18": 0.125,
+            }
+        ],
     }
 
 
@@ -128,7 +142,12 @@ def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> 
     pooled = trees["older"]["results"]["pooled"]
     assert f"| **all** | 200 | {pooled['mae']:.2f} ({pooled['mae_low']:.2f}–{pooled['mae_high']:.2f}) |" in text
     assert f"| 18 | {pooled['reliability'][2]['ece']:.3f} |" in text
-    assert "| grey | 200 | 4.50 | +0.10 | 99.0% |" in text
+    worn = "| grey | 200 | 4.50 | +0.10 | 91.0% | 20.5 | 99.0% | 20 | 1.50 | +0.25 | 88.0% | 5.0% | 12.5% |"
+    assert worn in text
+    unsure = pooled["reliability"][2]["unsure"]
+    assert f"| {unsure['n']} | {unsure['ece']:.3f} |" in text
+    half = next(point for point in pooled["gates"][2]["curve"] if point["probability"] == 0.5)
+    assert f"| {half['false_accept']:.1%} / {half['false_reject']:.1%} |" in text
     assert "    agelens-train evaluate --dataset utkface=utkface.zip" in text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from training.export.calibration import (
     KNOTS,
     LEVELS,
     Correction,
+    balancing,
     bands_of,
     conformal_quantiles,
     conformal_table,
@@ -125,7 +128,7 @@ def test_few_faces_make_one_band() -> None:
 @pytest.mark.parametrize("claimed", [1.5, 5.0, 15.0])
 def test_intervals_cover_fresh_faces_at_their_level_however_wrong_the_claimed_spread(claimed: float) -> None:
     pmf, ages = bells(4000, 4, claimed, real=6)
-    bands = [table.band() for table in conformal_table(pmf, ages, decoded(pmf, "median"))]
+    bands = [table.band() for table in conformal_table(pmf, ages, ages, decoded(pmf, "median"))]
     fresh = Predictions.of(*bells(4000, 5, claimed, real=6))
     assert coverage(fresh, 0.9, bands)["coverage"] == pytest.approx(0.9, abs=0.02)
     assert coverage(fresh, 0.5, bands)["coverage"] == pytest.approx(0.5, abs=0.03)
@@ -136,14 +139,14 @@ def test_each_band_covers_where_one_table_for_all_would_not() -> None:
     predicted = decoded(pmf, "median")
     wide = np.random.default_rng(0).normal(0, 12, len(ages)).round().astype(np.int64)
     ages = np.where(predicted > 45, (ages + wide).clip(0, 100), ages)
-    bands = [table.band() for table in conformal_table(pmf, ages, predicted)]
+    bands = [table.band() for table in conformal_table(pmf, ages, ages, predicted)]
     rows = coverage(Predictions.of(pmf, ages), 0.9, bands)["bands"]
     assert [row["coverage"] for row in rows if row["n"] >= 300] == pytest.approx([0.9] * 5, abs=0.03)
 
 
 def test_intervals_of_a_table_are_nested_in_the_level() -> None:
     pmf, ages = bells(800, 7, claimed=2, real=6)
-    bands = [table.band() for table in conformal_table(pmf, ages, decoded(pmf, "median"))]
+    bands = [table.band() for table in conformal_table(pmf, ages, ages, decoded(pmf, "median"))]
     distribution = AgeDistribution.of(pmf[0])
     found = [distribution.interval(float(level), bands, distribution.median) for level in np.linspace(0.5, 0.99, 50)]
     lows, highs = zip(*found, strict=True)
@@ -158,3 +161,53 @@ def test_levels_reach_from_a_half_to_99_percent_and_rise() -> None:
 
 def test_the_score_of_a_point_is_its_distance_in_years() -> None:
     assert ranked_probability_score(np.eye(101)[[30]], np.array([37])) == pytest.approx([7])
+
+
+def test_a_picture_is_measured_by_those_that_the_model_is_as_unsure_of() -> None:
+    rng = np.random.default_rng(8)
+    centers, claimed = rng.uniform(20, 70, 6000), rng.uniform(3, 8, 6000)
+    weights = np.exp(-((np.arange(101) - centers[:, None]) ** 2) / (2 * claimed[:, None] ** 2))
+    pmf = weights / weights.sum(axis=1, keepdims=True)
+    ages = np.round(rng.normal(centers, claimed**2 / 5)).clip(0, 100).astype(np.int64)
+    unsure = Predictions.of(pmf, ages).where(claimed > 7)
+    found = []
+    for widths in (1, 3):
+        bands = [table.band() for table in conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=widths)]
+        found.append(coverage(unsure, 0.9, bands)["coverage"])
+    assert found[0] < 0.84
+    assert found[1] == pytest.approx(0.9, abs=0.03)
+
+
+def test_every_width_falls_into_one_band_of_its_age() -> None:
+    pmf, ages = bells(2000, 10, claimed=5, real=5)
+    bands = [table.band() for table in conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=3)]
+    assert len({(band.low, band.narrowest) for band in bands}) == len(bands) > len({band.low for band in bands})
+    for age, width in product((0.0, 25.0, 100.0), (0.0, 4.9, 5.0, 5.1, 50.0)):
+        assert sum(band.holds(age, width) for band in bands) == 1
+
+
+def test_the_youngest_are_0_or_1_and_both_are_right() -> None:
+    pmf = np.zeros((2, 101))
+    pmf[0, 0] = pmf[1, 1] = 1
+    low, high = np.array([0, 0]), np.array([1, 1])
+    assert ranked_probability_score(pmf, low, high) == pytest.approx([0, 0])
+    assert ranked_probability_score(pmf, low) == pytest.approx([0, 1])
+    assert conformity(pmf, low, high) == pytest.approx([0, 0])
+
+
+def test_a_balance_makes_each_age_count_alike() -> None:
+    ages = np.repeat([10, 30], [100, 900])
+    mix = np.full(101, 1e-6)
+    mix[[10, 30]] = 0.1, 0.9
+    for balance, expected in ((0.0, 0.1), (0.5, 0.25), (1.0, 0.5)):
+        weights = balancing(ages, ages, mix, balance)
+        assert weights[ages == 10].sum() / weights.sum() == pytest.approx(expected)
+
+
+def test_faces_that_count_for_more_bend_the_correction_to_themselves() -> None:
+    rng = np.random.default_rng(12)
+    pmf, ages = bells(4000, 11, claimed=5, real=5)
+    young = rng.random(len(ages)) < 0.2
+    ages = np.where(young, (ages - 4).clip(0), ages)
+    plain, weighted = (fit_correction(pmf, ages, ages, np.where(young, weight, 1.0)) for weight in (1.0, 9.0))
+    assert np.mean(weighted.tilts[4:8]) < np.mean(plain.tilts[4:8]) - 0.04

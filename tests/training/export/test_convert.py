@@ -18,7 +18,7 @@ from service.inference.lockfile import ModelLock, sha256_of, verified_path
 from tests.tiny_model import SIZE
 from tests.training.export.bell_model import bell_manifest, bell_model, grey_faces, write_bell_model, write_grey_store
 from tests.training.tiny_run import tiny_recipe
-from training.export.calibration import KNOTS, Correction, conformal_table, decoded
+from training.export.calibration import KNOTS, Correction, age_mix, conformal_table, decoded
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.ensemble import ensemble, mean_of
 from training.export.graph import (
@@ -34,7 +34,7 @@ from training.export.graph import (
     with_layer_names,
 )
 from training.export.lock import fingerprint, lock_model
-from training.export.release import Split, recalibrate
+from training.export.release import WIDTHS, WORN_COPIES, Split, recalibrate
 from training.model.age_model import AgeModel, servable
 from training.model.backbones import build_backbone
 from training.model.heads import head_named
@@ -76,13 +76,24 @@ def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path,
     assert len(manifest.intervals) > 1
 
 
-def test_intervals_are_read_off_all_faces_that_training_held_back(store: Path, tmp_path: Path) -> None:
+def test_intervals_are_read_off_calib_alone_as_it_is_and_worn(store: Path, tmp_path: Path) -> None:
     path = recalibrate(write_bell_model(tmp_path, sigma=2), [store])
-    held_back = [Split.load([store], split, SIZE) for split in ("calib", "val")]
-    pmf = run(onnx.load(path), np.concatenate([split.faces for split in held_back]))
-    ages = np.concatenate([split.low for split in held_back])
+    calib = Split.load([store], "calib", SIZE)
+    faces = np.concatenate([calib.faces, *(calib.worn(seed).faces for seed in range(WORN_COPIES))])
+    pmf, ages = run(onnx.load(path), faces), np.tile(calib.low, 1 + WORN_COPIES)
     found = manifest_of(onnx.load(path), "bell").intervals
-    assert found == conformal_table(pmf, ages, decoded(pmf, "median"))
+    assert found == conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=WIDTHS)
+
+
+def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_path: Path) -> None:
+    as_it_comes, balanced = (
+        manifest_of(onnx.load(recalibrate(write_bell_model(tmp_path, sigma=2), [store], balance)), "bell")
+        for balance in (0.0, 1.0)
+    )
+    calib = Split.load([store], "calib", SIZE)
+    assert as_it_comes.age_mix == pytest.approx(age_mix(calib.low, calib.high), rel=1e-4)
+    assert balanced.age_mix == pytest.approx([1 / 101] * 101, rel=1e-3)
+    assert (as_it_comes.metrics["balance"], balanced.metrics["balance"]) == (0, 1)
 
 
 def test_calibration_lowers_the_crps_and_leaves_the_error_alone(store: Path, tmp_path: Path) -> None:
@@ -126,7 +137,7 @@ def test_a_converted_network_answers_as_keras_does_at_any_batch_size() -> None:
 
 @pytest.mark.parametrize(
     ("family", "options"),
-    [("coral", {}), ("coral", {"from_ages": True}), ("mean_variance", {}), ("dldl", {})],
+    [("coral", {}), ("coral", {"ages": True}), ("mean_variance", {}), ("dldl", {})],
 )
 def test_every_family_is_converted_to_what_it_answers(family: str, options: dict[str, Any]) -> None:
     keras.utils.set_random_seed(1)

@@ -16,7 +16,7 @@ from tests.training.export.bell_model import grey_faces, write_bell_model
 from tests.training.tiny_run import SIZE, Memory, tiny_recipe
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
-from training.fit.distillation import Faces, Targets, Teacher, lessons, teacher_named
+from training.fit.distillation import Faces, Targets, Teacher, lessons, teacher_named, trusting
 from training.fit.learner import Learner
 from training.fit.loss import RAMP, packed_labels, packed_loss, trained_graph
 from training.fit.train import train
@@ -190,6 +190,29 @@ def test_a_teacher_of_batches_leaves_no_lessons_behind(store_path: Path, tmp_pat
         tmp_path / "run",
     )
     assert not list((tmp_path / "run").glob("lessons.*"))
+
+
+def test_two_teachers_answer_side_by_side(tmp_path: Path) -> None:
+    paths = [str(write_bell_model(tmp_path / name, size=SIZE, sigma=sigma)) for name, sigma in (("a", 2), ("b", 9))]
+    faces = grey_faces([20, 60], SIZE)
+    both = teacher_named("+".join(paths), SIZE)
+    assert (both.ages, both.features) == (202, 0)
+    apart = [teacher_named(path, SIZE).run(faces) for path in paths]
+    np.testing.assert_allclose(both.run(faces), np.concatenate(apart, axis=1), atol=1e-6)
+
+
+def test_the_second_teacher_is_trusted_where_no_age_is_known_and_a_little_with_the_young() -> None:
+    told = np.concatenate([np.eye(101)[[40] * 3], np.eye(101)[[20] * 3]], axis=1).astype(np.float32)
+    taught = trusting(told, low=np.array([25, 12, 40]), high=np.array([70, 12, 40]))
+    assert taught[:, 20] == pytest.approx([0.5, 0.15, 0])
+    assert taught.sum(axis=1) == pytest.approx([1, 1, 1])
+
+
+def test_two_teachers_cannot_be_asked_batch_by_batch(store_path: Path, tmp_path: Path) -> None:
+    teacher = str(write_bell_model(tmp_path, size=SIZE))
+    recipe = tiny_recipe(epochs=1, teacher=f"{teacher}+{teacher}", teacher_sees="batches")
+    with pytest.raises(InvalidParameter, match="leave teacher_sees at clean"):
+        train(recipe, [FaceStore.open(store_path)], tmp_path / "run")
 
 
 def test_features_cannot_be_taught_by_batches(store_path: Path, tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_faces_cut_for_another_size_are_refused(stores: list[FaceStore], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("head", "options"), [("mean_variance", {}), ("dldl", {}), ("coral", {"from_ages": True, "dropout": 0.0})]
+    ("head", "options"), [("mean_variance", {}), ("dldl", {}), ("coral", {"ages": True, "dropout": 0.0})]
 )
 def test_every_family_trains(stores: list[FaceStore], tmp_path: Path, head: str, options: dict[str, Any]) -> None:
     memory = Memory()
@@ -218,7 +218,7 @@ def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path
 def test_a_head_takes_over_what_fits_it_of_another_familys(stores: list[FaceStore], tmp_path: Path) -> None:
     train(tiny_recipe(epochs=1, head="dldl"), stores, tmp_path)
     earlier, _ = trained_model(tmp_path)
-    coral = tiny_recipe(weights=str(tmp_path), head_options={"dropout": 0.0, "from_ages": True})
+    coral = tiny_recipe(weights=str(tmp_path), head_options={"dropout": 0.0, "ages": True})
     model = new_model(coral, select(coral, stores, "train"))
     for mine, theirs in zip(model.weights, earlier.weights, strict=False):
         np.testing.assert_array_equal(mine, theirs)

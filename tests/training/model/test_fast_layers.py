@@ -50,6 +50,13 @@ def test_only_a_trainable_one_looks_at_its_batch(trainable: bool) -> None:
     assert bool(abs(normalised.mean()) < 0.01) is trainable
 
 
+def test_with_a_momentum_of_one_training_goes_by_the_statistics_it_has() -> None:
+    layer = FusedBatchNormalization(momentum=1.0)
+    maps = RNG.normal(5, 2, (4, 3, 3, 2)).astype(np.float32)
+    np.testing.assert_array_equal(layer(maps, training=True), layer(maps, training=False))
+    assert layer.moving_mean.numpy() == pytest.approx([0, 0])
+
+
 def test_backbones_are_built_with_it_and_its_momentum() -> None:
     norms = [layer for layer in build_backbone("mobilenet", 32, momentum=0.8).layers if "bn" in layer.name]
     assert norms

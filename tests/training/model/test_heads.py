@@ -84,78 +84,88 @@ def test_coral_thresholds_inside_a_group_carry_no_weight() -> None:
     np.testing.assert_allclose(loss_of(head, logits, LOW, HIGH), expected, rtol=1e-5)
 
 
-def test_coral_mean_term_is_the_absolute_error_of_the_mean_age() -> None:
-    logits = coral_logits()
-    plain, extra = CoralHead(), CoralHead(mean_weight=0.1)
-    added = loss_of(extra, logits, EXACT, EXACT) - loss_of(plain, logits, EXACT, EXACT)
-    np.testing.assert_allclose(added, 0.1 * np.abs(sigmoid(logits).sum(1) - EXACT), rtol=1e-3)
+def test_a_width_divides_all_logits_so_that_ranks_stay_in_order() -> None:
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, CoralHead(TRAINING_AGES, TRAINING_AGES, dropout=0.0).logits(inputs))
+    features = RNG.normal(size=(5, 8)).astype(np.float32)
+    model.get_layer("head_score").set_weights([RNG.normal(size=(8, 1))])
+    plain = np.asarray(model(features))
+    model.get_layer("head_width").set_weights([RNG.normal(size=(8, 1)), np.array([0.3])])
+    ratio = plain / np.asarray(model(features))
+    np.testing.assert_allclose(ratio, np.repeat(ratio[:, :1], 100, axis=1), rtol=1e-3)
+    assert ratio.min() > 0
+    assert np.ptp(ratio[:, 0]) > 0.1
+    assert (np.diff(np.asarray(model(features)), axis=1) < 0).all()
 
 
-def test_coral_read_from_ages_adds_the_losses_of_both() -> None:
-    coral, ages = coral_logits(), softmax_logits()
-    both = loss_of(CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1), LOW, HIGH)
-    apart = loss_of(CoralHead(), coral, LOW, HIGH) + loss_of(DldlHead(), ages, LOW, HIGH)
-    np.testing.assert_allclose(both, apart, rtol=1e-5)
+def test_a_width_changes_how_sure_a_face_is_read_and_hardly_its_age() -> None:
+    head, logits = CoralHead(), coral_logits(1)
+    narrow, wide = pmf_of(head, logits / 0.5)[0], pmf_of(head, logits / 2)[0]
+    assert AgeDistribution.of(wide).variance > 2 * AgeDistribution.of(narrow).variance
+    assert AgeDistribution.of(wide).median == pytest.approx(AgeDistribution.of(narrow).median, abs=1)
 
 
-def test_an_even_blend_teaches_the_ages_but_not_the_score_that_is_read_from_them() -> None:
-    coral, ages, taught = coral_logits(), softmax_logits(), softmax(softmax_logits())
-    head, both = CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1)
-    ages_alone = loss_of(DldlHead(), ages, LOW, HIGH, 0)
-    np.testing.assert_allclose(loss_of(head, both, LOW, HIGH, 0), ages_alone, rtol=1e-5)
-    np.testing.assert_allclose(entropy(head, both, taught, 0), entropy(DldlHead(), ages, taught), rtol=1e-5)
-    tenth = entropy(head, both, taught, 0.8) - entropy(DldlHead(), ages, taught)
-    np.testing.assert_allclose(tenth, 0.8**8 * entropy(CoralHead(), coral, taught), rtol=1e-4)
+def test_coral_as_published_has_no_width() -> None:
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, CoralHead(per_picture=False, dropout=0.0).logits(inputs))
+    assert [layer.name for layer in model.layers if layer.weights] == ["head_score", "head_biases"]
 
 
-def test_a_teacher_teaches_the_ages_that_corals_score_is_read_from() -> None:
-    coral, ages, taught = coral_logits(), softmax_logits(), softmax(softmax_logits())
-    both = entropy(CoralHead(from_ages=True), np.concatenate([coral, ages], axis=1), taught)
-    apart = -(taught * np.log(softmax(ages))).sum(1) + entropy(CoralHead(), coral, taught)
-    np.testing.assert_allclose(both, apart, rtol=1e-5)
-
-
-def test_corals_own_loss_does_not_teach_the_features_it_reads_through_ages() -> None:
+def test_corals_loss_reaches_the_features() -> None:
     import tensorflow as tf
 
-    head = CoralHead(TRAINING_AGES, TRAINING_AGES, from_ages=True, dropout=0.0)
+    head = CoralHead(TRAINING_AGES, TRAINING_AGES, dropout=0.0)
     inputs = keras.Input((8,))
     model = keras.Model(inputs, head.logits(inputs))
-    assert head.by_age is not None
+    model.get_layer("head_score").set_weights([RNG.normal(size=(8, 1))])
     features = tf.constant(RNG.normal(size=(4, 8)), dtype=tf.float32)
-    with tf.GradientTape(persistent=True) as tape:
+    with tf.GradientTape() as tape:
         tape.watch(features)
-        logits = model(features)
-        whole, by_age = head.loss(logits, LOW, HIGH), head.by_age.loss(logits[:, 100:], LOW, HIGH)
-    np.testing.assert_allclose(tape.gradient(whole, features), tape.gradient(by_age, features), rtol=1e-5)
-    assert np.abs(tape.gradient(whole, model.get_layer("head_score").kernel)).max() > 0
+        loss = head.loss(model(features), EXACT, EXACT)
+    assert np.abs(tape.gradient(loss, features)).min() > 0
 
 
-def test_a_score_read_from_ages_starts_at_the_odds_and_rises_with_the_age() -> None:
-    head = CoralHead(TRAINING_AGES, TRAINING_AGES, from_ages=True)
-    odds = empirical_odds(TRAINING_AGES, TRAINING_AGES)
-    np.testing.assert_allclose(untrained(head)[:100], odds, atol=1e-3)
-    inputs = keras.Input((101,))
-    model = keras.Model(inputs, head.logits(inputs))
-    model.get_layer("head_ages").set_weights([50 * np.eye(101), np.zeros(101)])
-    means = sigmoid(np.asarray(model(np.eye(101, dtype=np.float32)))[:, :100]).sum(1)
-    assert np.diff(means).min() > 0
-    np.testing.assert_allclose(np.diff(np.asarray(model(np.eye(101, dtype=np.float32)))[:, 0]), 0.3, rtol=1e-3)
+def test_a_softmax_beside_coral_adds_its_loss_and_is_not_served() -> None:
+    coral, ages = coral_logits(), softmax_logits()
+    head, both = CoralHead(ages=True, weight=0.3), np.concatenate([coral, ages], axis=1)
+    apart = 0.3 * loss_of(CoralHead(), coral, LOW, HIGH) + loss_of(DldlHead(), ages, LOW, HIGH)
+    np.testing.assert_allclose(loss_of(head, both, LOW, HIGH), apart, rtol=1e-5)
+    np.testing.assert_allclose(pmf_of(head, both), pmf_of(CoralHead(), coral))
 
 
-def test_a_score_read_from_ages_is_that_of_their_mean_whatever_was_learnt() -> None:
-    head = CoralHead(TRAINING_AGES, TRAINING_AGES, from_ages=True, dropout=0.0)
-    inputs = keras.Input((101,))
-    model = keras.Model(inputs, head.logits(inputs))
-    model.get_layer("head_ages").set_weights([np.eye(101), np.zeros(101)])
-    model.get_layer("head_score").set_weights([np.array([[0.7]])])
-    surely, perhaps = np.full((2, 101), -50.0)
-    surely[30], perhaps[[20, 40]] = 0, 0
-    logits = np.asarray(model(np.stack([surely, perhaps]).astype(np.float32)))[:, :100]
-    np.testing.assert_allclose(logits[0], logits[1], atol=1e-4)
+def test_a_teachers_distribution_gives_corals_loss_its_levels() -> None:
+    head, logits = CoralHead(TRAINING_AGES, TRAINING_AGES), coral_logits()
+    certain = np.eye(101)[EXACT].astype(np.float32)
+    np.testing.assert_allclose(entropy(head, logits, certain), loss_of(head, logits, EXACT, EXACT), rtol=1e-4)
+    halves = (np.eye(101)[EXACT] + np.eye(101)[[30, 30, 30, 30]]).astype(np.float32) / 2
+    other = loss_of(head, logits, np.full(4, 30), np.full(4, 30))
+    expected = (loss_of(head, logits, EXACT, EXACT) + other) / 2
+    np.testing.assert_allclose(entropy(head, logits, halves), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"from_ages": True}])
+def test_the_imdb_wiki_head_is_taught_by_its_own_teacher_alone() -> None:
+    coral, kept = coral_logits(), softmax_logits()
+    first, second = (softmax(softmax_logits()).astype(np.float32) for _ in range(2))
+    head = CoralHead(imdb_wiki=True, imdb_wiki_weight=0.5)
+    both = entropy(head, np.concatenate([coral, kept], axis=1), np.concatenate([first, second], axis=1))
+    apart = entropy(CoralHead(), coral, first) - 0.5 * (second * np.log(softmax(kept))).sum(1)
+    np.testing.assert_allclose(both, apart, rtol=1e-4)
+    with pytest.raises(ValueError, match="101 lessons"):
+        entropy(head, np.concatenate([coral, kept], axis=1), first)
+
+
+def test_smoothness_pulls_neighbouring_gaps_together() -> None:
+    even, uneven = np.linspace(5, -5, 100), np.linspace(5, -5, 100) + 0.04 * (np.arange(100) % 2)
+    roughness = []
+    for biases in (even, uneven):
+        layer = OrderedBiases(biases, smoothness=0.5)
+        layer(np.zeros((1, 1), np.float32))
+        roughness.append(float(ops.convert_to_numpy(layer.roughness())))
+        assert float(ops.convert_to_numpy(layer.losses[0])) == pytest.approx(0.5 * roughness[-1], rel=1e-5)
+    assert roughness[0] < 1e-6 < 0.1 < roughness[1]
+
+
+@pytest.mark.parametrize("options", [{"per_picture": False}, {"ages": True}])
 def test_coral_answers_alike_when_it_is_loaded_without_the_labels_it_started_from(options: dict[str, Any]) -> None:
     inputs = keras.Input((8,))
     heads = [CoralHead(TRAINING_AGES, TRAINING_AGES, dropout=0.0, **options), CoralHead(dropout=0.0, **options)]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
 from training.model.backbones import build_backbone
+from training.weights.merge import fold_batch_norm, merge
 from training.weights.store import is_folded, load_npz, save_npz, source_for, translate_dlib, unfold_batch_norm
 
 SIZE = 32
@@ -161,3 +162,45 @@ def test_dlibs_affine_and_bias_become_a_batch_norm() -> None:
         getattr(norm, name).assign(layers[f"conv32_down_bn/{name}"])
     bias, slope, shift = (arrays[f"conv32_down/{key}"] for key in ("b", "weights", "biases"))
     np.testing.assert_allclose(norm(x, training=False), slope * (x + bias) + shift, atol=1e-5)
+
+
+def trained(seed: int) -> keras.Model:
+    """Two convolutions whose batch norms have seen something."""
+    model = small(shift=0.1 * seed, variance=1 + seed)
+    rng = np.random.default_rng(seed)
+    for name in ("first_bn", "second_bn"):
+        norm = model.get_layer(name)
+        norm.moving_mean.assign(rng.normal(size=norm.moving_mean.shape))
+    return model
+
+
+def test_folding_leaves_the_function_as_it_is() -> None:
+    model = trained(2)
+    before = features(model)
+    fold_batch_norm(model)
+    np.testing.assert_allclose(features(model), before, rtol=1e-4, atol=1e-4)
+    assert is_folded(model)
+
+
+def test_a_merge_of_nothing_or_all_is_one_of_the_two() -> None:
+    first, second = (features(trained(seed)) for seed in (1, 3))
+    for share, expected in ((0.0, first), (1.0, second)):
+        model = trained(1)
+        merge(model, trained(3), share)
+        np.testing.assert_allclose(features(model), expected, rtol=1e-4, atol=1e-4)
+    assert np.abs(first - second).max() > 0.01
+
+
+def test_a_merge_is_the_mean_of_what_each_convolution_adds_up_to() -> None:
+    parts = [trained(1), trained(3)]
+    for part in parts:
+        fold_batch_norm(part)
+    model = trained(1)
+    merge(model, trained(3), 0.25)
+    for mine, one, other in zip(model.get_weights(), *(part.get_weights() for part in parts), strict=True):
+        np.testing.assert_allclose(mine, 0.75 * one + 0.25 * other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_share_beyond_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"0\.\.1, got 1\.5"):
+        merge(small(), small(), 1.5)

@@ -1,51 +1,45 @@
-"""CORAL (Cao, Mirjalili & Raschka 2020): one score, a bias for each threshold, importance weights."""
+"""CORAL (Cao, Mirjalili and Raschka 2020): one score, ordered thresholds, task importance; and a width per picture.
+
+CORAL gives every face of one score the same distribution, however good or bad its picture is:
+P(age > k) = σ(w·x + b_k). Read as a latent age w·x + ε with ε logistic, that is a noise of one width for all. Here the
+noise has a width of its own for each picture, s(x) = exp(v·x + c), as in heteroscedastic
+ordinal regression (McCullagh 1980, section 6.1):
+
+    P(age > k) = P(w·x + s(x)·ε > −b_k) = σ((w·x + b_k) / s(x)).
+
+The division by s(x) > 0 keeps the order of the thresholds, so ranks stay consistent, as they are in CORAL; with s = 1
+it is CORAL. v starts at 0, so every picture starts with the same width.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
 from keras import ops
 
 from service.inference.distribution import AGES, THRESHOLDS
-from training.model.heads.base import (
-    AgeHead,
-    Tensor,
-    column,
-    mean_age,
-    neighbour_differences,
-    years_outside_label,
-)
+from training.model.heads.base import AgeHead, Tensor, column, neighbour_differences
 from training.model.heads.softmax import DldlHead
+from training.model.imdb_wiki import ages_head
 from training.model.label_priors import Ages, Floats, empirical_odds, task_importance
 from training.model.ordered_biases import OrderedBiases
 
-_SLOPE = 0.3
-"""What a year adds to a score at the start: errors of some six years are a logistic of 1 / 0.3 years."""
-
-_MIDDLE = 50.0
-"""The age in years that a score read from ages is 0 at."""
-
-_HARDLY_BLENDED = 8
-"""Power of the ramp for slope and thresholds read from ages: a face of nine parts in ten counts a sixth.
-
-Fitted to 6,400 blended faces of one network, powers of 1, 2, 4, 8 and 16 gave slopes of 0.21, 0.24, 0.28, 0.32 and 0.35
-and errors on `val` of 4.61, 4.57, 4.56, 4.56 and 4.55 years; to faces without blends 0.39 and 4.54.
-"""
+_WIDEST: Final = 3.0
+"""Bound of a scale's logarithm, reached by a tanh: no face is answered with a width beyond e^±3 times the usual."""
 
 
 class CoralHead(AgeHead):
-    """One score and 100 ordered thresholds, P(age > k) = σ(score + b_k) (Cao, Mirjalili and Raschka 2020).
+    """One score w·x without bias, 100 ordered thresholds and a scale per picture, taught by CORAL's loss.
 
-    The thresholds are ordered by construction, not only at the optimum. `mean_weight` adds that much of the absolute
-    error of the mean age Σ σ(logit_k), in years, to the loss; 0 is CORAL as published. With `from_ages` the score is
-    read from the mean of a softmax over the ages instead of the features: DLDL's loss teaches softmax and features,
-    CORAL's the score's slope and the thresholds, and logits carry the softmax's, 201 in all.
+    With `per_picture` False it is CORAL as published. What else may teach the features, and is not served: with `ages`
+    a softmax of DLDL's beside it, and then CORAL's loss has the share `weight`; with `imdb_wiki` the head of the
+    IMDB-WIKI network, kept alive by its own frozen answers, which a second teacher gives (`imdb_wiki_weight`).
+    Logits are CORAL's 100, then the softmax's 101, then the IMDB-WIKI head's 101.
     """
 
     name = "coral"
-    units = THRESHOLDS
 
     def __init__(
         self,
@@ -53,69 +47,82 @@ class CoralHead(AgeHead):
         high: Ages | None = None,
         *,
         dropout: float = 0.2,
-        mean_weight: float = 0.0,
         importance: bool = True,
-        from_ages: bool = False,
+        per_picture: bool = True,
+        smoothness: float = 0.0,
+        ages: bool = False,
+        weight: float = 1.0,
+        imdb_wiki: bool = False,
+        imdb_wiki_weight: float = 1.0,
     ) -> None:
         """Start at even thresholds of equal weight, then from the labels where given."""
-        self.mean_weight = mean_weight
-        self.weighted = importance
+        self.weighted, self.per_picture, self.smoothness = importance, per_picture, smoothness
+        self.weight, self.imdb_wiki, self.imdb_wiki_weight = weight, imdb_wiki, imdb_wiki_weight
         self.importance: Floats = np.ones(THRESHOLDS)
         self.initial_biases: Floats = np.linspace(5.0, -5.0, THRESHOLDS)
-        self.by_age = DldlHead(low, high, dropout=dropout) if from_ages else None
-        if self.by_age:
-            self.units = THRESHOLDS + self.by_age.units
+        self.by_age = DldlHead(low, high, dropout=dropout) if ages else None
+        self.units = THRESHOLDS + AGES * (bool(ages) + imdb_wiki)
         super().__init__(low, high, dropout=dropout)
 
     def adapt(self, low: Ages, high: Ages) -> None:
         """Take task importance and the empirical odds from the labels of a whole training set (int [n])."""
-        self.initial_biases = empirical_odds(low, high)
+        self.initial_biases = empirical_odds(low, high, smooth_years=2.0 if self.smoothness else 0.0)
         if self.weighted:
             self.importance = task_importance(low, high)
 
     def logits(self, features: Tensor) -> Tensor:
-        """One score for all thresholds plus their ordered biases, then the ages' where there are some; [b, units]."""
-        if self.by_age is None:
-            biases = OrderedBiases(self.initial_biases, dtype="float32", name="head_biases")
-            score = keras.layers.Dense(1, use_bias=False, dtype="float32", name="head_score")
-            return biases(score(self._drop(features)))
-        ages = self.by_age.logits(features)
-        start = keras.initializers.Constant(_SLOPE)
-        score = keras.layers.Dense(1, use_bias=False, kernel_initializer=start, dtype="float32", name="head_score")
-        # CORAL pulls a face's score by its whole error; what it is read from learns from the softmax alone. It is the
-        # mean and no other sum: weights of their own for every age are learnt from faces whose ages are known by heart.
-        mean = ops.expand_dims(mean_age(ops.stop_gradient(self.by_age.pmf(ages))), -1)
-        # The softmax starts at the prior, so its mean does, and the thresholds there at their odds.
-        prior = np.exp(self.by_age.initial_biases)
-        start_score = _SLOPE * (prior @ np.arange(AGES) / prior.sum() - _MIDDLE)
-        biases = OrderedBiases(self.initial_biases - start_score, dtype="float32", name="head_biases")
-        return keras.layers.Concatenate(dtype="float32")([biases(score(mean - _MIDDLE)), ages])
+        """Add score, biases and scale to features [b, C], then the heads that only teach; [b, units]."""
+        seen = self._drop(features)
+        # From 0: until a score says something of age, it does not pull at features that another head reads well.
+        dense = {"use_bias": False, "kernel_initializer": "zeros", "dtype": "float32"}
+        score = keras.layers.Dense(1, name="head_score", **dense)(seen)
+        biases = OrderedBiases(self.initial_biases, smoothness=self.smoothness, dtype="float32", name="head_biases")
+        logits = biases(score)
+        if self.per_picture:
+            width = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="head_width")(seen)
+            logits = logits * ops.exp(-_WIDEST * ops.tanh(width / _WIDEST))
+        parts = [logits]
+        if self.by_age is not None:
+            parts.append(self.by_age.logits(features))
+        if self.imdb_wiki:
+            parts.append(ages_head(features))
+        return keras.layers.Concatenate(dtype="float32")(parts) if parts[1:] else logits
 
     def loss(self, logits: Tensor, low: Tensor, high: Tensor, ramp: Any = 1.0) -> Tensor:
         """−Σ_k λ_k [level_k·logσ(l_k) + (1 − level_k)·(logσ(l_k) − l_k)], [b] (Cao et al. 2020, equation 4).
 
-        Thresholds inside a group carry no weight. DLDL's loss of the ages comes on top where the score is read from
-        them; then the eighth power of `ramp` scales all of CORAL's, so that no blend of two faces tells slope and
-        thresholds that a mean of 40 years may as well be 20 or 60.
+        Thresholds inside a group carry no weight. DLDL's loss comes on top where there is a softmax beside it.
         """
-        logits, ages = logits[:, :THRESHOLDS], logits[:, THRESHOLDS:]
+        coral = logits[:, :THRESHOLDS]
         thresholds = ops.arange(THRESHOLDS, dtype="int32")
         older = ops.cast(column(low, "int32") > thresholds, logits.dtype)
         younger = ops.cast(column(high, "int32") <= thresholds, logits.dtype)
-        terms = older * ops.softplus(-logits) + younger * ops.softplus(logits)
-        loss = ops.sum(ops.convert_to_tensor(self.importance, dtype=logits.dtype) * terms, axis=-1)
-        if self.mean_weight:
-            loss = loss + ramp * self.mean_weight * years_outside_label(
-                ops.sum(ops.sigmoid(logits), axis=-1), low, high
-            )
-        return loss if self.by_age is None else ramp**_HARDLY_BLENDED * loss + self.by_age.loss(ages, low, high, ramp)
+        own = self._weighted(older * ops.softplus(-coral) + younger * ops.softplus(coral))
+        return own if self.by_age is None else own + self.by_age.loss(self._ages(logits), low, high, ramp)
 
     def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:
-        """Cross-entropy with a teacher's distribution, that of the ages too where the score is read from them, [b]."""
-        own = super().taught(logits, pmf)
-        if self.by_age is None:
-            return own
-        return ramp**_HARDLY_BLENDED * own + self.by_age.taught(logits[:, THRESHOLDS:], pmf)
+        """CORAL's loss whose levels are a teacher's P(age > k), and the other heads' cross-entropies, [b].
+
+        `pmf` is a teacher's [b, 101]; with `imdb_wiki` the IMDB-WIKI network's follow, [b, 202].
+        """
+        if self.imdb_wiki != (pmf.shape[-1] == 2 * AGES):
+            raise ValueError(f"a head {'with' if self.imdb_wiki else 'without'} imdb_wiki got {pmf.shape[-1]} lessons")
+        coral, taught = logits[:, :THRESHOLDS], pmf[:, :AGES]
+        levels = 1 - ops.cumsum(taught, axis=-1)[:, :THRESHOLDS]
+        total = self._weighted(ops.softplus(coral) - levels * coral)
+        if self.by_age is not None:
+            total = total + self.by_age.taught(self._ages(logits), taught, ramp)
+        if self.imdb_wiki:
+            kept = ops.log_softmax(logits[:, -AGES:], axis=-1)
+            total = total - self.imdb_wiki_weight * ops.sum(pmf[:, AGES:] * kept, axis=-1)
+        return total
+
+    def _weighted(self, terms: Tensor) -> Tensor:
+        importance = ops.convert_to_tensor(self.weight * self.importance, dtype=terms.dtype)
+        return ops.sum(importance * terms, axis=-1)
+
+    def _ages(self, logits: Tensor) -> Tensor:
+        return logits[:, THRESHOLDS : THRESHOLDS + AGES]
 
     def pmf(self, logits: Tensor) -> Tensor:
         """p_k = σ(a)·σ(−b)·(1 − e^{b−a}) for neighbouring logits a ≥ b: no difference of nearly equal numbers.

@@ -1,0 +1,146 @@
+"""Mixes of ages: what probabilities are calibrated to, another one by Bayes' rule, and an archive's own by EM.
+
+P(age | picture) depends on how common each age is where the picture comes from. A model states it for the mix of ages
+that it was calibrated on. Where only that mix differs, and people of one age look the same in both places (no shift of
+light, prints or poses), Bayes' rule turns one into the other: p'(a) ∝ p(a)·π'(a)/π(a) (Saerens, Latinne and
+Decaestecker 2002, equation 2.4).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidParameter
+from service.inference.distribution import AGES
+
+Floats = NDArray[np.float64]
+
+FLOOR: Final = 1e-6
+"""Least share of an age in a mix: none is impossible, and none is divided by nothing."""
+
+SMOOTH_YEARS: Final = 0.5
+"""Width of the Gaussian that an estimated mix is smoothed by in each round.
+
+Of 4,000 faces seen to five years, mixes were found to 0.5 years or better (earth mover's distance; narrow, flat,
+broad). Without it the rounds never settle and flat mixes end in spikes; with 2 years a school's come out 1.8 years off.
+"""
+
+ROUNDS: Final = 200
+SETTLED: Final = 1e-4
+"""Total change of a mix in one round below which it counts as found."""
+
+FEWEST: Final = 200
+"""Faces below which an estimated mix says more of them than of where they come from."""
+
+
+def mix_of(shares: NDArray[np.floating]) -> Floats:
+    """Return shares [101] as a mix, float64 [101]: floored, its sum 1; raise InvalidParameter where they are none."""
+    values = np.asarray(shares, dtype=np.float64)
+    if values.shape != (AGES,):
+        raise InvalidParameter(f"a mix of ages has {AGES} shares, one for each age 0..100, got {values.shape}")
+    if not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
+        raise InvalidParameter("the shares of a mix are finite and not negative, and some are above 0")
+    floored = np.maximum(values / values.sum(), FLOOR)
+    return np.asarray(floored / floored.sum(), dtype=np.float64)
+
+
+def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
+    """Return a mix by what it is called, float64 [101]: `uniform`, a range as `12-30`, or a name among `known`.
+
+    Raises InvalidParameter naming what there is.
+    """
+    if known and name in known:
+        return known[name]
+    if name == "uniform":
+        return mix_of(np.ones(AGES))
+    low, dash, high = name.partition("-")
+    if dash and low.isdigit() and high.isdigit() and int(low) <= int(high) < AGES:
+        ages = np.arange(AGES)
+        return mix_of(((ages >= int(low)) & (ages <= int(high))).astype(np.float64))
+    others = f", or {', '.join(known)}" if known else ""
+    raise InvalidParameter(f"prior: a mix of ages is uniform, a range as 12-30 within 0..100{others}, not {name!r}")
+
+
+def mixes_in(pairs: Sequence[str]) -> dict[str, Floats]:
+    """Read mixes given as `name=file.csv`, as the setting AGELENS_PRIORS has them; raise InvalidParameter."""
+    mixes = {}
+    for pair in pairs:
+        name, equals, path = pair.partition("=")
+        if not (name and equals and path):
+            raise InvalidParameter(f"write a mix of ages as name=file.csv, not {pair!r}")
+        mixes[name] = mix_in(Path(path))
+    return mixes
+
+
+def mix_in(path: Path) -> Floats:
+    """Read a mix from a CSV file with the columns age and share; raise InvalidParameter naming what is wrong."""
+    shares = np.zeros(AGES)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            for row in csv.DictReader(stream):
+                shares[_age(row["age"])] += float(row["share"])
+    except OSError as error:
+        raise InvalidParameter(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidParameter(
+            f"{path.name}: a mix of ages has the columns age, whole years 0..100, and share, a number ({error})"
+        ) from error
+    return mix_of(shares)
+
+
+def _age(text: str) -> int:
+    age = int(text)
+    if not 0 <= age < AGES:
+        raise ValueError(f"age {age}")
+    return age
+
+
+def stated_for(pmf: NDArray[np.floating], own: Floats, other: Floats) -> Floats:
+    """Restate distributions [..., 101] that hold for the mix `own` [101] for the mix `other` [101]; float64."""
+    weighted = np.asarray(pmf, dtype=np.float64) * (other / own)
+    return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMix:
+    """A mix of ages float64 [101] estimated from faces, how many, in how many rounds, and whether it settled."""
+
+    mix: Floats
+    faces: int
+    rounds: int
+    settled: bool
+
+
+def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH_YEARS) -> FittedMix:
+    """Estimate the mix of ages behind unlabelled faces from their distributions [n, 101], stated for the mix `own`.
+
+    Expectation-maximisation (Saerens et al. 2002, equation 2.10): state all distributions for the present mix, take
+    their mean as the next. Neighbouring ages look alike, so the mix is smoothed by a Gaussian in each round (Silverman,
+    Jones, Wilson and Nychka 1990). Raises InvalidParameter below `FEWEST` faces.
+    """
+    if len(pmf) < FEWEST:
+        raise InvalidParameter(f"a mix of ages is estimated from at least {FEWEST} faces, there are {len(pmf)}")
+    smoother = _smoother(smooth_years)
+    likelihood = np.asarray(pmf, dtype=np.float64) / own
+    mix, change, rounds = own, np.inf, 0
+    while rounds < ROUNDS and change > SETTLED:
+        joint = likelihood * mix
+        found = mix_of((joint / joint.sum(axis=1, keepdims=True)).mean(axis=0) @ smoother)
+        change, mix, rounds = float(np.abs(found - mix).sum()), found, rounds + 1
+    return FittedMix(mix, len(pmf), rounds, change <= SETTLED)
+
+
+def _smoother(years: float) -> Floats:
+    """Return the matrix [101, 101] that spreads each age's share over its neighbours; rows sum to 1."""
+    if not years:
+        return np.eye(AGES)
+    ages = np.arange(AGES)
+    weights = np.exp(-((ages[:, None] - ages) ** 2) / (2 * years**2))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)

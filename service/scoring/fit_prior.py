@@ -1,0 +1,62 @@
+"""Estimate the mix of ages of a whole archive from its rows, for scoring it again with the right prior."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from service.errors import InvalidParameter
+from service.inference.age_mix import FittedMix, Floats, fit_mix
+from service.inference.distribution import AGES
+from service.inference.options import PredictOptions
+from service.scoring.job import Format
+from service.scoring.parts import columns_in, finished_parts
+
+FILE: Final = "prior.csv"
+"""Name of the table beside the parts: the setting AGELENS_PRIORS takes it as name=DIR/prior.csv."""
+
+
+def refuse_unfit(options: PredictOptions, fmt: Format) -> None:
+    """Raise InvalidParameter where the rows will not hold the distributions that a mix is estimated from."""
+    if options.fields != "all":
+        raise InvalidParameter("--fit-prior needs the threshold probabilities: leave --fields at all")
+    if fmt == "csv":
+        raise InvalidParameter("--fit-prior reads the rows again: take --format parquet or jsonl")
+
+
+def write_prior(folder: Path, fmt: Format, own: Floats) -> tuple[Path, FittedMix]:
+    """Estimate the mix of the faces in an archive whose rows are stated for the mix `own` [101]; write `prior.csv`.
+
+    Raises InvalidParameter where there are too few faces.
+    """
+    found = fit_mix(_distributions(folder, fmt), own)
+    path = folder / FILE
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("age", "share"))
+        writer.writerows((age, f"{share:.6g}") for age, share in enumerate(found.mix))
+    return path, found
+
+
+def described(found: FittedMix, own: Floats) -> str:
+    """Say in one line what was found, beside the mix that the rows are stated for."""
+    settled = f"settled after {found.rounds} rounds" if found.settled else f"NOT settled after {found.rounds} rounds"
+    return f"mix of ages of {found.faces:,} faces: {_middle(found.mix)}, the model's own: {_middle(own)}; {settled}"
+
+
+def _middle(mix: Floats) -> str:
+    low, middle, high = (int(np.searchsorted(np.cumsum(mix), share)) for share in (0.1, 0.5, 0.9))
+    return f"half are at most {middle}, eight in ten {low} to {high}, {mix[:18].sum():.1%} under 18"
+
+
+def _distributions(folder: Path, fmt: Format) -> Floats:
+    """Return the pmf of each face [n, 101], differences of its threshold probabilities."""
+    curves: list[list[float]] = []
+    for part in finished_parts(folder, fmt):
+        column = columns_in(part, fmt, "threshold_probabilities")["threshold_probabilities"]
+        curves += [curve for curve in column.to_pylist() if curve]
+    older = np.array(curves, dtype=np.float64).reshape(-1, AGES - 1)
+    return np.clip(-np.diff(older, axis=1, prepend=1.0, append=0.0), 0.0, None)

@@ -1,0 +1,56 @@
+"""Two networks of one kind that began from the same weights, as one: the mean of their weights.
+
+Networks that were fine-tuned from one start often lie in one basin, and the mean of their weights knows what both know
+at the cost of one (Wortsman et al. 2022, "Model soups"; Ilharco et al. 2023, "Editing models with task arithmetic").
+Batch norms are folded first, since weights before two different norms have no common scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def fold_batch_norm(model: keras.Model) -> None:
+    """Put each batch norm's scale into the convolution before it and leave the norm to add a bias: the same function.
+
+    The inverse of `unfold_batch_norm`, but for the statistics, which are gone.
+    """
+    for convolution, norm in _pairs(model):
+        gamma, beta, mean, variance = (
+            np.array(each.numpy()) for each in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
+        )
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        kernel = np.array(convolution.kernel.numpy())
+        depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
+        convolution.kernel.assign(kernel * (scale[:, None] if depthwise else scale))
+        norm.gamma.assign(np.full_like(gamma, np.sqrt(1 + norm.epsilon)))
+        norm.beta.assign(beta - scale * mean)
+        norm.moving_mean.assign(np.zeros_like(mean))
+        norm.moving_variance.assign(np.ones_like(variance))
+
+
+def merge(model: keras.Model, other: keras.Model, share: float) -> None:
+    """Give `model` the mean of both networks' weights, `share` 0..1 of the other's; raise ValueError where they differ.
+
+    Both are folded by it. Their norms must be fixed or un-folded before training goes on.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"a share of another network's weights lies in 0..1, got {share}")
+    for each in (model, other):
+        fold_batch_norm(each)
+    for own, theirs in zip(model.weights, other.weights, strict=True):
+        if tuple(own.shape) != tuple(theirs.shape):
+            raise ValueError(f"{own.path} has shape {tuple(own.shape)}, the other network's {tuple(theirs.shape)}")
+        own.assign((1 - share) * np.array(own.numpy()) + share * np.array(theirs.numpy()))
+
+
+def _pairs(model: keras.Model) -> Iterator[tuple[Any, Any]]:
+    """Yield each convolution with the batch norm that follows it."""
+    by_input = {id(layer.input): layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    for layer in model.layers:
+        if id(layer.output) in by_input:
+            yield layer, by_input[id(layer.output)]
