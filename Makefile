@@ -129,10 +129,11 @@ $(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | .
 	@echo "installing what training needs into .venv-training"
 	$(call INSTALL,.venv-training,training.txt,--exact)
 
-# The running service under load and abuse, an hour or so; `make soak WHAT="bombs drain"` for some of it.
+# The running service under load and abuse, two hours or so; `make soak WHAT="bombs drain"` for some of it, MINUTES=5
+# for a shorter `adversarial`, PICTURES=10000 for fewer `mutations`.
 .PHONY: soak
 soak: setup-dev
-	.venv/bin/python -m benchmarks.soak $(WHAT)
+	.venv/bin/python -m benchmarks.soak $(WHAT) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PICTURES),--pictures $(PICTURES))
 
 # Every figure of the docs, measured here, an hour and a half on an idle machine: prints tables and writes
 # benchmarks/results/. `make bench WHAT="stages server"` for some; LABELLED=FOLDER (index.csv with file, age, split, and

@@ -46,9 +46,19 @@ class ServerProcess:
             self.lines.append(json.loads(text))
         return self.lines
 
-    def resident_bytes(self) -> int:
-        """Return the memory that is the process's own; mapped file pages do not count, so that it can be compared."""
-        return self._status_bytes("RssAnon")
+    def resident_bytes(self, *, family: bool = False) -> int:
+        """Return the memory that is the process's own; mapped file pages do not count, so that it can be compared.
+
+        With `family`, that of the processes it started is added.
+        """
+        return sum(self._status_bytes("RssAnon", each) for each in (self.family() if family else [self.process.pid]))
+
+    def family(self, number: int | None = None) -> list[int]:
+        """Return the process and all that it started."""
+        number = number or self.process.pid
+        tasks = Path(f"/proc/{number}/task").iterdir()
+        children = [int(each) for task in tasks for each in (task / "children").read_text().split()]
+        return [number, *(each for child in children for each in self.family(child))]
 
     def peak_bytes(self) -> int:
         """Return the largest resident memory since the start, or since `forget_peak`."""
@@ -79,8 +89,8 @@ class ServerProcess:
             ) from None
         assert status == 0, f"the service ended with status {status} after SIGTERM"
 
-    def _status_bytes(self, name: str) -> int:
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+    def _status_bytes(self, name: str, number: int | None = None) -> int:
+        status = Path(f"/proc/{number or self.process.pid}/status").read_text()
         (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
         return int(line.split()[1]) * 1024
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.soak.beside_hostile import beside_hostile
 from benchmarks.soak.hostile import bomb_refusals, contract, mutations
 from benchmarks.soak.life import drain, offline, restarts
 from benchmarks.soak.load import overload, same_answer, slow_clients, soak
@@ -27,6 +28,7 @@ LONG: dict[str, Callable[[], Verdict]] = {
     "contract": contract,
     "mutations": mutations,
     "soak": soak,
+    "adversarial": beside_hostile,
 }
 SHORT: dict[str, Callable[[], Verdict]] = {
     **LONG,
@@ -38,6 +40,7 @@ SHORT: dict[str, Callable[[], Verdict]] = {
     "contract": partial(contract, 5),
     "mutations": partial(mutations, 500),
     "soak": partial(soak, 200),
+    "adversarial": partial(beside_hostile, 2),
 }
 
 
@@ -46,12 +49,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(LONG))
     parser.add_argument("--short", action="store_true", help="minutes instead of an hour")
+    parser.add_argument("--minutes", type=float, default=30, help="how long `adversarial` lasts; default 30")
+    parser.add_argument("--pictures", type=int, default=100_000, help="how many `mutations` sends; default 100,000")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - set(LONG)
     if unknown:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     table = Table("what", "bar", "measured", "", title="the running service")
-    chosen = SHORT if arguments.short else LONG
+    long = {**LONG, "adversarial": partial(beside_hostile, arguments.minutes)}
+    chosen = SHORT if arguments.short else {**long, "mutations": partial(mutations, arguments.pictures)}
     verdicts = []
     for name in track(arguments.names or list(chosen), "measuring", console=Console(stderr=True)):
         verdict = chosen[name]()

@@ -7,27 +7,39 @@ import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 from skimage import data
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
+VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    *((fmt, {}) for fmt in FORMATS),
+    ("JPEG", {"progressive": True, "subsampling": 0}),
+    ("PNG", {"compress_level": 0}),
+    ("WEBP", {"lossless": True}),
+)
+"""Formats that are read, and ways to write them."""
 SIDES = (160, 320, 512, 800, 1200)
 
 
 @cache
-def portrait(side: int = 512, fmt: str = "JPEG") -> bytes:
-    """Return the astronaut of scikit-image, `side` pixels wide and high."""
+def portrait(side: int = 512, fmt: str = "JPEG", variant: int = 0) -> bytes:
+    """Return the astronaut of scikit-image, `side` pixels wide and high; `variant` is a number in `VARIANTS`."""
+    fmt, options = VARIANTS[variant] if variant else (fmt, {})
+    if fmt == "HEIF":
+        pillow_heif.register_heif_opener()
     buffer = io.BytesIO()
-    Image.fromarray(data.astronaut()).resize((side, side)).save(buffer, fmt)
+    Image.fromarray(data.astronaut()).resize((side, side)).save(buffer, fmt, **options)
     return buffer.getvalue()
 
 
 def mutated(count: int, seed: int = 0) -> Iterator[bytes]:
     """Yield small valid files with bytes flipped, cut off or swapped for those of another file."""
     draw = np.random.default_rng(seed)
-    originals = [portrait(side, fmt) for fmt in FORMATS for side in (48, 96)]
+    originals = [portrait(side, variant=variant) for variant in range(len(VARIANTS)) for side in (48, 96)]
     for _ in range(count):
         picture = bytearray(originals[draw.integers(len(originals))])
         other = originals[draw.integers(len(originals))]

@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 
 from benchmarks.soak import adversarial
-from tests.server_process import ROOT, run_server
+from tests.server_process import ROOT, ServerProcess, run_server
 
 THREADS, DECODE_MB, BODIES_MB = 4, 400, 64
 
@@ -30,17 +30,9 @@ HUNGRY: dict[str, Callable[[], bytes]] = {
 }
 
 
-def processes(number: int) -> list[int]:
-    """The process and all that it started."""
-    children = [
-        each for task in Path(f"/proc/{number}/task").iterdir() for each in (task / "children").read_text().split()
-    ]
-    return [number, *(inner for child in children for inner in processes(int(child)))]
-
-
-def resident_mb(number: int) -> float:
+def resident_mb(server: ServerProcess) -> float:
     """Memory of the process and all that it started, each shared page counted once."""
-    rollups = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in processes(number)]
+    rollups = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in server.family()]
     return (
         sum(int(found[1]) for rollup in rollups if (found := re.search(r"^Pss:\s+(\d+)", rollup, re.MULTILINE))) / 1024
     )
@@ -49,8 +41,8 @@ def resident_mb(number: int) -> float:
 class Watch:
     """Looks at the memory as often as it can until it is left."""
 
-    def __init__(self, number: int) -> None:
-        self._number = number
+    def __init__(self, server: ServerProcess) -> None:
+        self._server = server
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self.looks = 0
@@ -67,7 +59,7 @@ class Watch:
     def _look(self) -> None:
         while not self._ended.is_set():
             with suppress(OSError):  # a process ended between the list and the look
-                self.peak_mb = max(self.peak_mb, resident_mb(self._number))
+                self.peak_mb = max(self.peak_mb, resident_mb(self._server))
                 self.looks += 1
 
 
@@ -90,12 +82,12 @@ def test_no_set_of_allowed_pictures_takes_more_memory_than_is_stated() -> None:
         "max_batch_bytes": BODIES_MB * 2**20,
     }
     with run_server(**settings) as server, ThreadPoolExecutor(2 * len(pictures)) as pool:
-        idle = resident_mb(server.process.pid)
+        idle = resident_mb(server)
 
         def post(picture: bytes) -> int:
             return httpx.post(f"{server.url}/predict", files={"file": picture}, timeout=400).status_code
 
-        with Watch(server.process.pid) as watch:
+        with Watch(server) as watch:
             statuses = list(pool.map(post, [*pictures.values()] * 3))
         server.stop()
     assert dict(zip([*pictures] * 3, statuses, strict=True)) == dict.fromkeys(pictures, 200)
