@@ -88,7 +88,9 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     """Serve until a signal arrives; return the exit status. Raise SetupError if the service cannot start."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
-    settings = settings.model_copy(update={"max_connections": connections_that_fit(settings.max_connections)})
+    settings = settings.model_copy(
+        update={"max_connections": connections_that_fit(settings.max_connections, settings.threads)}
+    )
     if settings.log_level != "debug":
         _silence_native_libraries()
     server = make_server(settings, load_models)

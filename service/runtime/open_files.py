@@ -11,12 +11,13 @@ from service.errors import InvalidSetting
 
 log: Final = structlog.stdlib.get_logger("agelens.server")
 
-KEPT_FILES: Final = 40
-"""Files for all else: an idle server with two threads has some 20 open, and a model's is read while it starts."""
+_KEPT_FILES: Final = 32
+_KEPT_FILES_PER_THREAD: Final = 4
+"""Files for all else: an idle server has some 20 open, and two for each thread and its decoder."""
 LEAST_CONNECTIONS: Final = 8
 
 
-def connections_that_fit(wanted: int) -> int:
+def connections_that_fit(wanted: int, threads: int) -> int:
     """Raise the soft limit of open files to the hard one, and return how many of the `wanted` connections fit.
 
     Raises InvalidSetting where the limit is too low to serve at all.
@@ -26,11 +27,12 @@ def connections_that_fit(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard == resource.RLIM_INFINITY:
         return wanted
-    fit = min(wanted, hard - KEPT_FILES)
-    while fit + lingering_connections(fit) > hard - KEPT_FILES:
+    kept = _KEPT_FILES + _KEPT_FILES_PER_THREAD * threads
+    fit = min(wanted, hard - kept)
+    while fit + lingering_connections(fit) > hard - kept:
         fit -= 1
     if fit < LEAST_CONNECTIONS:
-        least = KEPT_FILES + LEAST_CONNECTIONS + lingering_connections(LEAST_CONNECTIONS)
+        least = kept + LEAST_CONNECTIONS + lingering_connections(LEAST_CONNECTIONS)
         raise InvalidSetting(f"this process may open {hard} files; serving needs {least} at least (ulimit -n)")
     if fit < wanted:
         log.warning("connections_limited", max_connections=fit, wanted=wanted, open_files=hard)
