@@ -1,6 +1,6 @@
 """Small files that are legal, or nearly, and as much work as their format allows: one maker for each kind.
 
-Tests, the soak and `python -m benchmarks.decode_cost` use them; docs/adr/0016 says what each does to a decoder.
+Tests, the soak and `python -m benchmarks.decode_cost` use them; docs/adr/0017 says what each does to a decoder.
 """
 
 from __future__ import annotations
@@ -328,8 +328,8 @@ def tiff_tiles(tiles: int = 100, columns: int = 6_250_000) -> bytes:
 
 
 def bmp_rows(width: int = 30_000, height: int = 1666) -> bytes:
-    """Run-length code nothing but ends of lines."""
-    content = b"\0\0" * height + b"\0\1"
+    """Run-length code one pixel of each row, and let the reader fill the rest."""
+    content = b"\1\0\0\0" * height + b"\0\1"
     palette = bytes(1024)
     head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(content), 0, 0, 256, 0)
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(content), 0, 0, 54 + 1024) + head + palette + content

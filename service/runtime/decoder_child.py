@@ -36,7 +36,7 @@ GIVEN: Final = struct.Struct("!qi")
 READY: Final = b"\1"
 SPARE_BYTES: Final = 64 * 2**20
 """Address space beyond what a picture was priced at: Python's own objects, and what malloc rounds up."""
-ERRORS: Final = (UnsupportedPicture, PictureTooLarge, CorruptPicture)
+ERRORS: Final = (UnsupportedPicture, PictureTooLarge, CorruptPicture, PictureError)
 """What an answer can say instead of pixels: the first has number 1."""
 
 Decode = Callable[[bytes, int, int | None], Photo]
@@ -83,7 +83,7 @@ def _serve(asker: socket.socket, decode: Decode) -> None:
         data = asker.recv(length, socket.MSG_WAITALL)
         with_limits(max_s, max_bytes)
         _answer(asker, decode, data, max_pixels, None if min_side < 0 else min_side)
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        without_limits()
     os._exit(0)
 
 
@@ -93,6 +93,12 @@ def with_limits(max_s: float, max_bytes: int) -> None:
     used = _address_space()
     limit = resource.RLIM_INFINITY if used is None else used + max_bytes + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+def without_limits() -> None:
+    """Take both limits away again: what lies between two pictures is not their work."""
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def _decode(data: bytes, max_pixels: int, min_side: int | None) -> Photo:
@@ -106,7 +112,7 @@ def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, 
     except (PictureError, MemoryError) as error:
         if isinstance(error, MemoryError):
             error = PictureTooLarge("decoding the picture takes more memory than its header promises")
-        number = 1 + ERRORS.index(type(error))
+        number = 1 + next(index for index, kind in enumerate(ERRORS) if isinstance(error, kind))
         text = str(error).encode()
         asker.sendall(ANSWER.pack(number, time.process_time() - began, len(text), 0, 0, 0, 0) + text)
         return
