@@ -25,7 +25,6 @@ TRAINING := .venv-training/.training
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
-	@.venv/bin/python -m service.inference.native_libraries
 	@.venv/bin/python -m service.inference.detector_download
 
 setup-dev: setup $(DEV)

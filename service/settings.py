@@ -52,8 +52,12 @@ class Settings(BaseSettings):
         description="pixels of a picture as it is decoded; a JPEG is decoded smaller where it has more",
     )
     max_faces: int = Field(100, ge=1, le=1000, description="faces answered per picture")
-    min_face_size: float = Field(
-        16.0, ge=0, description="pixels of a face box's shorter side, when the caller is silent"
+    min_face_size: float | None = Field(
+        None, ge=0, description="pixels of the smallest face's box; default: 16, or an 80th of the longer side"
+    )
+    max_views: int = Field(64, ge=1, le=1000, description="views of 512 pixels that a picture is searched in at most")
+    detector: Literal["onnxruntime", "mediapipe"] = Field(
+        "onnxruntime", description="what runs the face detector; mediapipe needs the extra `mediapipe`"
     )
 
     max_connections: int = Field(1000, ge=8, le=100_000, description="open connections")

@@ -12,7 +12,7 @@ from skimage.data import astronaut
 from docs.generate.replies import REPLY
 from service.api.middleware import new_request_id
 from service.api.schemas import PredictReply
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import open_detector
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import Pipeline, PredictOptions, load_models
 
@@ -25,9 +25,8 @@ def ask() -> dict[str, Any]:
     Image.fromarray(astronaut()).save(buffer, "JPEG", quality=95)
     folder = default_models_dir()
     models = load_models(folder, None)
-    with MediapipeDetector(folder) as detector:
-        pipeline = Pipeline(detector, models, next(iter(models)))
-        prediction = pipeline.predict(buffer.getvalue(), PredictOptions(thresholds=THRESHOLDS))
+    pipeline = Pipeline(open_detector(folder), models, next(iter(models)))
+    prediction = pipeline.predict(buffer.getvalue(), PredictOptions(thresholds=THRESHOLDS))
     reply: dict[str, Any] = json.loads(PredictReply.of(prediction, THRESHOLDS, new_request_id()).model_dump_json())
     return reply
 

@@ -45,7 +45,7 @@ def _known_values(settings: Settings, models: Sequence[str]) -> dict[str, dict[s
     return {
         "model": {"enum": list(models)} if models else {},
         "max_faces": {"maximum": settings.max_faces, "default": settings.max_faces},
-        "min_face_size": {"default": settings.min_face_size},
+        "min_face_size": {} if settings.min_face_size is None else {"default": settings.min_face_size},
     }
 
 

@@ -29,7 +29,7 @@ class PredictQuery(BaseModel):
     )
     max_faces: int | None = Field(None, description="keep the largest n faces", ge=1, le=1000)
     min_face_size: float | None = Field(
-        None, description="pixels of the shorter side of a face's box in the upright photograph", ge=0, le=100_000
+        None, description="pixels of the smallest face's box in the upright photograph", ge=0, le=100_000
     )
     interval: float = Field(0.9, description="level of the interval", ge=0.5, le=0.99)
     detect: bool = Field(True, description="false: the whole picture is one face already cut out")

@@ -85,7 +85,7 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     """Serve until a signal comes; return the exit status. Raise SetupError for what keeps it from serving."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
-    if settings.log_level != "debug":
+    if settings.detector == "mediapipe" and settings.log_level != "debug":
         _hush_native_libraries()
     server = make_server(settings, load_models)
     listener = _listen(settings)

@@ -170,12 +170,12 @@ def percent(probability: float) -> str:
 
 @contextmanager
 def _pipeline(model: str | None, settings: Settings) -> Iterator[Pipeline]:
-    from service.inference.detector import MediapipeDetector
+    from service.inference.detector import open_detector
     from service.inference.pipeline import Pipeline, load_models
 
     folder = settings.models_dir or default_models_dir()
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
     estimators = load_models(folder, names, settings.threads, settings.providers)
-    with MediapipeDetector(folder) as detector:
-        yield Pipeline(detector, estimators, wanted or next(iter(estimators)))
+    detector = open_detector(folder, settings.detector, max_views=settings.max_views)
+    yield Pipeline(detector, estimators, wanted or next(iter(estimators)))

@@ -1,44 +1,56 @@
-"""Finding faces: BlazeFace on the whole picture, proposals of small ones, each measured again on an upright window."""
+"""Find faces: proposals in views of the picture, each judged and measured by BlazeFace in an upright window."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Final, Literal, Protocol, TypeVar
 
 import cv2
 import numpy as np
 
-from service.inference.blazeface import BlazeFace
-from service.inference.face_proposals import FaceProposals
-from service.inference.faces import BoundingBox, Face
-from service.inference.imaging import Pyramid, crop_face, crop_step, eye_angle
+from service.inference.blazeface.network import BlazeFace
+from service.inference.face_proposals import FaceProposals, Proposal
+from service.inference.faces import BoundingBox, Face, Pixels
+from service.inference.imaging import Pyramid, eye_angle
 from service.inference.lockfile import ModelLock, verified_path
-from service.inference.manifest import CropSpec
-from service.inference.native_libraries import require_libraries
+from service.inference.upright_window import Window
+from service.inference.views import MAX_VIEWS, smallest_sought, views
 
 SHORT_RANGE: Final = "face_detection_short_range.tflite"
-FULL_RANGE: Final = "face_detection_full_range_sparse.tflite"
 CONFIDENCE: Final = 0.7
 """Default least confidence of a face; docs/adr/0002 has the measurement."""
 
+Kind = Literal["onnxruntime", "mediapipe"]
+"""What runs BlazeFace: ONNX Runtime, or mediapipe's own graph, the extra `mediapipe`."""
+
 _CANDIDATE: Final = 0.2  # scores below are not looked at again
-_FULL_INPUT, _SHORT_INPUT = 192, 128  # pixels a side of the networks' own inputs
-_BORDER: Final = 0.3  # share of the longer side padded around for faces that fill the picture
-_SMALLEST_SHARE: Final = 0.09  # least box width, as a share of its input, that full range finds reliably
-_SMALL: Final = 22.5  # pixels; where full range finds faces of that width, smaller ones are not looked for
-_WINDOW: Final = CropSpec(size=256, margin=0.5)  # two box widths, upright; mediapipe rounds boxes to whole pixels
-_LOOKS: Final = (2.0, 1.3, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
+_LOOKS: Final = (2.0, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
-_MOST_CANDIDATES: Final = 200
+_MOST_CANDIDATES: Final = 500
+_AT_BORDER: Final = 0.5  # least confidence of a face that the border cuts off
+_SURE_OF_TURN: Final = 0.7  # where the network of proposals is less sure of a face's turn, four are looked at
+_CUT_OFF: Final = 0.1  # share of a candidate's box, itself somewhat too wide, that lies beyond the border
+
+
+Found = TypeVar("Found", Face, Proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What was found in a picture: faces, largest first, and whether there was more to see than was looked at."""
+
+    faces: tuple[Face, ...]
+    capped: bool = False
 
 
 class FaceDetector(Protocol):
     """Anything that finds faces in a picture."""
 
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
-        """Return the faces of `picture`, largest first; boxes narrower than `min_size` pixels need not be found."""
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+        """Find the faces of `picture`; those narrower than `min_size` pixels need not be found."""
         ...
 
     def close(self) -> None:
@@ -46,135 +58,122 @@ class FaceDetector(Protocol):
         return
 
 
-class MediapipeDetector(FaceDetector):
-    """BlazeFace, short and full range. Not safe to share between threads: give each thread its own.
+class Judge(Protocol):
+    """Anything that says which of many small pictures show faces."""
 
-    The whole picture is searched by both networks; a third one, ours, proposes faces too small for them. Every
-    candidate is then found again, three times, by the short-range network in a window that is turned upright: two boxes
-    wide, then with all but 1.3 boxes blacked out, so that the box does not depend on what else the photograph shows;
-    what is not found again is no face.
-    """
-
-    def __init__(self, models_dir: Path, threshold: float = CONFIDENCE) -> None:
-        """Load the networks; raise FileMissing or ChecksumMismatch where a file is not as locked.
-
-        Raises SetupError where a shared library that mediapipe needs is missing.
-        """
-        require_libraries()
-        entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
-        short, full = (verified_path(models_dir, entries[name]) for name in (SHORT_RANGE, FULL_RANGE))
-        self._threshold = threshold
-        self._short = BlazeFace(short, _CANDIDATE)
-        self._full = BlazeFace(full, _CANDIDATE)
-        self._proposals = FaceProposals(models_dir)
-
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
-        """Return the faces of `picture`, largest first, each with a confidence of at least the threshold."""
-        candidates = _distinct(self._candidates(picture, min_size))[:_MOST_CANDIDATES]
-        measured = (self._measure(picture, face) for face in candidates)
-        faces = _distinct(sorted((face for face in measured if face), key=lambda face: -face.confidence))
-        return sorted(faces, key=lambda face: (-face.box.area, face.box.x, face.box.y))
+    def find(self, views: Pixels) -> list[list[Face]]:
+        """Return the faces in each of uint8 [n, 128, 128, 3] RGB, in pixels of the view."""
+        ...
 
     def close(self) -> None:
-        """Free both networks."""
-        self._short.close()
-        self._full.close()
+        """Free the network."""
+        ...
 
-    def __enter__(self) -> Self:
-        """Use as a context manager that closes at the end."""
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Close."""
-        self.close()
+class BlazeFaceDetector(FaceDetector):
+    """Our network of proposals and mediapipe's BlazeFace. Safe to share between threads if the judge is.
 
-    def _candidates(self, picture: Pyramid, min_size: float) -> list[Face]:
-        """Return what might be a face, likeliest first; proposals last, for their probability is another measure."""
+    The network proposes faces of any size and turn in views of the picture. Each is then found again by BlazeFace in a
+    window that is turned upright: two boxes wide, then with all but 1.3 boxes blacked out, so that the box does not
+    depend on what else the photograph shows; what is not found again is no face.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        threshold: float = CONFIDENCE,
+        max_views: int = MAX_VIEWS,
+        judge: Callable[[Path, float], Judge] = BlazeFace,
+    ) -> None:
+        """Load the networks; raise FileMissing or ChecksumMismatch where a file is not as locked."""
+        entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
+        self._threshold, self._max_views = threshold, max_views
+        self._judge = judge(verified_path(models_dir, entries[SHORT_RANGE]), _CANDIDATE)
+        self._proposals = FaceProposals(models_dir)
+
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+        """Find the faces of `picture`, each with a confidence of at least the threshold."""
         height, width = picture.pixels.shape[:2]
-        longer = max(height, width)
-        found = [
-            *_search(self._short, picture, _Frame.padded(width, height, _BORDER), _SHORT_INPUT),
-            *_search(self._full, picture, _Frame(0, 0, longer), _FULL_INPUT),
-        ]
-        found.sort(key=lambda face: -face.confidence)
-        if longer * _SMALLEST_SHARE > max(min_size, _SMALL):
-            found += self._proposals.propose(picture)
-        return found
+        sought = smallest_sought(width, height) if min_size is None else min_size
+        planned, capped = views(width, height, sought, self._max_views)
+        proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
+        candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
+        found = self._measured(picture, candidates[:_MOST_CANDIDATES])
+        faces = _distinct(sorted(found, key=lambda face: -face.confidence))
+        faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
+        return Detection(tuple(faces), capped or len(candidates) > _MOST_CANDIDATES)
 
-    def _measure(self, picture: Pyramid, face: Face) -> Face | None:
-        """Find the face again in its upright window, three times; None where it is not there."""
-        confidence = 1.0
-        for seen in _LOOKS:
-            again = self._in_window(picture, face, seen)
-            if again is None or again.confidence < self._threshold:
-                return None
-            face, confidence = again, min(confidence, again.confidence)
-        return Face(face.box, confidence, face.landmarks)
+    def close(self) -> None:
+        """Free the judge."""
+        self._judge.close()
 
-    def _in_window(self, picture: Pyramid, face: Face, seen: float) -> Face | None:
-        """Find the face again in its window, of which only the middle, `seen` box widths, is shown."""
-        window = crop_face(picture, face, _WINDOW)
-        hidden = round(_WINDOW.size * (1 - seen / (1 + 2 * _WINDOW.margin)) / 2)
-        shown = slice(hidden, _WINDOW.size - hidden)
-        view = np.zeros_like(window)
-        view[shown, shown] = window[shown, shown]
-        finds = self._short.find(view)
-        middle = _WINDOW.size / 2
-        near = [find for find in finds if math.dist(find.box.center, (middle, middle)) < _WINDOW.size / 4]
-        if not near:
-            return None
-        best = max(near, key=lambda find: find.confidence)
-        return _out_of_window(best, face, crop_step(face, _WINDOW))
+    def _measured(self, picture: Pyramid, candidates: Sequence[Proposal]) -> list[Face]:
+        """Measure each candidate that is a face; one that the border cuts off may show only in a mirrored window."""
+        measured = self._looks(picture, candidates, self._threshold, cv2.BORDER_CONSTANT)
+        pairs = zip(candidates, measured, strict=True)
+        cut = [candidate for candidate, face in pairs if face is None and _cut_off(candidate.box, picture)]
+        mirrored = self._looks(picture, cut, min(self._threshold, _AT_BORDER), cv2.BORDER_REFLECT)
+        return [face for face in (*measured, *mirrored) if face]
 
+    def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], least: float, border: int) -> list[Face | None]:
+        """Find candidates again, look after look; None for one that is less sure than `least` in any."""
+        starts = [(n, window) for n, candidate in enumerate(candidates) for window in _windows(candidate)]
+        found = self._look(picture, starts, _LOOKS[0], least, border)
+        for shown in _LOOKS[1:]:
+            again = [(n, Window.around(face.box, eye_angle(face))) for n, face in found.items()]
+            closer = self._look(picture, again, shown, least, border)
+            found = {
+                n: replace(face, confidence=min(face.confidence, found[n].confidence)) for n, face in closer.items()
+            }
+        return [found.get(n) for n in range(len(candidates))]
 
-class _Frame:
-    """A square part of a picture, which may reach past its border: left, top and side in pixels."""
+    def _look(
+        self, picture: Pyramid, starts: Sequence[tuple[int, Window]], shown: float, least: float, border: int
+    ) -> dict[int, Face]:
+        """Find numbered candidates in windows of which only the middle, `shown` box widths, is seen.
 
-    def __init__(self, left: float, top: float, side: float) -> None:
-        self.left, self.top, self.side = left, top, side
-
-    @classmethod
-    def padded(cls, width: int, height: int, border: float) -> _Frame:
-        side = max(width, height) * (1 + 2 * border)
-        return cls((width - side) / 2, (height - side) / 2, side)
-
-
-def _search(network: BlazeFace, picture: Pyramid, frame: _Frame, size: int) -> Iterator[Face]:
-    """Yield what `network` finds in `frame`, in pixels of the picture."""
-    step = frame.side / size
-    source, factor = picture.reduced(step)
-    # Area-true down to the network's input: source pixels → input pixels, centres on centres.
-    scale = factor / step
-    shift_x, shift_y = -frame.left / step, -frame.top / step
-    matrix = np.array([[scale, 0, shift_x + scale / 2 - 0.5], [0, scale, shift_y + scale / 2 - 0.5]])
-    view = cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-    for find in network.find(np.asarray(view, dtype=np.uint8)):
-        moved = find.scaled(step)
-        box = BoundingBox(moved.box.x + frame.left, moved.box.y + frame.top, moved.box.width, moved.box.height)
-        yield Face(box, find.confidence, tuple((x + frame.left, y + frame.top) for x, y in moved.landmarks))
+        Of one with several windows the surest find counts.
+        """
+        if not starts:
+            return {}
+        pixels = np.stack([window.pixels(picture, shown, border) for _, window in starts])
+        best: dict[int, Face] = {}
+        for (n, window), finds in zip(starts, self._judge.find(pixels), strict=True):
+            face = window.nearest(finds)
+            if face and face.confidence >= least and (n not in best or face.confidence > best[n].confidence):
+                best[n] = face
+        return best
 
 
-def _out_of_window(find: Face, window: Face, step: float) -> Face:
-    """Map a find in the upright window of `window` back into the picture."""
-    angle = eye_angle(window)
-    cos, sin = step * math.cos(angle), step * math.sin(angle)
-    center_x, center_y = window.box.center
-    middle = _WINDOW.size / 2
+def open_detector(
+    models_dir: Path, kind: Kind = "onnxruntime", threshold: float = CONFIDENCE, max_views: int = MAX_VIEWS
+) -> BlazeFaceDetector:
+    """Load the detector of a models folder for one thread; raise SetupError where something it needs is missing."""
+    if kind == "onnxruntime":
+        return BlazeFaceDetector(models_dir, threshold, max_views)
+    from service.inference.blazeface.mediapipe_graph import MediapipeBlazeFace
 
-    def out(x: float, y: float) -> tuple[float, float]:
-        u, v = x - middle, y - middle
-        return center_x + cos * u - sin * v, center_y + sin * u + cos * v
-
-    x, y = out(*find.box.center)
-    width, height = find.box.width * step, find.box.height * step
-    box = BoundingBox(x - width / 2, y - height / 2, width, height)
-    return Face(box, find.confidence, tuple(out(*point) for point in find.landmarks))
+    return BlazeFaceDetector(models_dir, threshold, max_views, MediapipeBlazeFace)
 
 
-def _distinct(faces: Iterable[Face]) -> list[Face]:
+def _windows(candidate: Proposal) -> Iterator[Window]:
+    """Yield a candidate's window, and where its turn is not sure those turned by quarters."""
+    quarters = range(1 if candidate.turn_confidence >= _SURE_OF_TURN else 4)
+    for quarter in quarters:
+        yield Window.around(candidate.box, candidate.turn + quarter * math.pi / 2)
+
+
+def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
+    """Whether the border cuts off a part of a candidate."""
+    height, width = picture.pixels.shape[:2]
+    beyond = max(-box.x, -box.y, box.x + box.width - width, box.y + box.height - height)
+    return bool(beyond > _CUT_OFF * box.width)
+
+
+def _distinct(found: Iterable[Found]) -> list[Found]:
     """Keep the first of each group that overlaps: give them best first."""
-    kept: list[Face] = []
-    for face in faces:
-        if all(face.box.overlap(other.box) < _SAME_FACE for other in kept):
-            kept.append(face)
+    kept: list[Found] = []
+    for each in found:
+        if all(each.box.overlap(other.box) < _SAME_FACE for other in kept):
+            kept.append(each)
     return kept

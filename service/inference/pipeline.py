@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,15 @@ from service.inference.faces import AgePrediction, BoundingBox, Face
 from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, decode_image, whole_picture
 from service.inference.lockfile import ModelLock, verified_path
 from service.inference.manifest import CropSpec, Manifest
+from service.inference.views import LEAST, SMALLEST, smallest_sought
 
 if TYPE_CHECKING:  # whoever brings a detector of another kind needs no mediapipe
     from service.inference.detector import FaceDetector
 
 MAX_THRESHOLDS: Final = 20
+VIEWS_CAPPED: Final = "views_capped"
+"""Warning of a photograph that is so large that not all of it was searched for the smallest faces."""
+
 DETECTION_SIDE: Final = 720
 """A JPEG is decoded at a reduced scale while its shorter side keeps this many pixels."""
 
@@ -35,7 +40,7 @@ class PredictOptions:
     model: str | None = None
     thresholds: tuple[int, ...] = ()
     max_faces: int = 100
-    min_face_size: float = 16.0
+    min_face_size: float | None = None
     interval: float = 0.9
     detect: bool = True
 
@@ -49,19 +54,24 @@ class PredictOptions:
             raise InvalidParameter(f"thresholds are ages from 1 to {THRESHOLDS}, got {list(self.thresholds)}")
         if self.max_faces < 1:
             raise InvalidParameter(f"max_faces is at least 1, got {self.max_faces}")
-        if not 0 <= self.min_face_size < 1e6:
+        if self.min_face_size is not None and not 0 <= self.min_face_size < 1e6:
             raise InvalidParameter(f"min_face_size is a number of pixels, not negative, got {self.min_face_size}")
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoPrediction:
-    """All that is said of one photograph of `width` x `height` pixels; faces largest first, times in milliseconds."""
+    """All that is said of one photograph of `width` x `height` pixels; faces largest first, times in milliseconds.
+
+    `more_faces` says that faces were left out for `max_faces`; `warnings` are of the photograph, not of a face.
+    """
 
     model: Manifest
     width: int
     height: int
     faces: tuple[AgePrediction, ...]
     timings_ms: Mapping[str, float]
+    more_faces: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def no_checkpoint() -> None:
@@ -144,8 +154,10 @@ class Pipeline:
             photo = decode_image(data, max_pixels=max_pixels, min_side=DETECTION_SIDE)
         checkpoint()
         with watch.stage("detect"):
+            photo = _fine_enough(data, photo, options)
             picture = Pyramid(photo.pixels)
-            faces = self._faces(photo, picture, spec, options)
+            found, warnings = self._faces(photo, picture, spec, options)
+            faces = found[: options.max_faces]
         checkpoint()
         with watch.stage("crop"):
             photo, picture, faces = _sharp_enough(data, photo, picture, faces, spec, max_pixels)
@@ -158,7 +170,15 @@ class Pipeline:
             _prediction(face, pmf, estimator.manifest, options.interval, photo)
             for face, pmf in zip(shown, pmfs, strict=True)
         )
-        return PhotoPrediction(estimator.manifest, photo.width, photo.height, predictions, watch.timings_ms())
+        return PhotoPrediction(
+            estimator.manifest,
+            photo.width,
+            photo.height,
+            predictions,
+            watch.timings_ms(),
+            more_faces=len(found) > len(faces),
+            warnings=warnings,
+        )
 
     def _estimator(self, name: str | None) -> Estimator:
         try:
@@ -166,12 +186,18 @@ class Pipeline:
         except KeyError:
             raise UnknownModel(f"no loaded model is named {name}; loaded are {', '.join(self._estimators)}") from None
 
-    def _faces(self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions) -> list[Face]:
+    def _faces(
+        self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions
+    ) -> tuple[list[Face], tuple[str, ...]]:
+        """Return the faces that are large enough, largest first, and warnings of the photograph."""
         if not options.detect:
-            return [whole_picture(photo, spec)]
-        smallest = options.min_face_size * photo.scale
-        found = self._detector.detect(picture, smallest)
-        return [face for face in found if min(face.box.width, face.box.height) >= smallest][: options.max_faces]
+            return [whole_picture(photo, spec)], ()
+        asked = options.min_face_size
+        sought = smallest_sought(photo.width, photo.height) if asked is None else asked
+        found = self._detector.detect(picture, sought * photo.scale)
+        least = (SMALLEST if asked is None else asked) * photo.scale
+        faces = [face for face in found.faces if min(face.box.width, face.box.height) >= least]
+        return faces, (VIEWS_CAPPED,) if found.capped else ()
 
 
 class _Stopwatch:
@@ -189,6 +215,15 @@ class _Stopwatch:
 
     def timings_ms(self) -> dict[str, float]:
         return {**self._stages, "total": (time.perf_counter() - self._start) * 1e3}
+
+
+def _fine_enough(data: bytes, photo: Photo, options: PredictOptions) -> Photo:
+    """Decode anew where a caller asks for faces that are too small in a photograph decoded at a reduced scale."""
+    wanted = min(1.0, LEAST / options.min_face_size) if options.min_face_size else 0.0
+    if not options.detect or photo.scale >= wanted:
+        return photo
+    finer = math.ceil(wanted * min(photo.width, photo.height))
+    return decode_image(data, max_pixels=photo.width * photo.height, min_side=finer)
 
 
 def _sharp_enough(

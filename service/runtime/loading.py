@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from service.errors import InvalidSetting, UnknownModel
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import FaceDetector, open_detector
 from service.inference.estimator import Estimator
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import Pipeline, load_models
@@ -41,12 +40,13 @@ def load(settings: Settings) -> Loaded:
     for estimator in estimators.values():
         estimator.warm_up()
     models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}
-    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default))
+    detector = partial(open_detector, folder, settings.detector, max_views=settings.max_views)
+    return Loaded(models, default, partial(_warm_pipeline, detector, estimators, default))
 
 
-def _warm_pipeline(folder: Path, estimators: Mapping[str, Estimator], default: str) -> Pipeline:
+def _warm_pipeline(detector: Callable[[], FaceDetector], estimators: Mapping[str, Estimator], default: str) -> Pipeline:
     """Make a pipeline for one thread, with a detector of its own that has seen a picture."""
-    pipeline = Pipeline(MediapipeDetector(folder), estimators, default)
+    pipeline = Pipeline(detector(), estimators, default)
     pipeline.predict(_grey_picture())
     return pipeline
 

@@ -30,7 +30,7 @@ def schema(thresholds: Sequence[int] = ()) -> pa.Schema:
         pa.field("error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("model", _struct(pa.string(), "name", "version")),
-        pa.field("image", _struct(pa.int32(), "width", "height")),
+        pa.field("image", _image()),
         pa.field("face", pa.int32()),
         pa.field("box", _struct(pa.float64(), "x", "y", "width", "height")),
         pa.field("detection_confidence", pa.float64()),
@@ -53,7 +53,12 @@ def rows_of(ident: str, prediction: PhotoPrediction, thresholds: Sequence[int]) 
         "id": ident,
         "status": OK if prediction.faces else NO_FACE,
         "model": {"name": prediction.model.name, "version": prediction.model.version},
-        "image": {"width": prediction.width, "height": prediction.height},
+        "image": {
+            "width": prediction.width,
+            "height": prediction.height,
+            "more_faces": prediction.more_faces,
+            "warnings": list(prediction.warnings),
+        },
     }
     for number, face in enumerate(prediction.faces):
         yield {**photo, "face": number, **_face(face, thresholds)}
@@ -106,6 +111,13 @@ def _face(prediction: AgePrediction, thresholds: Sequence[int]) -> Row:
     if thresholds:
         row["at_least"] = {str(age): distribution.at_least(age) for age in thresholds}
     return row
+
+
+def _image() -> pa.StructType:
+    sides: list[pa.Field[Any]] = [pa.field(name, pa.int32()) for name in ("width", "height")]
+    more: pa.Field[Any] = pa.field("more_faces", pa.bool_())
+    warnings: pa.Field[Any] = pa.field("warnings", pa.list_(pa.string()))
+    return pa.struct([*sides, more, warnings])
 
 
 def _struct(kind: pa.DataType, *names: str) -> pa.StructType:

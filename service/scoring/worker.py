@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from service.errors import PictureError
-from service.inference.faces import Face
+from service.inference.detector import Detection, open_detector
 from service.inference.imaging import Pyramid
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import Pipeline, load_models
@@ -16,10 +16,10 @@ from service.scoring.storage import pictures
 class NoDetector:
     """Stands where photographs are faces already cut out, and nothing is looked for."""
 
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
         """Return nothing."""
         del picture, min_size
-        return []
+        return Detection(())
 
     def close(self) -> None:
         """Hold nothing, free nothing."""
@@ -32,11 +32,7 @@ def open_pipeline(job: Job) -> Pipeline:
     default = job.options.model or next(iter(estimators))
     if not job.options.detect:
         return Pipeline(NoDetector(), estimators, default)
-    from service.inference.detector import (
-        MediapipeDetector,  # seconds of importing that faces already cut out can do without
-    )
-
-    return Pipeline(MediapipeDetector(folder), estimators, default)
+    return Pipeline(open_detector(folder), estimators, default)
 
 
 class Scorer:

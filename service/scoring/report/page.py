@@ -70,10 +70,18 @@ def _asked(terms: dict[str, Any]) -> str:
         f"<p>{shown(terms['input'])}</p><p>Model {shown(model)} <code>{shown(terms['sha256'][:12])}</code>, "
         f"intervals of {options['interval']:.0%}, "
         + (
-            f"faces of {options['min_face_size']:g} pixels or more.</p>\n"
+            f"{_sizes(options['min_face_size'])}.</p>\n"
             if options["detect"]
             else "each picture taken for one face.</p>\n"
         )
+    )
+
+
+def _sizes(smallest: float | None) -> str:
+    return (
+        "faces of the sizes that are looked for by default"
+        if smallest is None
+        else f"faces of {smallest:g} pixels or more"
     )
 
 
