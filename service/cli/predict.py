@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -177,5 +177,5 @@ def _pipeline(model: str | None, settings: Settings) -> Iterator[Pipeline]:
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
     estimators = load_models(folder, names, settings.threads, settings.providers)
-    detector = open_detector(folder, settings.detector, max_views=settings.max_views)
-    yield Pipeline(detector, estimators, wanted or next(iter(estimators)))
+    with closing(open_detector(folder, settings.detector, max_views=settings.max_views)) as detector:
+        yield Pipeline(detector, estimators, wanted or next(iter(estimators)))

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
 from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
+from service.inference.detector import FaceDetector
 from service.inference.distribution import THRESHOLDS, AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for
@@ -21,9 +22,6 @@ from service.inference.imaging import Photo, Pyramid, crop_face, crop_step, deco
 from service.inference.lockfile import ModelLock, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.views import LEAST, SMALLEST, smallest_sought
-
-if TYPE_CHECKING:  # whoever brings a detector of another kind needs no mediapipe
-    from service.inference.detector import FaceDetector
 
 MAX_THRESHOLDS: Final = 20
 VIEWS_CAPPED: Final = "views_capped"
