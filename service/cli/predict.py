@@ -20,7 +20,6 @@ from service.errors import CorruptPicture, InvalidParameter
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.lockfile import default_models_dir
-from service.runtime.native import without_native_noise
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class PredictCommand:
             check_suffix(self.annotate)
         data = read_photo(self.photo)
         settings = load_settings(models_dir=self.models_dir)
-        with without_native_noise() as terminal, Console(file=terminal).status("reading the photograph"):
+        with Console(stderr=True).status("reading the photograph"):
             prediction = self._predict(data, settings)
         if self.annotate:
             self._draw(data, prediction, settings.max_pixels)

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from service.errors import InvalidParameter
 from service.inference.pipeline import PredictOptions
-from service.runtime.native import without_native_noise
 from service.scoring.command import Engine, ScoreCommand
 from service.scoring.job import Format
 from service.scoring.local import score_locally
@@ -51,9 +50,7 @@ class Asked:
 
     def run(self) -> int:
         """Score; raise AgelensError naming an option that cannot be used."""
-        command = self.command()
-        with without_native_noise() as terminal:  # workers inherit it: mediapipe writes a hundred lines for each
-            return command.run(Console(file=terminal))
+        return self.command().run(Console(stderr=True))
 
     def command(self) -> ScoreCommand:
         """Check the words, and take from the settings what was not said."""

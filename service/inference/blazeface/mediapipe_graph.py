@@ -8,6 +8,7 @@ takes a second and a half and refuses to start where no folder can be written: i
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,9 +50,11 @@ class MediapipeBlazeFace:
         # The buffer, not the path: mediapipe's own file loading needs a writable working directory.
         options = BaseOptions(model_asset_buffer=path.read_bytes())
         self._mediapipe = mediapipe
-        self._network = FaceDetector.create_from_options(
-            FaceDetectorOptions(base_options=options, min_detection_confidence=least_score)
-        )
+        with _silent():
+            self._network = FaceDetector.create_from_options(
+                FaceDetectorOptions(base_options=options, min_detection_confidence=least_score)
+            )
+            self.find(np.zeros((1, 128, 128, 3), np.uint8))
 
     def find(self, views: Pixels) -> list[list[Face]]:
         """Return the faces in each of uint8 [n, height, width, 3] RGB: boxes in whole pixels, landmarks finer."""
@@ -76,6 +79,19 @@ class MediapipeBlazeFace:
                 )
             )
         return faces
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Close standard error to C++: mediapipe logs a hundred lines when a graph starts, below Python's reach."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 @contextmanager
