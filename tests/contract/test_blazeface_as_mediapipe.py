@@ -1,6 +1,8 @@
 """BlazeFace in ONNX Runtime answers what mediapipe's own graph answers for the same file and the same pixels."""
 
 import math
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -75,3 +77,14 @@ def test_the_search_finds_the_same_faces_with_either() -> None:
     for one, other in zip(ours, theirs, strict=True):
         assert math.dist(one.box.center, other.box.center) < 0.05 * one.box.width
         assert one.box.width == pytest.approx(other.box.width, rel=0.05)
+
+
+def test_matplotlib_can_be_imported_after_mediapipe() -> None:
+    code = (
+        "from pathlib import Path; from service.inference.blazeface.mediapipe_graph import MediapipeBlazeFace; "
+        f"MediapipeBlazeFace(Path({str(FILE)!r}), 0.5); "
+        "import matplotlib.pyplot as plt; print(callable(plt.figure))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "True"
+    assert result.stderr == ""

@@ -7,9 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.inference.detector import SHORT_RANGE
-from service.inference.lockfile import default_models_dir
-
 ROOT = Path(__file__).parents[3]
 
 
@@ -33,12 +30,3 @@ def test_the_service_is_loaded_without_mediapipe_and_what_it_drags_in() -> None:
         "print([m for m in sys.modules if m.split('.')[0] in ('mediapipe', 'matplotlib', 'tensorflow', 'jax', 'onnx')])"
     )
     assert _printed(code) == "[]"
-
-
-def test_matplotlib_can_be_imported_after_mediapipe() -> None:
-    code = (
-        "from pathlib import Path; from service.inference.blazeface.mediapipe_graph import MediapipeBlazeFace; "
-        f"MediapipeBlazeFace(Path({str(default_models_dir() / SHORT_RANGE)!r}), 0.5); "
-        "import matplotlib.pyplot as plt; print(callable(plt.figure))"
-    )
-    assert _printed(code) == "True"
