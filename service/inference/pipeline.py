@@ -152,7 +152,7 @@ class Pipeline:
             photo = decode_image(data, max_pixels=max_pixels, min_side=DETECTION_SIDE)
         checkpoint()
         with watch.stage("detect"):
-            photo = _fine_enough(data, photo, options)
+            photo = _fine_enough(data, photo, options, max_pixels)
             picture = Pyramid(photo.pixels)
             found, warnings = self._faces(photo, picture, spec, options)
             faces = found[: options.max_faces]
@@ -195,7 +195,7 @@ class Pipeline:
         found = self._detector.detect(picture, sought * photo.scale)
         least = (SMALLEST if asked is None else asked) * photo.scale
         faces = [face for face in found.faces if min(face.box.width, face.box.height) >= least]
-        return faces, (VIEWS_CAPPED,) if found.capped else ()
+        return faces, (VIEWS_CAPPED,) if found.capped or _too_coarse(photo, asked) else ()
 
 
 class _Stopwatch:
@@ -215,13 +215,17 @@ class _Stopwatch:
         return {**self._stages, "total": (time.perf_counter() - self._start) * 1e3}
 
 
-def _fine_enough(data: bytes, photo: Photo, options: PredictOptions) -> Photo:
+def _fine_enough(data: bytes, photo: Photo, options: PredictOptions, max_pixels: int) -> Photo:
     """Decode anew where a caller asks for faces that are too small in a photograph decoded at a reduced scale."""
-    wanted = min(1.0, LEAST / options.min_face_size) if options.min_face_size else 0.0
-    if not options.detect or photo.scale >= wanted:
+    if not options.detect or not _too_coarse(photo, options.min_face_size):
         return photo
-    finer = math.ceil(wanted * min(photo.width, photo.height))
-    return decode_image(data, max_pixels=photo.width * photo.height, min_side=finer)
+    wanted = min(1.0, LEAST / options.min_face_size) if options.min_face_size else 1.0
+    return decode_image(data, max_pixels=max_pixels, min_side=math.ceil(wanted * min(photo.width, photo.height)))
+
+
+def _too_coarse(photo: Photo, smallest: float | None) -> bool:
+    """Whether faces of so many pixels of the photograph are too small in its reduced decode."""
+    return smallest is not None and photo.scale < min(1.0, LEAST / max(smallest, 1.0))
 
 
 def _sharp_enough(
