@@ -225,7 +225,7 @@ def _fine_enough(data: bytes, photo: Photo, options: PredictOptions, max_pixels:
 
 def _too_coarse(photo: Photo, smallest: float | None) -> bool:
     """Whether faces of so many pixels of the photograph are too small in its reduced decode."""
-    return smallest is not None and photo.scale < min(1.0, LEAST / max(smallest, 1.0))
+    return smallest is not None and photo.scale < 0.98 * min(1.0, LEAST / max(smallest, 1.0))
 
 
 def _sharp_enough(
