@@ -26,14 +26,15 @@ CONFIDENCE: Final = 0.7
 Kind = Literal["onnxruntime", "mediapipe"]
 """What runs BlazeFace: ONNX Runtime, or mediapipe's own graph, the extra `mediapipe`."""
 
-_CANDIDATE: Final = 0.2  # scores below are not looked at again
+_CANDIDATE: Final = 0.4  # scores below are not looked at again
 _LOOKS: Final = (2.0, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
 _MOST_CANDIDATES: Final = 500
-_AT_BORDER: Final = 0.5  # least confidence of a face that the border cuts off
 _SURE_OF_TURN: Final = 0.7  # where the network of proposals is less sure of a face's turn, four are looked at
+_LIKELY: Final = 0.3  # least probability of a proposal whose turn is not sure
+_DOUBT: Final = 0.1  # how much surer a face must be whose turn was not
+_AT_BORDER: Final = (0.5, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
 _CUT_OFF: Final = 0.1  # share of a candidate's box, itself somewhat too wide, that lies beyond the border
-
 
 Found = TypeVar("Found", Face, Proposal)
 
@@ -97,7 +98,8 @@ class BlazeFaceDetector(FaceDetector):
         sought = smallest_sought(width, height) if min_size is None else min_size
         planned, capped = views(width, height, sought, self._max_views)
         proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
-        candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
+        likely = [each for each in proposed if _sure(each) or each.probability >= _LIKELY]
+        candidates = _distinct(sorted(likely, key=lambda proposal: -proposal.probability))
         found = self._measured(picture, candidates[:_MOST_CANDIDATES])
         faces = _distinct(sorted(found, key=lambda face: -face.confidence))
         faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
@@ -109,26 +111,32 @@ class BlazeFaceDetector(FaceDetector):
 
     def _measured(self, picture: Pyramid, candidates: Sequence[Proposal]) -> list[Face]:
         """Measure each candidate that is a face; one that the border cuts off may show only in a mirrored window."""
-        measured = self._looks(picture, candidates, self._threshold, cv2.BORDER_CONSTANT)
+        measured = self._looks(picture, candidates, cv2.BORDER_CONSTANT)
         pairs = zip(candidates, measured, strict=True)
         cut = [candidate for candidate, face in pairs if face is None and _cut_off(candidate.box, picture)]
-        mirrored = self._looks(picture, cut, min(self._threshold, _AT_BORDER), cv2.BORDER_REFLECT)
+        mirrored = self._looks(picture, cut, cv2.BORDER_REFLECT)
         return [face for face in (*measured, *mirrored) if face]
 
-    def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], least: float, border: int) -> list[Face | None]:
-        """Find candidates again, look after look; None for one that is less sure than `least` in any."""
+    def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> list[Face | None]:
+        """Find candidates again, look after look; None for one that is not sure enough in any."""
         starts = [(n, window) for n, candidate in enumerate(candidates) for window in _windows(candidate)]
-        found = self._look(picture, starts, _LOOKS[0], least, border)
+        found = self._look(picture, starts, _LOOKS[0], border)
         for shown in _LOOKS[1:]:
             again = [(n, Window.around(face.box, eye_angle(face))) for n, face in found.items()]
-            closer = self._look(picture, again, shown, least, border)
+            closer = self._look(picture, again, shown, border)
             found = {
                 n: replace(face, confidence=min(face.confidence, found[n].confidence)) for n, face in closer.items()
             }
-        return [found.get(n) for n in range(len(candidates))]
+        sure = {n: face for n, face in found.items() if face.confidence >= self._least(candidates[n], border)}
+        return [sure.get(n) for n in range(len(candidates))]
+
+    def _least(self, candidate: Proposal, border: int) -> float:
+        """Return how sure a face must be: surer where nothing says which way up it is, less where it is cut off."""
+        sure, unsure = _AT_BORDER if border == cv2.BORDER_REFLECT else (self._threshold, self._threshold + _DOUBT)
+        return min(sure, self._threshold) if _sure(candidate) else min(unsure, self._threshold + _DOUBT)
 
     def _look(
-        self, picture: Pyramid, starts: Sequence[tuple[int, Window]], shown: float, least: float, border: int
+        self, picture: Pyramid, starts: Sequence[tuple[int, Window]], shown: float, border: int
     ) -> dict[int, Face]:
         """Find numbered candidates in windows of which only the middle, `shown` box widths, is seen.
 
@@ -140,7 +148,7 @@ class BlazeFaceDetector(FaceDetector):
         best: dict[int, Face] = {}
         for (n, window), finds in zip(starts, self._judge.find(pixels), strict=True):
             face = window.nearest(finds)
-            if face and face.confidence >= least and (n not in best or face.confidence > best[n].confidence):
+            if face and (n not in best or face.confidence > best[n].confidence):
                 best[n] = face
         return best
 
@@ -158,9 +166,12 @@ def open_detector(
 
 def _windows(candidate: Proposal) -> Iterator[Window]:
     """Yield a candidate's window, and where its turn is not sure those turned by quarters."""
-    quarters = range(1 if candidate.turn_confidence >= _SURE_OF_TURN else 4)
-    for quarter in quarters:
+    for quarter in range(1 if _sure(candidate) else 4):
         yield Window.around(candidate.box, candidate.turn + quarter * math.pi / 2)
+
+
+def _sure(candidate: Proposal) -> bool:
+    return candidate.turn_confidence >= _SURE_OF_TURN
 
 
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
