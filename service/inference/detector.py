@@ -34,7 +34,6 @@ _SURE_OF_TURN: Final = 0.7  # where the network of proposals is less sure of a f
 _LIKELY: Final = 0.3  # least probability of a proposal whose turn is not sure
 _DOUBT: Final = 0.1  # how much surer a face must be whose turn was not
 _AT_BORDER: Final = (0.5, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
-_CUT_OFF: Final = 0.1  # share of a candidate's box, itself somewhat too wide, that lies beyond the border
 
 Found = TypeVar("Found", Face, Proposal)
 
@@ -110,12 +109,23 @@ class BlazeFaceDetector(FaceDetector):
         self._judge.close()
 
     def _measured(self, picture: Pyramid, candidates: Sequence[Proposal]) -> list[Face]:
-        """Measure each candidate that is a face; one that the border cuts off may show only in a mirrored window."""
-        measured = self._looks(picture, candidates, cv2.BORDER_CONSTANT)
-        pairs = zip(candidates, measured, strict=True)
-        cut = [candidate for candidate, face in pairs if face is None and _cut_off(candidate.box, picture)]
-        mirrored = self._looks(picture, cut, cv2.BORDER_REFLECT)
-        return [face for face in (*measured, *mirrored) if face]
+        """Measure each candidate that is a face.
+
+        One that is likely but not found may be turned otherwise than it seems: it is looked at all ways. One that the
+        border cuts off may show only in a window that is mirrored there.
+        """
+        found, missed = self._split(picture, candidates, cv2.BORDER_CONSTANT)
+        again = [replace(each, turn_confidence=0.0) for each in missed if _sure(each) and each.probability >= _LIKELY]
+        turned, _ = self._split(picture, again, cv2.BORDER_CONSTANT)
+        mirrored, _ = self._split(picture, [each for each in missed if _cut_off(each.box, picture)], cv2.BORDER_REFLECT)
+        return [*found, *turned, *mirrored]
+
+    def _split(
+        self, picture: Pyramid, candidates: Sequence[Proposal], border: int
+    ) -> tuple[list[Face], list[Proposal]]:
+        """Return the faces among candidates, and the candidates that are none."""
+        pairs = list(zip(candidates, self._looks(picture, candidates, border), strict=True))
+        return [face for _, face in pairs if face], [candidate for candidate, face in pairs if face is None]
 
     def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> list[Face | None]:
         """Find candidates again, look after look; None for one that is not sure enough in any."""
@@ -175,10 +185,9 @@ def _sure(candidate: Proposal) -> bool:
 
 
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
-    """Whether the border cuts off a part of a candidate."""
+    """Whether the border cuts off a part of a candidate, whose box is somewhat too wide."""
     height, width = picture.pixels.shape[:2]
-    beyond = max(-box.x, -box.y, box.x + box.width - width, box.y + box.height - height)
-    return bool(beyond > _CUT_OFF * box.width)
+    return bool(max(-box.x, -box.y, box.x + box.width - width, box.y + box.height - height) > 0)
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:
