@@ -30,10 +30,12 @@ _CANDIDATE: Final = 0.4  # scores below are not looked at again
 _LOOKS: Final = (2.0, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
 _MOST_CANDIDATES: Final = 500
-_SURE_OF_TURN: Final = 0.7  # where the network of proposals is less sure of a face's turn, four are looked at
-_LIKELY: Final = 0.3  # least probability of a proposal whose turn is not sure
-_DOUBT: Final = 0.1  # how much surer a face must be whose turn was not
+_SURE_OF_TURN: Final = 0.8  # where the network of proposals is less sure of a face's turn, four are looked at
+_LIKELY: Final = 0.3  # least probability of a proposal that is looked at in several turns
+_DOUBT: Final = 0.1  # how much surer a face must be that is unlikely, or turned otherwise than proposed
 _AT_BORDER: Final = (0.5, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
+
+_CUT_OFF: Final = 0.1  # share of a candidate's box that lies beyond the border
 
 Found = TypeVar("Found", Face, Proposal)
 
@@ -97,8 +99,7 @@ class BlazeFaceDetector(FaceDetector):
         sought = smallest_sought(width, height) if min_size is None else min_size
         planned, capped = views(width, height, sought, self._max_views)
         proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
-        likely = [each for each in proposed if _sure(each) or each.probability >= _LIKELY]
-        candidates = _distinct(sorted(likely, key=lambda proposal: -proposal.probability))
+        candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
         found = self._measured(picture, candidates[:_MOST_CANDIDATES])
         faces = _distinct(sorted(found, key=lambda face: -face.confidence))
         faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
@@ -115,7 +116,7 @@ class BlazeFaceDetector(FaceDetector):
         border cuts off may show only in a window that is mirrored there.
         """
         found, missed = self._split(picture, candidates, cv2.BORDER_CONSTANT)
-        again = [replace(each, turn_confidence=0.0) for each in missed if _sure(each) and each.probability >= _LIKELY]
+        again = [replace(each, turn_confidence=0.0) for each in missed if each.turn_confidence >= _SURE_OF_TURN]
         turned, _ = self._split(picture, again, cv2.BORDER_CONSTANT)
         mirrored, _ = self._split(picture, [each for each in missed if _cut_off(each.box, picture)], cv2.BORDER_REFLECT)
         return [*found, *turned, *mirrored]
@@ -124,43 +125,60 @@ class BlazeFaceDetector(FaceDetector):
         self, picture: Pyramid, candidates: Sequence[Proposal], border: int
     ) -> tuple[list[Face], list[Proposal]]:
         """Return the faces among candidates, and the candidates that are none."""
-        pairs = list(zip(candidates, self._looks(picture, candidates, border), strict=True))
-        return [face for _, face in pairs if face], [candidate for candidate, face in pairs if face is None]
+        found = self._looks(picture, candidates, border)
+        return list(found.values()), [candidate for n, candidate in enumerate(candidates) if n not in found]
 
-    def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> list[Face | None]:
-        """Find candidates again, look after look; None for one that is not sure enough in any."""
-        starts = [(n, window) for n, candidate in enumerate(candidates) for window in _windows(candidate)]
-        found = self._look(picture, starts, _LOOKS[0], border)
-        for shown in _LOOKS[1:]:
-            again = [(n, Window.around(face.box, eye_angle(face))) for n, face in found.items()]
-            closer = self._look(picture, again, shown, border)
-            found = {
-                n: replace(face, confidence=min(face.confidence, found[n].confidence)) for n, face in closer.items()
-            }
-        sure = {n: face for n, face in found.items() if face.confidence >= self._least(candidates[n], border)}
-        return [sure.get(n) for n in range(len(candidates))]
+    def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> dict[int, Face]:
+        """Find candidates again, look after look; return those that were sure enough in each by their numbers."""
+        starts = [start for n, candidate in enumerate(candidates) for start in self._starts(n, candidate, border)]
+        for shown in _LOOKS:
+            finds = self._look(picture, starts, shown, border)
+            starts = [replace(find.start, window=Window.around(find.face.box, eye_angle(find.face))) for find in finds]
+        return {find.start.number: find.face for find in finds}
 
-    def _least(self, candidate: Proposal, border: int) -> float:
-        """Return how sure a face must be: surer where nothing says which way up it is, less where it is cut off."""
-        sure, unsure = _AT_BORDER if border == cv2.BORDER_REFLECT else (self._threshold, self._threshold + _DOUBT)
-        return min(sure, self._threshold) if _sure(candidate) else min(unsure, self._threshold + _DOUBT)
+    def _starts(self, number: int, candidate: Proposal, border: int) -> Iterator[_Start]:
+        """Yield where a candidate is looked for: turned as it seems, and by quarters where that is not sure."""
+        sure, likely = candidate.turn_confidence >= _SURE_OF_TURN, candidate.probability >= _LIKELY
+        least = doubted = self._threshold + _DOUBT
+        if border == cv2.BORDER_REFLECT:
+            doubted = _AT_BORDER[1]
+            least = _AT_BORDER[0] if sure else doubted
+        elif sure or likely:
+            least = self._threshold
+        yield _Start(number, Window.around(candidate.box, candidate.turn), least)
+        for quarter in range(1, 4 if likely and not sure else 1):
+            yield _Start(number, Window.around(candidate.box, candidate.turn + quarter * math.pi / 2), doubted)
 
-    def _look(
-        self, picture: Pyramid, starts: Sequence[tuple[int, Window]], shown: float, border: int
-    ) -> dict[int, Face]:
-        """Find numbered candidates in windows of which only the middle, `shown` box widths, is seen.
-
-        Of one with several windows the surest find counts.
-        """
+    def _look(self, picture: Pyramid, starts: Sequence[_Start], shown: float, border: int) -> list[_Find]:
+        """Find candidates in windows of which only the middle, `shown` box widths, is seen; of each the surest find."""
         if not starts:
-            return {}
-        pixels = np.stack([window.pixels(picture, shown, border) for _, window in starts])
-        best: dict[int, Face] = {}
-        for (n, window), finds in zip(starts, self._judge.find(pixels), strict=True):
-            face = window.nearest(finds)
-            if face and (n not in best or face.confidence > best[n].confidence):
-                best[n] = face
-        return best
+            return []
+        pixels = np.stack([start.window.pixels(picture, shown, border) for start in starts])
+        best: dict[int, _Find] = {}
+        for start, finds in zip(starts, self._judge.find(pixels), strict=True):
+            face = start.window.nearest(finds)
+            if face and (start.number not in best or face.confidence > best[start.number].face.confidence):
+                best[start.number] = _Find(start, replace(face, confidence=min(face.confidence, start.confidence)))
+        sure = [find for find in best.values() if find.face.confidence >= find.start.least]
+        return [_Find(replace(find.start, confidence=find.face.confidence), find.face) for find in sure]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a numbered candidate is looked for, how sure it must be, and how sure it was in the look before."""
+
+    number: int
+    window: Window
+    least: float
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Find:
+    """What a look found from where."""
+
+    start: _Start
+    face: Face
 
 
 def open_detector(
@@ -174,20 +192,11 @@ def open_detector(
     return BlazeFaceDetector(models_dir, threshold, max_views, MediapipeBlazeFace)
 
 
-def _windows(candidate: Proposal) -> Iterator[Window]:
-    """Yield a candidate's window, and where its turn is not sure those turned by quarters."""
-    for quarter in range(1 if _sure(candidate) else 4):
-        yield Window.around(candidate.box, candidate.turn + quarter * math.pi / 2)
-
-
-def _sure(candidate: Proposal) -> bool:
-    return candidate.turn_confidence >= _SURE_OF_TURN
-
-
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
     """Whether the border cuts off a part of a candidate, whose box is somewhat too wide."""
     height, width = picture.pixels.shape[:2]
-    return bool(max(-box.x, -box.y, box.x + box.width - width, box.y + box.height - height) > 0)
+    beyond = max(-box.x, -box.y, box.x + box.width - width, box.y + box.height - height)
+    return bool(beyond > _CUT_OFF * box.width)
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:
