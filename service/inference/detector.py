@@ -101,6 +101,7 @@ class BlazeFaceDetector(FaceDetector):
         proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
         candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
         found = self._measured(picture, candidates[:_MOST_CANDIDATES])
+        found = found or self._measured(picture, [_whole(width, height)])
         faces = _distinct(sorted(found, key=lambda face: -face.confidence))
         faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
         return Detection(tuple(faces), capped or len(candidates) > _MOST_CANDIDATES)
@@ -190,6 +191,12 @@ def open_detector(
     from service.inference.blazeface.mediapipe_graph import MediapipeBlazeFace
 
     return BlazeFaceDetector(models_dir, threshold, max_views, MediapipeBlazeFace)
+
+
+def _whole(width: int, height: int) -> Proposal:
+    """Propose that one face fills the picture, whichever way up."""
+    side = max(width, height)
+    return Proposal(BoundingBox((width - side) / 2, (height - side) / 2, side, side), 1.0, 0.0, 0.0)
 
 
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
