@@ -31,10 +31,6 @@ LABEL org.opencontainers.image.title="agelens" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
-# mediapipe links against these two; OpenCV is the build without windows, so no X server's libraries are needed.
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libegl1 libgles2 \
-    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/agelens /opt/agelens
 ENV PATH=/opt/agelens/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -11,6 +11,8 @@ BOOTSTRAP := -m pip install --quiet --disable-pip-version-check --require-hashes
 INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(1)/bin/python -m pip config get global.index-url 2>/dev/null))
 define INSTALL # environment, lock, --exact to take away what is not in it
 	@$(1)/bin/python $(BOOTSTRAP)
+	@# Two packages hold cv2: the one of former locks goes first, or it would take the other's files along.
+	@$(1)/bin/uv pip uninstall --quiet --python $(1)/bin/python opencv-contrib-python-headless 2>/dev/null || true
 	@UV_DEFAULT_INDEX="$(INDEX)" $(1)/bin/uv pip install --python $(1)/bin/python --require-hashes --no-deps $(3) \
 		--requirement requirements/build.txt --requirement requirements/$(2)
 	@$(1)/bin/uv pip install --quiet --python $(1)/bin/python --offline --no-deps --no-build-isolation --editable .
@@ -25,7 +27,6 @@ TRAINING := .venv-training/.training
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
-	@.venv/bin/python -m service.inference.native_libraries
 	@.venv/bin/python -m service.inference.detector_download
 
 setup-dev: setup $(DEV)
@@ -64,7 +65,7 @@ test-clients: setup-dev
 	else echo "make test-clients needs $$package (Debian: sudo apt-get install $$package)" >&2; exit 1; fi; done
 	.venv/bin/python -m pytest tests/clients
 
-check: setup-dev setup-training
+check: setup-dev setup-training check-platforms
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
@@ -80,8 +81,14 @@ test-image: setup-dev
 	for file in deployment service disruption network; do \
 		.venv/bin/kubernetes-validate --strict --quiet docker/kubernetes/$$file.yaml || exit 1; done
 	promtool check rules docker/alerts.yml
-	.venv/bin/uv pip install --dry-run --quiet --target build/image/arm64 --python-platform aarch64-unknown-linux-gnu \
-		--only-binary :all: --require-hashes --requirement requirements/serve.txt
+
+# Whether what is locked for serving can be installed elsewhere than here: asks the package index, installs nothing.
+.PHONY: check-platforms
+check-platforms: setup-dev
+	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
+		MACOSX_DEPLOYMENT_TARGET=14.0 UV_DEFAULT_INDEX="$(call INDEX,.venv)" .venv/bin/uv pip install --dry-run --quiet \
+			--target build/platforms --python-platform $$platform --python-version $$python --only-binary :all: \
+			--no-deps --require-hashes --requirement requirements/serve.txt || exit 1; done; done
 
 # Asks the package index for known vulnerabilities of every locked package, so it needs an index that tells them.
 audit: setup-dev
@@ -96,12 +103,12 @@ format: setup-dev
 # training.txt comes first and constrains the others: both environments decode, crop and infer with the same versions.
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(UPGRADE)
-DEVELOP := pyproject.toml --group headless --group dev --extra heif --extra openvino --extra otel --extra ray
+DEVELOP := pyproject.toml --group dev --extra heif --extra openvino --extra otel --extra ray
 
 lock: $(SERVE)
-	$(COMPILE) $(DEVELOP) --extra training --extra wandb -o requirements/training.txt
+	$(COMPILE) $(DEVELOP) --extra training --extra mediapipe --extra wandb -o requirements/training.txt
 	$(COMPILE) $(DEVELOP) -c requirements/training.txt -o requirements/dev.txt
-	$(COMPILE) pyproject.toml --group headless -c requirements/training.txt -o requirements/serve.txt
+	$(COMPILE) pyproject.toml -c requirements/training.txt -o requirements/serve.txt
 	$(COMPILE) --group build -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) --group sbom -c requirements/training.txt -o requirements/sbom.txt
 	$(COMPILE) --group docs -c requirements/training.txt -o requirements/docs.txt

@@ -17,6 +17,7 @@ from benchmarks.scale import QUICK, Scale
 
 BENCHMARKS: Final[Mapping[str, str]] = {
     "stages": "benchmarks.stages",
+    "detection": "benchmarks.detection",
     "server": "benchmarks.server",
     "peers": "benchmarks.peers_comparison",
     "precision": "benchmarks.precision",

@@ -17,7 +17,7 @@ from benchmarks.labelled import Labelled, validation_photos
 from benchmarks.pictures import PHONE, jpeg, paste, scene
 from benchmarks.precision import models_folder
 from benchmarks.scale import Scale
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import open_detector
 from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
@@ -36,16 +36,15 @@ def run(scale: Scale, console: Console) -> Findings:
     names = _model_names(folder)
     photos = validation_photos(scale, scale.scenes)
     found: Ages = {f"{name} {way}": [] for name in names for way in ("reduced", "full")}
-    with MediapipeDetector(folder) as detector:
-        estimators = load_models(folder, names)
-        pipeline = Pipeline(detector, estimators, names[0])
-        for number, photo in enumerate(track(photos, "scenes", console=console)):
-            picture, center, side = _set_into_scene(photo, number, len(photos))
-            full = _uncompressed(picture)
-            for name in names:
-                options = PredictOptions(model=name)
-                found[f"{name} reduced"].append(_age_at(pipeline, picture, options, center, side))
-                found[f"{name} full"].append(_age_at(pipeline, full, options, center, side))
+    estimators = load_models(folder, names)
+    pipeline = Pipeline(open_detector(folder), estimators, names[0])
+    for number, photo in enumerate(track(photos, "scenes", console=console)):
+        picture, center, side = _set_into_scene(photo, number, len(photos))
+        full = _uncompressed(picture)
+        for name in names:
+            options = PredictOptions(model=name)
+            found[f"{name} reduced"].append(_age_at(pipeline, picture, options, center, side))
+            found[f"{name} full"].append(_age_at(pipeline, full, options, center, side))
     truth = [photo.age for photo in photos]
     precisions = {name: estimators[name].manifest.precision for name in names}
     families = {name: estimators[name].manifest.family for name in names}

@@ -21,6 +21,8 @@ BARS: Final[Mapping[str, str]] = {
     "p50_over_stages": "≤ 1.25",
     "p99_over_p50": "≤ 3",
     "int8_over_float32": "≤ 0.5",
+    "request_over_parts": "≤ 1.9",
+    "ten_faces_over_calls": "≤ 15",
     "large_photo_over_decode": "≤ 0.35",
     "score_over_bound": "≥ 0.9",
     "ray_over_local": "≥ 0.8",

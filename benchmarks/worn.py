@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Final
 
 import cv2
@@ -15,7 +16,7 @@ from benchmarks.figures import Findings
 from benchmarks.labelled import Labelled, validation_photos
 from benchmarks.pictures import jpeg
 from benchmarks.scale import Scale
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import open_detector
 from service.inference.distribution import AgeDistribution
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_of_light
@@ -78,9 +79,9 @@ def run(scale: Scale, console: Console) -> Findings:
 
 def _faces(photos: list[Labelled]) -> list[tuple[float, Pixels, Face]]:
     """Age, picture and largest face of each photograph in which one is found."""
-    with MediapipeDetector(default_models_dir()) as detector:
+    with closing(open_detector(default_models_dir())) as detector:
         pictures = [(photo.age, decode_image(photo.path.read_bytes()).pixels) for photo in photos]
-        found = [(age, pixels, detector.detect(Pyramid(pixels))) for age, pixels in pictures]
+        found = [(age, pixels, detector.detect(Pyramid(pixels)).faces) for age, pixels in pictures]
     return [(age, pixels, faces[0]) for age, pixels, faces in found if faces]
 
 

@@ -5,9 +5,6 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="agelens-training" \
     org.opencontainers.image.description="Trains, evaluates and exports the models of agelens" \
     org.opencontainers.image.licenses="Apache-2.0"
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libegl1 libgles2 \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY requirements/build.txt requirements/training.txt requirements/
 RUN python3 -m venv /opt/agelens \

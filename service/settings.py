@@ -63,12 +63,17 @@ class Settings(BaseSettings):
     max_decode_s: float = Field(2.0, gt=0, le=60, description="processor seconds that decoding a picture may take")
     max_decode_mb: int = Field(1024, ge=64, description="megabytes that decoding may take, in all threads together")
     max_faces: int = Field(100, ge=1, le=1000, description="faces answered per picture")
-    min_face_size: float = Field(
-        16.0,
+    min_face_size: float | None = Field(
+        None,
         ge=0,
         le=10_000,
         allow_inf_nan=False,
-        description="pixels of a face box's shorter side, when the caller is silent",
+        description="pixels of the smallest face's box; default: 16, or an 80th of the longer side if that is more",
+    )
+    max_views: int = Field(64, ge=1, le=1000, description="views of 512 pixels that a picture is searched in at most")
+    detector: Literal["onnxruntime", "mediapipe"] = Field(
+        "onnxruntime",
+        description="what runs the face detector; mediapipe needs the extra `mediapipe`",
     )
 
     max_connections: int = Field(

@@ -16,7 +16,7 @@ def describe(app: FastAPI, settings: Settings, models: Sequence[str]) -> dict[st
     known = {
         "model": {"enum": list(models)} if models else {},
         "max_faces": {"maximum": settings.max_faces, "default": settings.max_faces},
-        "min_face_size": {"default": settings.min_face_size},
+        "min_face_size": {} if settings.min_face_size is None else {"default": settings.min_face_size},
     }
     document = get_openapi(
         title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes

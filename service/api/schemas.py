@@ -28,11 +28,18 @@ class ModelName(_Reply):
     version: str = Field(examples=["1.0.0"])
 
 
-class ImageSize(_Reply):
-    """Size of the upright photograph in pixels."""
+ImageWarning = Literal["views_capped"]
+
+
+class ImageReply(_Reply):
+    """Size of the upright photograph in pixels, and what holds for all of it."""
 
     width: int = Field(ge=1, examples=[1280])
     height: int = Field(ge=1, examples=[960])
+    more_faces: bool = Field(description="faces were left out: there are more than `max_faces`", examples=[False])
+    warnings: list[ImageWarning] = Field(
+        description="`views_capped`: too large to be searched for faces of `min_face_size` everywhere", examples=[[]]
+    )
 
 
 class Box(_Reply):
@@ -122,7 +129,7 @@ class PredictReply(_Reply):
 
     request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
     model: ModelName
-    image: ImageSize
+    image: ImageReply
     faces: list[FaceReply]
     timings_ms: Timings
 
@@ -132,7 +139,7 @@ class PredictReply(_Reply):
         return cls(
             request_id=request_id,
             model=ModelName(name=prediction.model.name, version=prediction.model.version),
-            image=ImageSize(width=prediction.width, height=prediction.height),
+            image=_image(prediction),
             faces=[FaceReply.of(face, options) for face in prediction.faces],
             timings_ms=Timings(**{stage: round(spent, 2) for stage, spent in prediction.timings_ms.items()}),
         )
@@ -210,3 +217,8 @@ class HealthReply(_Reply):
     """Reply of a probe that succeeds."""
 
     status: Literal["ok"] = "ok"
+
+
+def _image(prediction: PhotoPrediction) -> ImageReply:
+    size = {"width": prediction.width, "height": prediction.height}
+    return ImageReply.model_validate({**size, "more_faces": prediction.more_faces, "warnings": prediction.warnings})

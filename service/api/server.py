@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -88,11 +85,10 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     """Serve until a signal arrives; return the exit status. Raise SetupError if the service cannot start."""
     settings = load_settings(**overrides)
     configure_logs(settings.log_level)
+    faulthandler.enable()
     settings = settings.model_copy(
         update={"max_connections": connections_that_fit(settings.max_connections, settings.threads)}
     )
-    if settings.log_level != "debug":
-        _silence_native_libraries()
     server = make_server(settings, load_models)
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
@@ -131,14 +127,3 @@ def _listen(settings: Settings) -> socket.socket:
             f"AGELENS_HOST {settings.host} and AGELENS_PORT {settings.port} cannot be listened on ({reason}); "
             "choose another with --host or --port"
         ) from None
-
-
-def _silence_native_libraries() -> None:
-    """Discard what C++ libraries write to file descriptor 2; Python's own stderr stays.
-
-    mediapipe writes a hundred lines for each detector and has no switch for it.
-    """
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    faulthandler.enable(sys.stderr)

@@ -143,7 +143,6 @@ def score(
 
     [bold]agelens score photos/ --output ages/[/]
     """
-    from service.runtime.native import without_native_noise
     from service.scoring.command import ENGINES, ScoreCommand
     from service.scoring.tables import Columns
 
@@ -160,12 +159,11 @@ def score(
             report=report,
             fit_prior=fit_prior,
         )
-        with without_native_noise() as terminal:  # workers inherit it: mediapipe writes a hundred lines for each
-            try:
-                return command.run(Console(file=terminal))
-            except KeyboardInterrupt:
-                terminal.write("agelens: interrupted; run the same command again to resume\n")
-                return _INTERRUPTED
+        try:
+            return command.run(Console(stderr=True))
+        except KeyboardInterrupt:
+            typer.echo("agelens: interrupted; run the same command again to resume", err=True)
+            return _INTERRUPTED
 
     _exit_with(run)
 

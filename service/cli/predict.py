@@ -18,10 +18,10 @@ from service.cli.annotation import check_suffix, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
 from service.inference.age_mix import mixes_in
+from service.inference.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
-from service.runtime.native import without_native_noise
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ class PredictCommand:
         settings = load_settings(models_dir=self.models_dir)
         options = self.options.completed(settings)
         console = console or Console()
+        waiting = Console(stderr=True)
         failed: list[str] = []
-        with without_native_noise() as terminal, _open(options.model, settings) as pipeline:
-            terminal_console = Console(file=terminal)
+        with _open(options.model, settings) as pipeline:
             for path in paths:
                 try:
-                    with terminal_console.status("estimating"):
+                    with waiting.status("estimating"):
                         data = read_photo(path)
                         prediction = pipeline.predict(data, options, max_pixels=settings.max_pixels)
                 except PictureError as error:
@@ -162,4 +162,5 @@ def _open(model: str | None, settings: Settings) -> Pipeline:
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
     estimators = load_models(settings.models_folder, names, settings.threads, settings.providers)
-    return open_pipeline(settings.models_folder, estimators, wanted, mixes=mixes_in(settings.priors))
+    detector = open_detector(settings.models_folder, settings.detector, max_views=settings.max_views)
+    return open_pipeline(settings.models_folder, estimators, wanted, detector=detector, mixes=mixes_in(settings.priors))

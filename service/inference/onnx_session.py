@@ -12,11 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-import onnxruntime as ort
-
 from service.errors import InvalidModelFile
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read while the library is loaded, so before the import
+
+import onnxruntime as ort
+
 __all__ = ["ort", "session_options"]
 
 

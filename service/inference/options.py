@@ -40,11 +40,12 @@ class PredictOptions(BaseModel):
         )
     )
     max_faces: int = Field(100, ge=1, le=1000, description="keep the largest n faces")
-    min_face_size: float = Field(
-        16.0,
+    min_face_size: float | SkipJsonSchema[None] = Field(
+        None,
         ge=0,
         le=100_000,
-        description="ignore faces whose box is smaller than this: pixels of its shorter side in the upright photograph",
+        description="ignore faces whose box is smaller than this, pixels of its shorter side in the upright "
+        "photograph; without it, 16 pixels or an 80th of the longer side, whichever is more",
     )
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
     prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(

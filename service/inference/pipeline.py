@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
 from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference.age_mix import mix_of, named_mix, stated_for
 from service.inference.decoder import Decode, Decoder, DirectDecoder
+from service.inference.detector import Detection, FaceDetector, open_detector
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for, warnings_of_light
@@ -23,9 +25,10 @@ from service.inference.imaging import Photo, Pyramid, crop_step, cut_face, expos
 from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.options import PredictOptions
+from service.inference.views import LEAST, SMALLEST, smallest_sought
 
-if TYPE_CHECKING:  # whoever brings a detector of another kind needs no mediapipe
-    from service.inference.detector import FaceDetector
+VIEWS_CAPPED: Final = "views_capped"
+"""Warning of a photograph that is so large that not all of it was searched for the smallest faces."""
 
 DETECTION_SIDE: Final = 720
 """A JPEG is decoded at a reduced scale while its shorter side keeps this many pixels."""
@@ -33,13 +36,18 @@ DETECTION_SIDE: Final = 720
 
 @dataclass(frozen=True, slots=True)
 class PhotoPrediction:
-    """All that is said of one photograph of `width` x `height` pixels; faces largest first, times in milliseconds."""
+    """All that is said of one photograph of `width` x `height` pixels; faces largest first, times in milliseconds.
+
+    `more_faces` says that faces were left out for `max_faces`; `warnings` are of the photograph, not of a face.
+    """
 
     model: Manifest
     width: int
     height: int
     faces: tuple[AgePrediction, ...]
     timings_ms: Mapping[str, float]
+    more_faces: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def no_checkpoint() -> None:
@@ -89,6 +97,7 @@ def open_pipeline(
     model: str | None = None,
     *,
     detect: bool = True,
+    detector: FaceDetector | None = None,
     decoder: Decoder | None = None,
     mixes: Mapping[str, Floats] | None = None,
 ) -> Pipeline:
@@ -99,6 +108,7 @@ def open_pipeline(
         estimators: loaded models by name, shared with other pipelines.
         model: answers where none is asked for; by default the first.
         detect: False where every picture is a face already cut out; then no detector is loaded.
+        detector: finds faces; by default BlazeFace in ONNX Runtime.
         decoder: makes pixels; without one they are made in this process.
         mixes: of ages, float64 [101] by name, that may be asked for as `prior`.
 
@@ -106,23 +116,14 @@ def open_pipeline(
     """
     folder = folder or default_models_dir()
     loaded = estimators or load_models(folder, [model] if model else None)
-    detector: FaceDetector = _detector(folder) if detect else _NoDetector()
+    detector = detector or (open_detector(folder) if detect else _NoDetector())
     return Pipeline(detector, loaded, model or next(iter(loaded)), decoder, mixes)
 
 
-def _detector(folder: Path) -> FaceDetector:
-    from service.inference.detector import MediapipeDetector  # seconds of importing that cut-out faces do without
-
-    return MediapipeDetector(folder)
-
-
-class _NoDetector:
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+class _NoDetector(FaceDetector):
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
         del picture, min_size
-        return []
-
-    def close(self) -> None:
-        pass
+        return Detection(())
 
 
 class Pipeline:
@@ -186,8 +187,10 @@ class Pipeline:
             photo = decode(DETECTION_SIDE)
         checkpoint()
         with watch.stage("detect"):
+            photo = _fine_enough(decode, photo, options)
             picture = Pyramid(photo.pixels)
-            faces = self._faces(photo, picture, spec, options)
+            found, warnings = self._faces(photo, picture, spec, options)
+            faces = found[: options.max_faces]
         checkpoint()
         with watch.stage("crop"):
             photo, picture, faces = _sharp_enough(decode, photo, picture, faces, spec)
@@ -201,7 +204,15 @@ class Pipeline:
             _prediction(face, cut, pmf, estimator.manifest, options.interval, photo)
             for face, cut, pmf in zip(shown, cuts, pmfs, strict=True)
         )
-        return PhotoPrediction(estimator.manifest, photo.width, photo.height, predictions, watch.timings_ms())
+        return PhotoPrediction(
+            estimator.manifest,
+            photo.width,
+            photo.height,
+            predictions,
+            watch.timings_ms(),
+            more_faces=len(found) > len(faces),
+            warnings=warnings,
+        )
 
     def _estimator(self, name: str | None) -> Estimator:
         try:
@@ -216,12 +227,18 @@ class Pipeline:
         other, own = stated_mix(manifest, prior, self._mixes), stated_mix(manifest)
         return lambda pmfs: stated_for(pmfs, own, other)
 
-    def _faces(self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions) -> list[Face]:
+    def _faces(
+        self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions
+    ) -> tuple[list[Face], tuple[str, ...]]:
+        """Return the faces that are large enough, largest first, and warnings of the photograph."""
         if not options.detect:
-            return [whole_picture(photo, spec)]
-        smallest = options.min_face_size * photo.scale
-        found = self._detector.detect(picture, smallest)
-        return [face for face in found if min(face.box.width, face.box.height) >= smallest][: options.max_faces]
+            return [whole_picture(photo, spec)], ()
+        asked = options.min_face_size
+        sought = smallest_sought(photo.width, photo.height) if asked is None else asked
+        found = self._detector.detect(picture, sought * photo.scale)
+        least = (SMALLEST if asked is None else asked) * photo.scale
+        faces = [face for face in found.faces if min(face.box.width, face.box.height) >= least]
+        return faces, (VIEWS_CAPPED,) if found.capped or _too_coarse(photo, asked) else ()
 
 
 class _Stopwatch:
@@ -239,6 +256,19 @@ class _Stopwatch:
 
     def timings_ms(self) -> dict[str, float]:
         return {**self._stages, "total": (time.perf_counter() - self._start) * 1e3}
+
+
+def _fine_enough(decode: Decode, photo: Photo, options: PredictOptions) -> Photo:
+    """Decode anew where a caller asks for faces that are too small in a photograph decoded at a reduced scale."""
+    if not options.detect or not _too_coarse(photo, options.min_face_size):
+        return photo
+    wanted = min(1.0, LEAST / options.min_face_size) if options.min_face_size else 1.0
+    return decode(math.ceil(wanted * min(photo.width, photo.height)))
+
+
+def _too_coarse(photo: Photo, smallest: float | None) -> bool:
+    """Whether faces of so many pixels of the photograph are too small in its reduced decode."""
+    return smallest is not None and photo.scale < 0.98 * min(1.0, LEAST / max(smallest, 1.0))
 
 
 def _sharp_enough(

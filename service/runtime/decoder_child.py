@@ -110,10 +110,13 @@ def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, 
     try:
         photo = decode(data, max_pixels, min_side)
     except (PictureError, MemoryError) as error:
-        if isinstance(error, MemoryError):
-            error = PictureTooLarge("decoding the picture takes more memory than its header promises")
-        number = 1 + next(index for index, kind in enumerate(ERRORS) if isinstance(error, kind))
-        text = str(error).encode()
+        said: PictureError = (
+            PictureTooLarge("decoding the picture takes more memory than its header promises")
+            if isinstance(error, MemoryError)
+            else error
+        )
+        number = 1 + next(index for index, kind in enumerate(ERRORS) if isinstance(said, kind))
+        text = str(said).encode()
         asker.sendall(ANSWER.pack(number, time.process_time() - began, len(text), 0, 0, 0, 0) + text)
         return
     del data

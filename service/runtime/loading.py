@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -15,9 +14,10 @@ from PIL import Image
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.age_mix import mixes_in
 from service.inference.decoder import Decoder
+from service.inference.detector import FaceDetector, open_detector
 from service.inference.distribution import Floats
 from service.inference.estimator import Estimator
-from service.inference.pipeline import Pipeline, load_models, open_pipeline
+from service.inference.pipeline import Pipeline, load_models
 from service.runtime.decode_budget import open_decoders
 from service.runtime.native import return_large_buffers
 from service.runtime.state import Loaded, LoadedModel
@@ -45,7 +45,8 @@ def load(settings: Settings) -> Loaded:
         estimator.warm_up()
     models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}
     decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20)
-    return Loaded(models, default, partial(_warm_pipeline, folder, estimators, default, decoder, mixes))
+    detector = partial(open_detector, folder, settings.detector, max_views=settings.max_views)
+    return Loaded(models, default, partial(_warm_pipeline, estimators, default, detector, decoder, mixes))
 
 
 def _mixes(settings: Settings) -> dict[str, Floats]:
@@ -56,14 +57,14 @@ def _mixes(settings: Settings) -> dict[str, Floats]:
 
 
 def _warm_pipeline(
-    folder: Path,
     estimators: Mapping[str, Estimator],
     default: str,
-    open_decoder: Callable[[], Decoder],
+    detector: Callable[[], FaceDetector],
+    decoder: Callable[[], Decoder],
     mixes: Mapping[str, Floats],
 ) -> Pipeline:
     """Make a pipeline for one thread, with a detector and a decoder of its own that have seen a picture."""
-    pipeline = open_pipeline(folder, estimators, default, decoder=open_decoder(), mixes=mixes)
+    pipeline = Pipeline(detector(), estimators, default, decoder(), mixes)
     pipeline.predict(_grey_picture())
     return pipeline
 

@@ -1,13 +1,9 @@
-"""What Python does not reach: glibc's malloc, and what C++ libraries write to standard error."""
+"""What Python does not reach: glibc's malloc."""
 
 from __future__ import annotations
 
 import ctypes
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 LARGE_BUFFER: Final = 4 * 2**20
 """Bytes from which a buffer gets pages of its own."""
@@ -28,16 +24,3 @@ def return_large_buffers() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, LARGE_BUFFER) and mallopt(_M_TRIM_THRESHOLD, KEPT))
-
-
-@contextmanager
-def without_native_noise() -> Iterator[TextIO]:
-    """Silence file descriptor 2, to which mediapipe logs below Python's reach; yield the terminal it was."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere, os.fdopen(os.dup(kept), "w") as terminal:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield terminal
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -138,7 +138,9 @@ def _open_process(job: Job, pipeline: OpenPipeline) -> None:
 
 def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:
     """Have Linux kill this process with its parent: an orphan must not write parts that the next run scores again."""
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl:  # elsewhere than on Linux a worker that is killed with its parent may live on for its chunk
+        prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if parent is not None and parent.pid != os.getppid():  # it died before it was asked for
         os._exit(1)
 

@@ -32,7 +32,7 @@ def schema(thresholds: Sequence[int] = ()) -> pa.Schema:
         pa.field("error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("model", _struct(pa.string(), "name", "version")),
-        pa.field("image", _struct(pa.int32(), "width", "height")),
+        pa.field("image", _image()),
         pa.field("face", pa.int32()),
         pa.field("box", _struct(pa.float64(), "x", "y", "width", "height")),
         pa.field("detection_confidence", pa.float64()),
@@ -55,7 +55,12 @@ def rows_of(ident: str, prediction: PhotoPrediction, options: PredictOptions) ->
         "id": ident,
         "status": OK if prediction.faces else NO_FACE,
         "model": {"name": prediction.model.name, "version": prediction.model.version},
-        "image": {"width": prediction.width, "height": prediction.height},
+        "image": {
+            "width": prediction.width,
+            "height": prediction.height,
+            "more_faces": prediction.more_faces,
+            "warnings": list(prediction.warnings),
+        },
     }
     for number, face in enumerate(prediction.faces):
         row = {**photo, "face": number, **face.fields(options)}
@@ -94,6 +99,13 @@ def flat_columns(columns: pa.Schema) -> list[str]:
         members = column.type.fields if isinstance(column.type, pa.StructType) else None
         names += [f"{column.name}_{member.name}" for member in members] if members else [column.name]
     return names
+
+
+def _image() -> pa.StructType:
+    sides: list[pa.Field[Any]] = [pa.field(name, pa.int32()) for name in ("width", "height")]
+    more: pa.Field[Any] = pa.field("more_faces", pa.bool_())
+    warnings: pa.Field[Any] = pa.field("warnings", pa.list_(pa.string()))
+    return pa.struct([*sides, more, warnings])
 
 
 def _struct(kind: pa.DataType, *names: str) -> pa.StructType:

@@ -1,6 +1,5 @@
 """Training and service must see the same face: same crop bytes, same distribution, whatever the framing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import BlazeFaceDetector
 from service.inference.distribution import Floats
 from service.inference.estimator import Estimator
 from service.inference.faces import Pixels
@@ -40,9 +39,8 @@ def model(request: pytest.FixtureRequest) -> Listening:
 
 
 @pytest.fixture(scope="module")
-def detector() -> Iterator[MediapipeDetector]:
-    with MediapipeDetector(MODELS) as loaded:
-        yield loaded
+def detector() -> BlazeFaceDetector:
+    return BlazeFaceDetector(MODELS)
 
 
 def pictures() -> list[Pixels]:
@@ -57,7 +55,7 @@ def test_a_model_is_shipped() -> None:
 
 
 def test_both_ways_give_the_same_crop_and_distribution(
-    tmp_path: Path, model: Listening, detector: MediapipeDetector
+    tmp_path: Path, model: Listening, detector: BlazeFaceDetector
 ) -> None:
     folder = tmp_path / "faces"
     folder.mkdir()
@@ -81,7 +79,7 @@ def ages_and_scales(pipeline: Pipeline, cuts: list[Pixels]) -> tuple[Floats, Flo
     return np.array([face.age for face in faces]), np.array([face.face.box.width for face in faces])
 
 
-def test_framing_changes_neither_scale_nor_age(model: Listening, detector: MediapipeDetector) -> None:
+def test_framing_changes_neither_scale_nor_age(model: Listening, detector: BlazeFaceDetector) -> None:
     pipeline = Pipeline(detector, {"model": model}, "model")
     portrait = astronaut()
     box = pipeline.predict(jpeg(portrait, quality=100)).faces[0].face.box

@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 from service.inference.lockfile import ModelLock, default_models_dir
-from service.inference.native_libraries import DEBIAN_PACKAGES
 from service.settings import Settings
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.docs.reading import ROOT, Block, blocks
@@ -128,8 +127,6 @@ def test_what_a_command_names_exists(block: Block) -> None:
         assert (ROOT / path).exists(), path
     for target in re.findall(r"^make ([\w-]+)", block.text, re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
-    for packages in re.findall(r"apt-get install ([\w -]+)", block.text):
-        assert set(packages.split()) == set(DEBIAN_PACKAGES.values())
     for program in re.findall(r"^(agelens(?:-train)?) ([\w-]+)", block.text, re.MULTILINE):
         assert shutil.which(program[0], path=str(Path(sys.executable).parent)), program
 

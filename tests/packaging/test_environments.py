@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("serve", "dev", "training", "build")
@@ -19,6 +20,20 @@ def _pins(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["serve", "dev"])
 def test_the_serving_environment_has_no_training_framework(name: str) -> None:
     assert not {"tensorflow", "keras", "tf2onnx", "jax", "torch"} & set(_pins(name))
+
+
+def test_serving_needs_neither_mediapipe_nor_what_it_drags_in() -> None:
+    assert not {"mediapipe", "matplotlib", "opencv-contrib-python", "sounddevice", "absl-py"} & set(_pins("serve"))
+
+
+@pytest.mark.parametrize("name", ["serve", "dev", "training"])
+@pytest.mark.parametrize("machine", [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")])
+def test_the_locks_are_for_these_machines(name: str, machine: tuple[str, str]) -> None:
+    text = (ROOT / "requirements" / f"{name}.txt").read_text()
+    (marker,) = re.findall(r"^numpy==\S+ ; (.*?) \\$", text, flags=re.MULTILINE)
+    here = {"python_full_version": "3.12.1", "platform_python_implementation": "CPython"}
+    assert Marker(marker).evaluate(here | dict(zip(("sys_platform", "platform_machine"), machine, strict=True)))
+    assert not Marker(marker).evaluate(here | {"sys_platform": "win32", "platform_machine": "AMD64"})
 
 
 def test_serving_needs_no_onnx_package() -> None:

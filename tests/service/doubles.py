@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from service.inference.decoder import Decoder, DirectDecoder
-from service.inference.detector import FaceDetector
+from service.inference.detector import Detection, FaceDetector
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
@@ -45,17 +45,17 @@ class MiddleFace(FaceDetector):
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
         self._before = before
 
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
         self._before()
         height, width = picture.pixels.shape[:2]
         if not picture.pixels.any():
-            return []
+            return Detection(())
         x, y, side = width / 4, height / 4, min(width, height) / 2
-        if side < min_size:
-            return []
+        if side < (min_size or 0):
+            return Detection(())
         points = ((0.7, 0.3), (0.3, 0.3), (0.5, 0.5), (0.5, 0.7), (0.9, 0.4), (0.1, 0.4))
         eyes_first = tuple((x + (1 - u) * side, y + v * side) for u, v in points)
-        return [Face(BoundingBox(x, y, side, side), 0.9, eyes_first)]
+        return Detection((Face(BoundingBox(x, y, side, side), 0.9, eyes_first),))
 
 
 def load_double(

@@ -70,13 +70,16 @@ def face_proposals_command(
     ] = 25,
     scenes: Annotated[int, typer.Option(min=32, help="number of training scenes")] = 24_000,
     count: Annotated[int, typer.Option(min=1, help="number of scenes to measure on")] = 400,
+    start_from: Annotated[Path | None, typer.Option(help="weights of an earlier run to start from")] = None,
+    public: Annotated[Path | None, typer.Option(help="folder of portraits to measure sheets of as well")] = None,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
-    """Train the network that proposes small faces, measure it, and write its card."""
+    """Train the network that proposes faces, measure the detector with it, and write its card."""
     from training.face_proposals.make import make_proposals
     from training.face_proposals.report import card_proposals
 
     with exit_on_error():
         if minutes:
-            make_proposals(store, photos, out, run_dir, minutes, scenes, seed)
-        typer.echo(f"{card_proposals(store, photos, out, count)} is written")
+            make_proposals(store, photos, out, run_dir, minutes, scenes, seed, start_from)
+        others = sorted(public.iterdir()) if public else []
+        typer.echo(f"{card_proposals(store, photos, out, count, others)} is written")

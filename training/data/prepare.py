@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.atomic_write import atomic_write
 from service.errors import PictureError
-from service.inference.detector import CONFIDENCE, MediapipeDetector
+from service.inference.detector import CONFIDENCE, BlazeFaceDetector
 from service.inference.faces import Face, Pixels
 from service.inference.imaging import Pyramid, crop_face, decode_image
 from service.inference.manifest import CropSpec
@@ -117,7 +117,7 @@ class _Worker:
 
     def __init__(self, source: Source, models_dir: Path, crop: CropSpec, bleed: int) -> None:
         self.source, self.crop, self.bleed = source, crop, bleed
-        self.detector = MediapipeDetector(models_dir, crop.detector_threshold)
+        self.detector = BlazeFaceDetector(models_dir, crop.detector_threshold)
 
     def find(self, row: int, path: str) -> _Found:
         try:
@@ -125,7 +125,7 @@ class _Worker:
         except (PictureError, OSError) as error:
             return _Found(row, reason=f"unreadable: {error}")
         pyramid = Pyramid(photo.pixels)
-        faces = self.detector.detect(pyramid)
+        faces = self.detector.detect(pyramid).faces
         if not faces:
             return _Found(row, reason="no face found")
         return _Found(row, faces[0], crop_face(pyramid, faces[0], self.crop, self.bleed))

@@ -18,10 +18,10 @@ from PIL import Image, ImageOps
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.errors import PictureError
-from service.inference.detector import FaceDetector
+from service.inference.detector import Detection, FaceDetector
 from service.inference.distribution import AGES
 from service.inference.estimator import Estimator
-from service.inference.faces import BoundingBox, Face
+from service.inference.faces import BoundingBox
 from service.inference.imaging import Pyramid
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline
@@ -63,17 +63,17 @@ class RememberingDetector:
     def __init__(self, detector: FaceDetector) -> None:
         """Wrap a detector of this thread."""
         self._detector = detector
-        self._last: tuple[Pyramid, float, list[Face]] | None = None
+        self._last: tuple[Pyramid, float | None, Detection] | None = None
 
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
-        """Return the faces of `picture`, largest first."""
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+        """Find the faces of `picture`, largest first."""
         if self._last is not None:
-            before, size, faces = self._last
+            before, size, found = self._last
             if size == min_size and np.array_equal(before.pixels, picture.pixels):
-                return faces
-        faces = self._detector.detect(picture, min_size)
-        self._last = (picture, min_size, faces)
-        return faces
+                return found
+        found = self._detector.detect(picture, min_size)
+        self._last = (picture, min_size, found)
+        return found
 
     def close(self) -> None:
         """Free the detector inside."""

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from service.errors import InvalidParameter
-from service.inference.detector import FaceDetector, MediapipeDetector
+from service.inference.detector import BlazeFaceDetector, FaceDetector
 from service.inference.lockfile import ModelLock
 from service.inference.pipeline import load_models
 from training.data.gather import gather
@@ -63,7 +63,7 @@ def measure(
     estimators = load_models(models_dir, list(models) or None)
 
     def make_detector() -> FaceDetector:
-        return MediapipeDetector(models_dir)
+        return BlazeFaceDetector(models_dir)
 
     by_bytes = {entry.sha256: entry.file for entry in ModelLock.read(models_dir).of_kind("model")}
     files = {name: fingerprint(onnx.load(models_dir / by_bytes[each.sha256])) for name, each in estimators.items()}

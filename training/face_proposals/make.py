@@ -22,7 +22,7 @@ from training.data.store import FaceStore
 from training.export.convert import LICENCE, require_tensorflow
 from training.export.graph import OPSET, ExportRefused, folded, refuse_stray_transposes, rename
 from training.face_proposals.backgrounds import LEARNT
-from training.face_proposals.network import SIDE, Pool, train_proposer
+from training.face_proposals.network import SIDES, Pool, train_proposer
 from training.face_proposals.scenes import Scenes
 from training.revision import revision
 
@@ -102,22 +102,31 @@ def publish(graph: onnx.ModelProto, folder: Path, made: Provenance) -> Path:
 
 
 def make_proposals(
-    stores: Sequence[Path], photos: Sequence[Path], out: Path, run_dir: Path, minutes: float, count: int, seed: int = 0
+    stores: Sequence[Path],
+    photos: Sequence[Path],
+    out: Path,
+    run_dir: Path,
+    minutes: float,
+    count: int,
+    seed: int = 0,
+    start_from: Path | None = None,
 ) -> Path:
-    """Compose `count` scenes of the `train` split, train for so many minutes, and write the file into `out`.
+    """Compose scenes of the `train` split, train for so many minutes, and write the file into `out`.
 
-    Scenes and weights stay in `run_dir`. Raises ExportRefused where the file is not as the network.
+    There are `count` small scenes and a quarter as many large ones; they and the weights stay in `run_dir`. Training
+    may start from the weights of an earlier run.
+    Raises ExportRefused where the file is not as the network.
     """
     scenes = Scenes.of(stores, photos, "train", LEARNT)
-    model = train_proposer(Pool.composed(scenes, count, run_dir, seed), minutes, seed)
-    model.save_weights(run_dir / "proposer.weights.h5")
-    sample = np.stack([scenes.scene(np.random.default_rng((seed, 1, n)), SIDE, SIDE)[0] for n in range(8)])
+    pools = [Pool.composed(scenes, count * SIDES[0] ** 2 // side**2, run_dir, seed, side) for side in SIDES]
+    model = train_proposer(pools, minutes, run_dir / "proposer.weights.h5", seed, start_from)
+    sample = np.stack([scenes.scene(np.random.default_rng((seed, 1, n)), SIDES[0], SIDES[0])[0] for n in range(8)])
     graph = graph_of(model)
     check_proposals(graph, sample, np.asarray(answered(model, sample)))
     made = Provenance(
         recipe="face-proposals",
         data=tuple(FaceStore.open(path).source for path in stores),
-        initial_weights="none",
+        initial_weights=f"an earlier run's, sha256 {sha256_of(start_from)}" if start_from else "none",
         commit=revision(),
         created=datetime.now(UTC).date().isoformat(),
     )

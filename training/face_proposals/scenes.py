@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from service.inference.faces import BoundingBox, Pixels
 from training.face_proposals.backgrounds import drawn, part, recoloured, scenery, surroundings
 
-SMALLEST, LARGEST = 10.0, 110.0
-"""Widths in pixels of the boxes of small faces."""
-
-STEEPEST: Final = 80.0
-"""Most degrees that a face in a scene is turned to learn from."""
+SMALLEST: Final = 10.0
+"""Width in pixels of the narrowest face to learn from; the widest fills its scene."""
 
 _TRIES: Final = 8
+_CUT: Final = 0.25
+"""Share of the faces that may lie so near the border that it cuts off up to two fifths of their box."""
+
 _ROOM: Final = 0.6  # of a box's width, the half side around a face that nothing else may cover
 
 Mask = NDArray[np.float32]
@@ -55,6 +55,10 @@ class SceneFace:
         """Return the same face in the mirror image of a scene `width` pixels wide."""
         return SceneFace(width - self.x, self.y, self.width, -self.turn)
 
+    def quarter_turned(self, width: int) -> SceneFace:
+        """Return the same face where a scene `width` pixels wide is turned by 90° against the clock."""
+        return SceneFace(self.y, width - self.x, self.width, math.remainder(self.turn - math.pi / 2, 2 * math.pi))
+
 
 @dataclass(frozen=True, slots=True)
 class _Patch:
@@ -76,73 +80,88 @@ def portraits(store: Path, photos: Path, split: str) -> list[Portrait]:
 class Scenes:
     """Scenes out of portraits by source and of face-free pictures; a `Generator` decides everything."""
 
-    def __init__(self, sources: list[list[Portrait]], pictures: tuple[Pixels, ...], steepest: float = STEEPEST) -> None:
-        """Take portraits, one list per source, pictures without faces, and how far faces turn, in degrees."""
-        self._sources, self._pictures, self._steepest = sources, pictures, steepest
+    def __init__(self, sources: list[list[Portrait]], pictures: tuple[Pixels, ...]) -> None:
+        """Take portraits, one list per source, and pictures without faces."""
+        self._sources, self._pictures = sources, pictures
 
     @classmethod
-    def of(
-        cls,
-        stores: Sequence[Path],
-        photos: Sequence[Path],
-        split: str,
-        names: tuple[str, ...],
-        steepest: float = STEEPEST,
-    ) -> Self:
+    def of(cls, stores: Sequence[Path], photos: Sequence[Path], split: str, names: tuple[str, ...]) -> Self:
         """Take one split of the photographs that stores were cut from, and shipped pictures by their names."""
         pairs = zip(stores, photos, strict=True)
-        return cls([portraits(store, folder, split) for store, folder in pairs], scenery(names), steepest)
+        return cls([portraits(store, folder, split) for store, folder in pairs], scenery(names))
 
     def scene(
         self, rng: Generator, height: int, width: int, smallest: float = SMALLEST, most: int = 5
     ) -> tuple[Pixels, list[SceneFace]]:
-        """Compose uint8 [height, width, 3] with 0 to `most` small faces, `smallest` px or wider, and name its faces."""
+        """Compose uint8 [height, width, 3] with 0 to `most` faces, `smallest` px or wider, and name its faces."""
+        if rng.random() < 0.1:
+            picture, faces = self._sheet(rng, height, width, smallest)
+            return worn(rng, picture), faces
         picture, faces = self._ground(rng, height, width)
         for _ in range(int(rng.integers(0, 4))):
             high, wide = (int(side) for side in rng.integers(20, 150, 2))
             patch = surroundings(rng, high, wide, self._pictures)
             _lay(rng, picture, _Patch(patch, _shape(rng, patch)), faces)
+        largest = min(height, width)
         for _ in range(int(rng.integers(0, most + 1))):
-            face = _lay(rng, picture, self._face(rng, smallest), faces)
+            face = _lay(rng, picture, self._face(rng, smallest, largest), faces)
             if face:
                 faces.append(face)
         return worn(rng, picture), faces
 
+    def _sheet(self, rng: Generator, height: int, width: int, smallest: float) -> tuple[Pixels, list[SceneFace]]:
+        """Lay portraits side by side, as on a page of a yearbook."""
+        picture, faces = surroundings(rng, height, width, self._pictures), []
+        cell = int(np.exp(rng.uniform(np.log(2 * smallest), np.log(128))))
+        gap = int(rng.integers(0, 1 + cell // 4))
+        for top in range(int(rng.integers(0, cell)), height - cell, cell + gap):
+            for left in range(int(rng.integers(0, cell)), width - cell, cell + gap):
+                portrait = self._portrait(rng)
+                photo = read_rgb(portrait.path)
+                scale = cell / max(photo.shape[:2])
+                small, (x, y) = _shrunk(photo, portrait.box, portrait.box.width * scale)
+                high, wide = min(cell, small.shape[0]), min(cell, small.shape[1])
+                picture[top : top + high, left : left + wide] = small[:high, :wide]
+                faces.append(SceneFace(left + x, top + y, portrait.box.width * scale))
+        return picture, faces
+
     def _ground(self, rng: Generator, height: int, width: int) -> tuple[Pixels, list[SceneFace]]:
         chance = rng.random()
-        if chance < 0.6:
+        if chance < 0.55:
             return surroundings(rng, height, width, self._pictures), []
         portrait = self._portrait(rng)
-        if chance < 0.8:
+        if chance < 0.7:
             return part(rng, _without_face(rng, portrait, self._pictures), height, width), []
-        # A whole portrait: the face with its own hair and clothes, often too large to be a small one.
-        side = float(np.exp(rng.uniform(np.log(40), np.log(320))))
+        # A whole portrait: the face with its own hair and clothes, up to one that fills the scene.
+        side = float(np.exp(rng.uniform(np.log(40), np.log(min(height, width)))))
         scale = side / portrait.box.width
         center_x, center_y = portrait.box.center
-        x, y = float(rng.uniform(0.2, 0.8) * width), float(rng.uniform(0.2, 0.8) * height)
+        x, y = (float(_middle(rng, side, extent)) for extent in (width, height))
         matrix = np.array([[scale, 0, x - scale * center_x], [0, scale, y - scale * center_y]])
         ground = surroundings(rng, height, width, self._pictures)
-        cv2.warpAffine(_read(portrait.path), matrix, (width, height), ground, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
+        photo = read_rgb(portrait.path)
+        cv2.warpAffine(photo, matrix, (width, height), ground, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
         return ground, [SceneFace(x, y, side)]
 
     def _portrait(self, rng: Generator) -> Portrait:
         source = self._sources[int(rng.integers(len(self._sources)))]
         return source[int(rng.integers(len(source)))]
 
-    def _face(self, rng: Generator, smallest: float) -> _Patch:
+    def _face(self, rng: Generator, smallest: float, largest: float) -> _Patch:
         portrait = self._portrait(rng)
-        side = float(np.exp(rng.uniform(np.log(smallest), np.log(LARGEST))))
-        photo, center = _shrunk(_read(portrait.path), portrait.box, side)
+        # Half of them small, for there are more places that they can lie at.
+        side = float(np.exp(rng.uniform(np.log(smallest), np.log(110 if rng.random() < 0.5 else largest))))
+        photo, center = _shrunk(read_rgb(portrait.path), portrait.box, side)
         if rng.random() < 0.3:
             photo = _lit(rng, photo)
         return self._turned(rng, photo, center, side)
 
     def _turned(self, rng: Generator, photo: Pixels, center: tuple[float, float], side: float) -> _Patch:
-        """Turn a photograph, and mirror it by chance."""
+        """Turn a photograph, a third of them any way round, and mirror it by chance."""
         height, width = photo.shape[:2]
         mask = _head(rng, photo, center, side)
         chance = rng.random()
-        most = 0.0 if chance < 0.3 else min(30.0, self._steepest) if chance < 0.65 else self._steepest
+        most = 0.0 if chance < 0.35 else 30.0 if chance < 0.65 else 180.0
         angle = float(rng.uniform(-most, most))
         matrix = cv2.getRotationMatrix2D(center, angle, 1.0)
         cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
@@ -183,7 +202,8 @@ def _lit(rng: Generator, picture: Pixels) -> Pixels:
     return np.clip(picture * gain + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
 
 
-def _read(path: Path) -> Pixels:
+def read_rgb(path: Path) -> Pixels:
+    """Read a photograph, uint8 [h, w, 3]."""
     return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
@@ -219,13 +239,12 @@ def _shape(rng: Generator, patch: Pixels) -> Mask:
 
 
 def _lay(rng: Generator, picture: Pixels, patch: _Patch, taken: Sequence[SceneFace]) -> SceneFace | None:
-    """Blend a patch in where it covers none of `taken`, its face nearly whole; return the face where it came to lie."""
+    """Blend a patch in where it covers none of `taken`; return the face where it came to lie."""
     height, width = picture.shape[:2]
     high, wide = patch.pixels.shape[:2]
     face = patch.face or SceneFace(wide / 2, high / 2, 0.0)
-    half = face.width * float(rng.uniform(0.4, 0.55))
     for _ in range(_TRIES):
-        x, y = (float(rng.uniform(half, max(half + 1, side - half))) for side in (width, height))
+        x, y = (_middle(rng, face.width, side) for side in (width, height))
         left, top = round(x - face.x), round(y - face.y)
         x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + wide), min(height, top + high)
         if x1 <= x0 or y1 <= y0 or any(_covers((x0, y0, x1, y1), other) for other in taken):
@@ -238,6 +257,13 @@ def _lay(rng: Generator, picture: Pixels, patch: _Patch, taken: Sequence[SceneFa
     return None
 
 
+def _middle(rng: Generator, width: float, extent: int) -> float:
+    """Place a face along one side of a scene: mostly whole, some cut off by the border."""
+    near = 0.1 if rng.random() < _CUT else 0.4
+    half = width * float(rng.uniform(near, 0.55))
+    return float(rng.uniform(half, extent - half)) if 2 * half < extent else extent / 2
+
+
 def _covers(patch: tuple[int, int, int, int], face: SceneFace) -> bool:
     reach = face.width * _ROOM
     left, top, right, bottom = patch
@@ -246,7 +272,7 @@ def _covers(patch: tuple[int, int, int, int], face: SceneFace) -> bool:
 
 def _without_face(rng: Generator, portrait: Portrait, pictures: tuple[Pixels, ...]) -> Pixels:
     """Return a portrait whose face is covered by something else: clothes, hair and rooms are no faces."""
-    photo = _read(portrait.path).copy()
+    photo = read_rgb(portrait.path).copy()
     height, width = photo.shape[:2]
     center_x, center_y = portrait.box.center
     reach = portrait.box.width * 0.55

@@ -1,7 +1,6 @@
 """Bytes in, predictions out, through the real detector and the real runtime."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,14 @@ from pydantic import ValidationError
 from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference import onnx_session
 from service.inference.age_mix import mix_of
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import BlazeFaceDetector
 from service.inference.estimator import Estimator
 from service.inference.faces import Pixels
 from service.inference.lockfile import ModelLock, default_models_dir
 from service.inference.onnx_session import PLUGINS, ort
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline, load_models, open_pipeline
-from tests.pictures import astronaut, coffee, jpeg, pasted
+from tests.pictures import HEAD, astronaut, coffee, jpeg, pasted
 from tests.service.doubles import MiddleFace
 from tests.tiny_model import SIZE, brightness_manifest, lock_entry, write_brightness_model, write_models_folder
 
@@ -31,9 +30,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pipeline(models: Path) -> Iterator[Pipeline]:
-    with MediapipeDetector(default_models_dir()) as detector:
-        yield Pipeline(detector, load_models(models, ["brightness", "other"]), "brightness")
+def pipeline(models: Path) -> Pipeline:
+    detector = BlazeFaceDetector(default_models_dir())
+    return Pipeline(detector, load_models(models, ["brightness", "other"]), "brightness")
 
 
 def png(pixels: Pixels) -> bytes:
@@ -136,6 +135,33 @@ def test_faces_come_largest_first_and_no_more_than_asked(pipeline: Pipeline) -> 
     assert len(both) == 2
     assert len(pipeline.predict(jpeg(scene), PredictOptions(max_faces=1)).faces) == 1
     assert len(pipeline.predict(jpeg(scene), PredictOptions(min_face_size=60)).faces) == 1
+
+
+def test_faces_left_out_for_their_number_are_said(pipeline: Pipeline) -> None:
+    scene = jpeg(pasted(200, 20, 30, pasted(80, 400, 60)))
+    assert not pipeline.predict(scene).more_faces
+    assert not pipeline.predict(scene, PredictOptions(max_faces=2)).more_faces
+    assert pipeline.predict(scene, PredictOptions(max_faces=1)).more_faces
+    assert not pipeline.predict(scene, PredictOptions(max_faces=1, min_face_size=60)).more_faces
+
+
+def test_faces_as_small_as_asked_for_are_found_in_a_photograph_that_is_decoded_small(pipeline: Pipeline) -> None:
+    scene = np.full((3000, 4000, 3), 128, np.uint8)
+    scene[1500:1548, 2000:2048] = np.asarray(Image.fromarray(astronaut()[HEAD]).resize((48, 48), Image.Resampling.BOX))
+    assert pipeline.predict(jpeg(scene)).faces == ()
+    asked = pipeline.predict(jpeg(scene), PredictOptions(min_face_size=20))
+    (face,) = asked.faces
+    assert face.face.box.center == pytest.approx((2024, 1524), abs=10)
+    assert asked.warnings == ()
+
+
+def test_a_photograph_too_large_to_be_searched_is_said(models: Path) -> None:
+    few = BlazeFaceDetector(default_models_dir(), max_views=2)
+    pipeline = Pipeline(few, load_models(models, ["brightness"]), "brightness")
+    long = jpeg(np.full((400, 6000, 3), 128, np.uint8))
+    assert pipeline.predict(long).warnings == ("views_capped",)
+    assert pipeline.predict(long, PredictOptions(detect=False)).warnings == ()
+    assert pipeline.predict(jpeg(astronaut())).warnings == ()
 
 
 def test_no_face_is_an_answer(pipeline: Pipeline) -> None:

@@ -24,12 +24,9 @@ def test_nothing_else_loads_onnx_runtime_first() -> None:
     assert importing == {"onnx_session.py"}
 
 
-def test_the_detector_is_loaded_without_matplotlib() -> None:
-    code = "import sys, service.inference.blazeface as _; print([m for m in sys.modules if m.startswith('matplotlib')])"
-    assert _printed(code) == "[]"
-
-
-def test_matplotlib_can_be_imported_afterwards() -> None:
-    assert (
-        _printed("import service.inference.blazeface, matplotlib.pyplot as plt; print(callable(plt.figure))") == "True"
+def test_the_service_is_loaded_without_mediapipe_and_what_it_drags_in() -> None:
+    code = (
+        "import sys, service.api.server, service.inference.detector; "
+        "print([m for m in sys.modules if m.split('.')[0] in ('mediapipe', 'matplotlib', 'tensorflow', 'jax', 'onnx')])"
     )
+    assert _printed(code) == "[]"

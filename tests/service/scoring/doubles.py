@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from service.inference.faces import Face
+from service.inference.detector import Detection
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
 from service.scoring.command import ScoreCommand
@@ -30,7 +30,7 @@ THREADS = partial(score_locally, kind="threads")
 class Deadly(MiddleFace):
     """Kills its process where a picture is of one certain grey."""
 
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
         if picture.pixels[0, 0, 0] == DEADLY_GREY:
             os.kill(os.getpid(), signal.SIGKILL)
         return super().detect(picture, min_size)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.inference.detector import MediapipeDetector
+from service.inference.detector import BlazeFaceDetector
 from service.inference.imaging import Pyramid, crop_face, decode_image
 from service.inference.lockfile import default_models_dir
 from service.inference.manifest import CropSpec
@@ -58,12 +58,12 @@ def test_the_stored_centre_is_what_the_service_crops(tmp_path: Path) -> None:
     listing = dataset(tmp_path / "faces", count=2)
     prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
     store = FaceStore.open(tmp_path / "store")
-    with MediapipeDetector(MODELS) as detector:
-        for i in (0, 1):
-            picture = Pyramid(decode_image(listing.open(listing.samples[i].path)).pixels)
-            crop = crop_face(picture, detector.detect(picture)[0], CROP)
-            assert crop.std() > 10
-            assert np.array_equal(centre(store.faces[i], CROP.size), crop)
+    detector = BlazeFaceDetector(MODELS)
+    for i in (0, 1):
+        picture = Pyramid(decode_image(listing.open(listing.samples[i].path)).pixels)
+        crop = crop_face(picture, detector.detect(picture).faces[0], CROP)
+        assert crop.std() > 10
+        assert np.array_equal(centre(store.faces[i], CROP.size), crop)
 
 
 def test_preparing_again_changes_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidParameter
-from service.inference.detector import FaceDetector
+from service.inference.detector import Detection, FaceDetector
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
@@ -33,15 +33,15 @@ class MiddleDetector(FaceDetector):
     def __init__(self) -> None:
         self.looked = 0
 
-    def detect(self, picture: Pyramid, min_size: float = 0.0) -> list[Face]:
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
         self.looked += 1
-        if picture.pixels.max() == 0 or min(picture.pixels.shape[:2]) < 2 * min_size:
-            return []
+        if picture.pixels.max() == 0 or min(picture.pixels.shape[:2]) < 2 * (min_size or 0):
+            return Detection(())
         height, width = picture.pixels.shape[:2]
         marks = tuple(
             (width * x, height * y) for x, y in ((0.4, 0.4), (0.6, 0.4), (0.5, 0.5), (0.5, 0.6), (0.3, 0.4), (0.7, 0.4))
         )
-        return [Face(BoundingBox(width / 4, height / 4, width / 2, height / 2), 0.9, marks)]
+        return Detection((Face(BoundingBox(width / 4, height / 4, width / 2, height / 2), 0.9, marks),))
 
 
 def grey_picture(folder: Path, name: str, age: int) -> None:
@@ -111,7 +111,7 @@ def test_several_models_cost_one_detection() -> None:
     detector = RememberingDetector(counting)
     pictures = [Pyramid(np.full((8, 8, 3), grey, np.uint8)) for grey in (10, 20)]
     for picture in (pictures[0], pictures[0], pictures[1]):
-        assert detector.detect(picture)[0].box.width == 4
+        assert detector.detect(picture).faces[0].box.width == 4
     assert counting.looked == 2
 
 

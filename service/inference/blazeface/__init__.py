@@ -1,0 +1,1 @@
+"""Mediapipe's BlazeFace, short range: from pixels to faces."""
