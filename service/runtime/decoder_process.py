@@ -90,7 +90,11 @@ class DecoderLauncher:
             # One thread, or forking would not be safe: OpenBLAS makes some of its own while numpy is imported.
             environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
             self._process = subprocess.Popen(  # noqa: S603 - this program's own interpreter and module
-                command, env=environment, pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL
+                command,
+                env=environment,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # while the service drains at Ctrl-C or a hang-up, it decodes
             )
         try:
             came_up = self._socket.recv(len(READY)) == READY

@@ -132,6 +132,10 @@ def test_end_of_the_whole_program_costs_no_further_picture() -> None:
         process.close()
 
 
+def test_signals_of_the_terminal_do_not_reach_the_program(launcher: DecoderLauncher) -> None:
+    assert os.getsid(launcher.number) != os.getsid(0)
+
+
 def test_program_that_does_not_start_is_a_setup_error(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="did not start"):
         DecoderLauncher(("/bin/false",))
