@@ -36,7 +36,7 @@ GIVEN: Final = struct.Struct("!qi")
 READY: Final = b"\1"
 SPARE_BYTES: Final = 64 * 2**20
 """Address space beyond what a picture was priced at: Python's own objects, and what malloc rounds up."""
-ERRORS: Final = (UnsupportedPicture, PictureTooLarge, CorruptPicture, PictureError)
+ERRORS: Final[tuple[type[PictureError], ...]] = (UnsupportedPicture, PictureTooLarge, CorruptPicture, PictureError)
 """What an answer can say instead of pixels: the first has number 1."""
 
 Decode = Callable[[bytes, int, int | None], Photo]
