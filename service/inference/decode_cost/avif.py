@@ -27,7 +27,7 @@ def price(data: bytes) -> PricedPicture:
     width, height = items[primary].size
     coded = [item for item in items.values() if item.kind == b"av01"]
     if not coded or items[primary].kind not in (b"av01", b"grid"):
-        raise UnsupportedPicture("the file has no AV1 picture in it; send a JPEG, PNG or WebP")
+        raise UnsupportedPicture("the file has no AV1 picture in it; send JPEG, PNG or WebP")
     pixels = sum(_coded_pixels(kept, item) for item in coded)
     work_ns = rates.START_NS + pixels * rates.AVIF_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(item.length for item in coded) * rates.AVIF_BYTE_NS

@@ -75,7 +75,7 @@ def _read_items(data: bytearray) -> tuple[int, dict[int, Item]]:
             at = data.rindex(box.kind, 0, box.start)
             data[at : at + 4] = b"free"
     if meta is None:
-        raise CorruptPicture("the file has no still picture in it; send a JPEG, PNG or WebP")
+        raise CorruptPicture("the file has no still picture in it; send JPEG, PNG or WebP")
     inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end)}
     items: dict[int, Item] = {}
     if not {b"pitm", b"iinf", b"iloc", b"iprp"} <= inside.keys():
