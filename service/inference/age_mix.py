@@ -137,6 +137,16 @@ def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH
     return FittedMix(mix, len(pmf), rounds, change <= SETTLED)
 
 
+def described(found: FittedMix) -> str:
+    """Say in one line what was found."""
+    low, middle, high = (int(np.searchsorted(np.cumsum(found.mix), share)) for share in (0.1, 0.5, 0.9))
+    settled = f"settled after {found.rounds} rounds" if found.settled else f"NOT settled after {found.rounds} rounds"
+    return (
+        f"mix of ages of {found.faces:,} faces: half are at most {middle}, eight in ten {low} to {high}, "
+        f"{found.mix[:18].sum():.1%} under 18; {settled}"
+    )
+
+
 def _smoother(years: float) -> Floats:
     """Return the matrix [101, 101] that spreads each age's share over its neighbours; rows sum to 1."""
     if not years:

@@ -13,12 +13,12 @@ from typing import Any, Final
 from rich.console import Console
 
 from service.errors import InvalidModelFile, InvalidParameter
-from service.inference.age_mix import mixes_in
+from service.inference.age_mix import described, mixes_in
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
 from service.inference.pipeline import load_models, stated_mix
 from service.scoring.archive import NotScored, agree, chunks, finished, locked
-from service.scoring.fit_prior import described, refuse_unfit, write_prior
+from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
@@ -90,7 +90,7 @@ class ScoreCommand:
             not_scored = self._score(job, inputs, total, size, workers, console)
             if self.fit_prior and stated is not None:
                 path, found = write_prior(output, self.format, stated)
-                console.print(f"{described(found, stated)}: {path}", highlight=False, soft_wrap=True)
+                console.print(f"{described(found)}: {path}", highlight=False, soft_wrap=True)
             if self.report:
                 console.print(f"report: {write_report(output, self.format, console)}", highlight=False, soft_wrap=True)
         return SOME_NOT_SCORED if not_scored else 0

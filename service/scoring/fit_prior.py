@@ -41,17 +41,6 @@ def write_prior(folder: Path, fmt: Format, own: Floats) -> tuple[Path, FittedMix
     return path, found
 
 
-def described(found: FittedMix, own: Floats) -> str:
-    """Say in one line what was found, beside the mix that the rows are stated for."""
-    settled = f"settled after {found.rounds} rounds" if found.settled else f"NOT settled after {found.rounds} rounds"
-    return f"mix of ages of {found.faces:,} faces: {_middle(found.mix)}, the model's own: {_middle(own)}; {settled}"
-
-
-def _middle(mix: Floats) -> str:
-    low, middle, high = (int(np.searchsorted(np.cumsum(mix), share)) for share in (0.1, 0.5, 0.9))
-    return f"half are at most {middle}, eight in ten {low} to {high}, {mix[:18].sum():.1%} under 18"
-
-
 def _distributions(folder: Path, fmt: Format) -> Floats:
     """Return the pmf of each face [n, 101], differences of its threshold probabilities."""
     curves: list[list[float]] = []

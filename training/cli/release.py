@@ -76,12 +76,25 @@ def calibrate_command(
     model: Annotated[Path, typer.Argument(help="exported .onnx file")],
     stores: Stores,
     balance: Balance = None,
+    unlabelled: Annotated[
+        Path | None, typer.Option(help="folder or archive of photographs: calibrate for their mix of ages instead")
+    ] = None,
 ) -> None:
     """Calibrate an exported file again, for instance on your own faces."""
-    from training.export.release import recalibrate
+    import onnx
+
+    from service.inference.age_mix import described
+    from training.export.release import recalibrate, recalibrate_for
+    from training.export.unlabelled import faces_in
+    from training.onnx_manifest import manifest_of
 
     with exit_on_error():
-        typer.echo(recalibrate(model, stores, balance))
+        if unlabelled is None:
+            typer.echo(recalibrate(model, stores, balance))
+            return
+        crop = manifest_of(onnx.load(model), model.name).crop
+        found = recalibrate_for(model, stores, faces_in(unlabelled, crop))
+        typer.echo(f"{described(found)}; {model}")
 
 
 def quantize_command(

@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def clipped(values: Floats) -> Pixels:
+def clipped(values: NDArray[np.floating]) -> Pixels:
     """Round to whole shades and cut to 0..255."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
@@ -152,7 +152,7 @@ KINDS: Final[tuple[tuple[float, Kind], ...]] = (
     (1.0, lambda f, r: compressed_twice(f, int(r.integers(12, 60)), int(r.integers(12, 70)))),
     (1.0, lambda f, r: small(f, int(np.exp(r.uniform(np.log(24), np.log(100)))))),
     (1.5, lambda f, r: grey(f)),  # noqa: ARG005 - all kinds take a generator
-    (0.4, lambda f, r: bordered(f, r.uniform(0.02, 0.1), int(r.choice([0, 255, r.integers(256)])))),
+    (0.4, lambda f, r: bordered(f, r.uniform(0.02, 0.1), int(r.choice([0, 255, int(r.integers(256))])))),
 )
 """How often, and what: grain first, since it is what misled every model that had not been shown it."""
 

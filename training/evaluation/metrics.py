@@ -18,6 +18,9 @@ RESAMPLES: Final = 1000
 CURVE: Final = tuple(range(16))
 """Years at which the cumulative score is shown."""
 
+DIP: Final = 0.9
+"""What a hump must fall to, and rise from, before another is counted."""
+
 GATE: Final = 18
 CHALLENGE: Final = 25
 DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
@@ -84,6 +87,27 @@ def probability_integral_transform(predictions: Predictions, seed: int = 0) -> F
     below, upper = cumulative[rows, known.low], cumulative[rows, known.high + 1]
     share = np.random.default_rng(seed).random(len(known))
     return np.asarray(np.clip(below + share * (upper - below), 0, 1), dtype=np.float64)
+
+
+def humps(pmf: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Count the humps of each distribution [n, 101]: rises and falls of at least a tenth, int64 [n].
+
+    The face of one person has one age, so a good picture's distribution has one. What lies below a thousandth of the
+    peak does not count.
+    """
+    return np.array([_humps(np.maximum(row, row.max() / 1000)) for row in pmf], dtype=np.int64)
+
+
+def _humps(row: Floats) -> int:
+    count, rising, turn = 0, True, float(row[0])
+    for p in map(float, row):
+        if rising and p < DIP * turn:
+            count, rising, turn = count + 1, False, p
+        elif not rising and DIP * p > turn:
+            rising, turn = True, p
+        else:
+            turn = max(turn, p) if rising else min(turn, p)
+    return count + rising
 
 
 def constant_row(predictions: Predictions, age: float) -> Row:

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from service.inference.distribution import IntervalBand
-from training.evaluation.metrics import accuracy, by_decade, by_group, challenge_25, constant_row, curve, proper_scores
+from training.evaluation.metrics import (
+    accuracy,
+    by_decade,
+    by_group,
+    challenge_25,
+    constant_row,
+    curve,
+    humps,
+    proper_scores,
+)
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, gate, reliability
 
@@ -22,6 +31,7 @@ def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_
         **proper_scores(predictions),
         "cumulative_score": curve(predictions),
         "constant": constant_row(predictions, constant_age),
+        "one_hump": float((humps(predictions.pmf) == 1).mean()),
         "challenge_25": challenge_25(predictions),
         "by_true_age": by_decade(predictions, predictions.middle),
         "by_predicted_age": by_decade(predictions, predictions.age),

@@ -200,10 +200,10 @@ def conformal_table(
     for youngest, oldest in bands_of(predicted, smallest):
         inside = (predicted >= youngest) & (predicted < oldest)
         parts = max(1, min(widths, int(inside.sum()) // smallest))
-        edges = np.quantile(deviations[inside], np.arange(1, parts) / parts) if parts > 1 else []
-        bounds = [0.0, *(round(float(edge), 3) for edge in edges), None]
+        edges = np.quantile(deviations[inside], np.arange(parts + 1) / parts)
+        bounds = [0.0, *(round(float(edge), 3) for edge in edges[1:-1]), np.inf]
         for narrowest, widest in pairwise(bounds):
-            chosen = inside & (deviations >= narrowest) & (deviations < (np.inf if widest is None else widest))
+            chosen = inside & (deviations >= narrowest) & (deviations < widest)
             tables.append(
                 IntervalTable(
                     low=youngest,
@@ -211,7 +211,7 @@ def conformal_table(
                     levels=LEVELS,
                     scores=conformal_quantiles(scores[chosen]),
                     narrowest=narrowest,
-                    widest=widest,
+                    widest=widest if np.isfinite(widest) else None,
                 )
             )
     return tuple(tables)
@@ -222,13 +222,10 @@ def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:
     return mix_of(gaussian_filter1d(np.exp(log_prior(low, high)), smooth_years, mode="nearest"))
 
 
-def balancing(low: Integers, high: Integers, mix: Floats, balance: float) -> Floats:
-    """Return how much each label [n] counts so that they stand for the mix to the power 1 - balance, mean 1.
-
-    With 0 they stand for themselves, with 1 for one where every age is as common.
-    """
+def standing_for(low: Integers, high: Integers, mix: Floats, other: Floats) -> Floats:
+    """Return how much each label [n] of a mix of ages [101] counts so that they stand for another; mean 1."""
     middle = (low + high) // 2
-    weights = mix[middle] ** -balance
+    weights = other[middle] / mix[middle]
     return np.asarray(weights / weights.mean())
 
 

@@ -151,6 +151,8 @@ def source_part(source: str, result: Tree) -> str:
         lines = [[f"{row['level']:.0%} interval, all", *coverage_line(row)] for row in result["coverage"]]
         lines += [[f"90 %, predicted {row['group']}", *coverage_line(row)] for row in ninety["bands"]]
         parts.append(markdown(["", "n", "true age inside", "ages wide"], lines))
+    if "one_hump" in result:
+        parts.append(f"{result['one_hump']:.1%} of the distributions have one hump.\n")
     minors = result["challenge_25"]
     if minors["n"]:
         rate = f"{minors['rate']:.1%} ({minors['rate_low']:.1%}–{minors['rate_high']:.1%})"

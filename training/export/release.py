@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from service.inference.age_mix import mix_of
+from service.inference.age_mix import FittedMix, fit_mix, mix_of
 from service.inference.distribution import AGES
 from service.inference.manifest import IntervalTable, Manifest
 from training.data.store import FaceSet, FaceStore, signed_error
@@ -18,11 +18,11 @@ from training.data.wear import worn
 from training.export.calibration import (
     Correction,
     age_mix,
-    balancing,
     calibration_loss,
     conformal_table,
     decoded,
     fit_correction,
+    standing_for,
 )
 from training.export.graph import embed, run, set_correction
 from training.export.lock import lock_model, write_model
@@ -82,21 +82,25 @@ class Calibration:
     mix: NDArray[np.float64]
 
 
-def calibrate(model: onnx.ModelProto, calib: Split, balance: float = 0.0) -> Calibration:
+def calibrate(
+    model: onnx.ModelProto, calib: Split, balance: float = 0.0, target: NDArray[np.float64] | None = None
+) -> Calibration:
     """Fit the correction on `calib` to the output of this graph, and set it in the graph.
 
-    `balance` 0..1 lets rare ages count for more, up to all ages alike: the mix that its probabilities are right for.
+    The probabilities are made right for the mix of ages `target` [101]; where none is given for that of `calib` to the
+    power 1 - `balance`: with 0 it is its own, with 1 one where all ages are as common.
     """
     set_correction(model, Correction())
     plain = run(model, calib.faces)
     mix = age_mix(calib.low, calib.high)
-    weights = balancing(calib.low, calib.high, mix, balance) if balance else None
+    target = mix_of(mix ** (1 - balance)) if target is None else target
+    weights = standing_for(calib.low, calib.high, mix, target)
     correction = fit_correction(plain, calib.low, calib.high, weights)
     set_correction(model, correction)
     pmf = run(model, calib.faces)
     before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, pmf))
     temperature = float(np.median(correction.temperatures(plain @ np.arange(AGES))))
-    return Calibration(correction, pmf, temperature, before, after, mix_of(mix ** (1 - balance)))
+    return Calibration(correction, pmf, temperature, before, after, target)
 
 
 def intervals(model: onnx.ModelProto, calib: Split, pmf: NDArray[np.float32], decode: str) -> tuple[IntervalTable, ...]:
@@ -117,16 +121,21 @@ def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode:
 
 
 def finish(
-    model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path], balance: float | None = None
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    stores: Sequence[Path],
+    balance: float | None = None,
+    target: NDArray[np.float64] | None = None,
 ) -> Manifest:
     """Calibrate the graph on `calib`, choose its decode on `val` and embed the manifest, which is returned.
 
-    The conformal table is read off `calib` alone, clean and worn. `balance` is `calibrate`'s, as before where none.
+    The conformal table is read off `calib` alone, clean and worn. `balance` (as before where none) and `target` are
+    `calibrate`'s.
     """
     balance = manifest.metrics.get("balance", 0.0) if balance is None else balance
     size = manifest.crop.size
     calib, val = Split.load(stores, "calib", size), Split.load(stores, "val", size)
-    fitted = calibrate(model, calib, balance)
+    fitted = calibrate(model, calib, balance, target)
     pmf = run(model, val.faces)
     errors = {decode: mean_error(pmf, val.low, val.high, decode) for decode in ("median", "mean")}
     decode = "mean" if errors["mean"] < errors["median"] - DECODE_GAIN else "median"
@@ -163,3 +172,17 @@ def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None
     model = onnx.load(path)
     finish(model, manifest_of(model, path.name), stores, balance)
     return publish(model, path.parent)
+
+
+def recalibrate_for(path: Path, stores: Sequence[Path], faces: NDArray[np.uint8]) -> FittedMix:
+    """Calibrate a finished file anew for the mix of ages of unlabelled faces uint8 [n, size, size, 3]; return it.
+
+    The mix is estimated from what the file says of them, calibrated to `stores`; then the labelled faces are weighted
+    to stand for it. Raises InvalidParameter where there are too few faces.
+    """
+    model = onnx.load(path)
+    manifest = finish(model, manifest_of(model, path.name), stores)
+    found = fit_mix(run(model, faces), mix_of(np.array(manifest.age_mix)))
+    finish(model, manifest, stores, target=found.mix)
+    publish(model, path.parent)
+    return found

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
-from service.inference.age_mix import fit_mix, mix_in, mix_of, mixes_in, named_mix, stated_for
+from service.inference.age_mix import FittedMix, described, fit_mix, mix_in, mix_of, mixes_in, named_mix, stated_for
 
 Floats = NDArray[np.float64]
 
@@ -77,6 +77,14 @@ def test_em_leaves_the_mix_that_is_right_nearly_as_it_is() -> None:
     found = fit_mix(posterior(looks, WORLD), WORLD)
     assert np.abs(np.cumsum(found.mix) - np.cumsum(WORLD)).sum() < 1.0
     assert (found.faces, found.settled) == (4000, True)
+
+
+def test_what_was_found_is_said_in_words() -> None:
+    found = FittedMix(named_mix("10-20"), 1234, 12, settled=False)
+    assert described(found) == (
+        "mix of ages of 1,234 faces: half are at most 15, eight in ten 11 to 19, 72.7% under 18; NOT settled after 12 "
+        "rounds"
+    )
 
 
 def test_few_faces_are_refused_with_their_number() -> None:

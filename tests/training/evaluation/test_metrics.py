@@ -14,6 +14,7 @@ from training.evaluation.metrics import (
     challenge_25,
     constant_row,
     error_with_missed,
+    humps,
     probability_integral_transform,
 )
 from training.evaluation.predictions import Predictions
@@ -200,3 +201,17 @@ def test_a_gate_passes_fewer_of_both_sides_the_surer_it_must_be() -> None:
 
 def test_a_gate_with_nobody_on_one_side_says_nothing() -> None:
     assert gate(points([40, 50], [40, 50]), 18) == []
+
+
+def test_humps_are_counted_and_ripples_are_not() -> None:
+    one, far = bells(np.array([30.0, 60.0]))
+    ripples = one * (1 + 0.04 * (-1.0) ** np.arange(101))
+    teeth = one * (1 + 0.33 * (-1.0) ** np.arange(101))
+    rows = np.stack([one, (one + far) / 2, ripples, np.full(101, 1 / 101), one[::-1]])
+    assert humps(rows).tolist() == [1, 2, 1, 1, 1]
+    assert humps(teeth[None])[0] > 3
+
+
+def test_a_summary_says_how_many_distributions_have_one_hump() -> None:
+    pmf = np.concatenate([bells(np.array([30.0])), bells(np.array([20.0, 60.0])).mean(axis=0, keepdims=True)])
+    assert summarise(Predictions.of(pmf, [30, 30]), (), 30.0)["one_hump"] == 0.5

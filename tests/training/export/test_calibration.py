@@ -15,7 +15,6 @@ from training.export.calibration import (
     KNOTS,
     LEVELS,
     Correction,
-    balancing,
     bands_of,
     conformal_quantiles,
     conformal_table,
@@ -23,6 +22,7 @@ from training.export.calibration import (
     decoded,
     fit_correction,
     ranked_probability_score,
+    standing_for,
 )
 
 Floats = NDArray[np.float64]
@@ -195,13 +195,14 @@ def test_the_youngest_are_0_or_1_and_both_are_right() -> None:
     assert conformity(pmf, low, high) == pytest.approx([0, 0])
 
 
-def test_a_balance_makes_each_age_count_alike() -> None:
+def test_faces_of_one_mix_stand_for_another() -> None:
     ages = np.repeat([10, 30], [100, 900])
-    mix = np.full(101, 1e-6)
-    mix[[10, 30]] = 0.1, 0.9
-    for balance, expected in ((0.0, 0.1), (0.5, 0.25), (1.0, 0.5)):
-        weights = balancing(ages, ages, mix, balance)
+    mix, other = np.full((2, 101), 1e-6)
+    mix[[10, 30]], other[[10, 30]] = (0.1, 0.9), (0.5, 0.5)
+    for target, expected in ((mix, 0.1), (other, 0.5)):
+        weights = standing_for(ages, ages, mix, target)
         assert weights[ages == 10].sum() / weights.sum() == pytest.approx(expected)
+        assert weights.mean() == pytest.approx(1)
 
 
 def test_faces_that_count_for_more_bend_the_correction_to_themselves() -> None:

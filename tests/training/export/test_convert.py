@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import onnx
 import pytest
 from keras import ops
+from PIL import Image
 
 from service.errors import FileMissing
 from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock, sha256_of, verified_path
+from tests.pictures import astronaut, jpeg
 from tests.tiny_model import SIZE
 from tests.training.export.bell_model import bell_manifest, bell_model, grey_faces, write_bell_model, write_grey_store
 from tests.training.tiny_run import tiny_recipe
@@ -34,7 +37,8 @@ from training.export.graph import (
     with_layer_names,
 )
 from training.export.lock import fingerprint, lock_model
-from training.export.release import WIDTHS, WORN_COPIES, Split, recalibrate
+from training.export.release import WIDTHS, WORN_COPIES, Split, recalibrate, recalibrate_for
+from training.export.unlabelled import faces_in
 from training.model.age_model import AgeModel, servable
 from training.model.backbones import build_backbone
 from training.model.heads import head_named
@@ -94,6 +98,32 @@ def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_p
     assert as_it_comes.age_mix == pytest.approx(age_mix(calib.low, calib.high), rel=1e-4)
     assert balanced.age_mix == pytest.approx([1 / 101] * 101, rel=1e-3)
     assert (as_it_comes.metrics["balance"], balanced.metrics["balance"]) == (0, 1)
+
+
+def test_a_file_is_calibrated_for_the_mix_of_ages_of_faces_without_labels(store: Path, tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, sigma=2)
+    seen = np.random.default_rng(0).normal(20, 6, 400).clip(0, 100)  # the store's ages lie all over
+    found = recalibrate_for(path, [store], grey_faces(seen))
+    manifest = manifest_of(onnx.load(path), "bell")
+    assert manifest.age_mix == pytest.approx(found.mix, rel=1e-3)
+    assert found.mix @ np.arange(101) == pytest.approx(20, abs=2)
+    calib = Split.load([store], "calib", SIZE)
+    assert abs(age_mix(calib.low, calib.high) @ np.arange(101) - 20) > 10
+
+
+def test_faces_without_labels_are_cut_as_the_service_cuts_them(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(jpeg(astronaut()))
+    (tmp_path / "photos" / "b.png").write_bytes(picture_of_nobody())
+    faces = faces_in(tmp_path / "photos", bell_manifest().crop)
+    assert faces.shape == (1, SIZE, SIZE, 3)
+    assert faces.std() > 20
+
+
+def picture_of_nobody() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def test_calibration_lowers_the_crps_and_leaves_the_error_alone(store: Path, tmp_path: Path) -> None:

@@ -135,9 +135,9 @@ def test_a_softmax_beside_coral_adds_its_loss_and_is_not_served() -> None:
 
 def test_a_teachers_distribution_gives_corals_loss_its_levels() -> None:
     head, logits = CoralHead(TRAINING_AGES, TRAINING_AGES), coral_logits()
-    certain = np.eye(101)[EXACT].astype(np.float32)
+    certain = np.eye(101)[EXACT]
     np.testing.assert_allclose(entropy(head, logits, certain), loss_of(head, logits, EXACT, EXACT), rtol=1e-4)
-    halves = (np.eye(101)[EXACT] + np.eye(101)[[30, 30, 30, 30]]).astype(np.float32) / 2
+    halves = (np.eye(101)[EXACT] + np.eye(101)[[30, 30, 30, 30]]) / 2
     other = loss_of(head, logits, np.full(4, 30), np.full(4, 30))
     expected = (loss_of(head, logits, EXACT, EXACT) + other) / 2
     np.testing.assert_allclose(entropy(head, logits, halves), expected, rtol=1e-4)
@@ -145,7 +145,7 @@ def test_a_teachers_distribution_gives_corals_loss_its_levels() -> None:
 
 def test_the_imdb_wiki_head_is_taught_by_its_own_teacher_alone() -> None:
     coral, kept = coral_logits(), softmax_logits()
-    first, second = (softmax(softmax_logits()).astype(np.float32) for _ in range(2))
+    first, second = softmax(softmax_logits()), softmax(softmax_logits())
     head = CoralHead(imdb_wiki=True, imdb_wiki_weight=0.5)
     both = entropy(head, np.concatenate([coral, kept], axis=1), np.concatenate([first, second], axis=1))
     apart = entropy(CoralHead(), coral, first) - 0.5 * (second * np.log(softmax(kept))).sum(1)

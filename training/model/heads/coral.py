@@ -107,6 +107,7 @@ class CoralHead(AgeHead):
         """
         if self.imdb_wiki != (pmf.shape[-1] == 2 * AGES):
             raise ValueError(f"a head {'with' if self.imdb_wiki else 'without'} imdb_wiki got {pmf.shape[-1]} lessons")
+        pmf = ops.cast(pmf, logits.dtype)
         coral, taught = logits[:, :THRESHOLDS], pmf[:, :AGES]
         levels = 1 - ops.cumsum(taught, axis=-1)[:, :THRESHOLDS]
         total = self._weighted(ops.softplus(coral) - levels * coral)
