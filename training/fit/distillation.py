@@ -154,7 +154,7 @@ def _both(first: Teacher, second: Teacher, name: str) -> Teacher:
 def _of_both_sides(teacher: Teacher, faces: Faces) -> Targets:
     """Ask about the faces and their mirror images, and take the mean; one that is asked once is not."""
     told = teacher.run(faces)
-    return told if teacher.once else (told + teacher.run(faces[:, :, ::-1])) / 2
+    return told if teacher.once else np.asarray((told + teacher.run(faces[:, :, ::-1])) / 2, dtype=np.float32)
 
 
 def _exported(path: Path) -> Teacher:
