@@ -57,7 +57,7 @@ def warnings_of_light(cut: Pixels, spec: CropSpec) -> tuple[str, ...]:
 def _is_blurred(grey: NDArray[np.float32], face_px: float) -> bool:
     """Whether fine detail is missing that a sharp face has wherever it has coarse detail."""
     fine, coarse = (_blur(grey, a * face_px) - _blur(grey, b * face_px) for a, b in _DETAIL)
-    return float(coarse.std()) > 0.5 and float(np.sqrt(np.mean(fine**2) / np.mean(coarse**2))) < BLURRED
+    return bool(np.mean(fine**2) < BLURRED**2 * np.mean(coarse**2))
 
 
 def _blur(grey: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
