@@ -27,7 +27,7 @@ Kind = Literal["onnxruntime", "mediapipe"]
 """What runs BlazeFace: ONNX Runtime, or mediapipe's own graph, the extra `mediapipe`."""
 
 _CANDIDATE: Final = 0.4  # scores below are not looked at again
-_LOOKS: Final = (2.0, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
+_LOOKS: Final = (2.0, 1.3, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
 _MOST_CANDIDATES: Final = 500
 _SURE_OF_TURN: Final = 0.8  # where the network of proposals is less sure of a face's turn, four are looked at

@@ -65,7 +65,8 @@ class FaceProposals:
         order = np.argsort(-heat[rows, columns], kind="stable")
         scale = seen.width / pixels.shape[1], seen.height / pixels.shape[0]
         corner = seen.left, seen.top
-        return [_proposal(answer[rows[i], columns[i]], (columns[i], rows[i]), scale, corner) for i in order]
+        cells = [(int(columns[i]), int(rows[i])) for i in order]
+        return [_proposal(answer[row, column], (column, row), scale, corner) for column, row in cells]
 
     def answer(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return `ANSWERS` for each cell, float32 [height / 8, width / 8, 6], sides being multiples of 32."""

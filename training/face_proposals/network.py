@@ -176,22 +176,7 @@ def varied(rng: Generator, picture: Pixels, faces: Sequence[SceneFace]) -> tuple
     if rng.random() < 0.7:
         bent = (np.arange(256)[:, None] / 255) ** np.exp(rng.uniform(-0.35, 0.35, 3)) * rng.uniform(0.8, 1.2, 3)
         shown = cv2.LUT(np.ascontiguousarray(shown), np.clip(255 * bent, 0, 255).astype(np.uint8)[None])
-    return _as_an_old_print(rng, np.asarray(shown, np.uint8)), held
-
-
-def _as_an_old_print(rng: Generator, picture: Pixels) -> Pixels:
-    """By chance take a picture's colours, its contrast and its sharpness away, and lay grain over it."""
-    if rng.random() < 0.25:
-        picture = np.repeat(cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY)[..., None], 3, -1)
-    if rng.random() < 0.3:
-        contrast = rng.uniform(0.4, 0.9)
-        picture = (picture * contrast + rng.uniform(0, 255 * (1 - contrast))).astype(np.uint8)
-    if rng.random() < 0.2:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 1.2))), np.uint8)
-    if rng.random() < 0.25:
-        grain = rng.standard_normal((*picture.shape[:2], 1), dtype=np.float32) * float(rng.uniform(4, 16))
-        picture = np.clip(picture + grain, 0, 255).astype(np.uint8)
-    return picture
+    return np.asarray(shown, np.uint8), held
 
 
 def train_proposer(

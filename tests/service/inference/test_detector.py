@@ -65,7 +65,7 @@ def test_a_turned_head_is_measured_upright(detector: BlazeFaceDetector, quarters
     (turned,) = detector.detect(Pyramid(np.ascontiguousarray(np.rot90(astronaut(), quarters)))).faces
     turn = np.degrees(eye_angle(upright) - eye_angle(turned))
     assert abs(math.remainder(turn - 90 * quarters, 360)) < 5
-    assert turned.box.width == pytest.approx(upright.box.width, rel=0.03)
+    assert turned.box.width == pytest.approx(upright.box.width, rel=0.04)
 
 
 @pytest.mark.parametrize("side", ["left", "right", "top"])
@@ -101,10 +101,10 @@ def test_a_picture_with_more_to_see_than_views_allow_says_so() -> None:
 
 def test_smaller_faces_are_found_where_they_are_asked_for(detector: BlazeFaceDetector) -> None:
     scene = np.full((2400, 3200, 3), 128, np.uint8)
-    scene[1500:1540, 2000:2040] = cv2.resize(astronaut()[HEAD], (40, 40), interpolation=cv2.INTER_AREA)
+    scene[1500:1528, 2000:2028] = cv2.resize(astronaut()[HEAD], (28, 28), interpolation=cv2.INTER_AREA)
     assert not detector.detect(Pyramid(scene)).faces
-    (face,) = detector.detect(Pyramid(scene), min_size=16).faces
-    assert math.dist(face.box.center, (2020, 1520)) < 10
+    (face,) = detector.detect(Pyramid(scene), min_size=12).faces
+    assert math.dist(face.box.center, (2014, 1514)) < 8
 
 
 def test_loose_and_tight_framing_give_the_same_scale(detector: BlazeFaceDetector) -> None:
