@@ -23,8 +23,10 @@ from tests.service.running import LiveServer
 @pytest.fixture(scope="module")
 def guarded(models_dir: Path) -> Iterator[httpx.Client]:
     """A client of a server that decodes as the real one does, with half of the default memory."""
-    load = load_double(models_dir, decoders=PROGRAM)
-    with LiveServer(load, threads=2, max_decode_mb=512) as server, server.client() as client:
+    with (
+        LiveServer(load_double(models_dir, decoders=PROGRAM), threads=2, max_decode_mb=512) as server,
+        server.client() as client,
+    ):
         yield client
 
 
