@@ -66,6 +66,21 @@ def test_a_shipped_network_is_read_back_as_it_answers(
     assert np.corrcoef(moved.ravel(), still.ravel())[0, 1] > 0.9
 
 
+def test_the_recipe_for_own_faces_starts_as_the_shipped_file_answers(
+    store: FaceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(MODELS.parent)
+    recipe = recipe_named("own_faces")
+    faces = faces_of(recipe, store)
+    exported = onnx.load(str(recipe.weights))
+    set_correction(exported, Correction())
+    pixels = faces.faces(np.arange(16), recipe.size)
+    expected = run(exported, pixels)
+    assert (expected @ np.arange(101)).std() > 1
+    answered = np.asarray(with_mirror_image(servable(new_model(recipe, faces)))(pixels))
+    np.testing.assert_allclose(answered, expected, atol=1e-5)
+
+
 def test_what_a_run_began_with_is_told_by_the_file(store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(MODELS.parent)
     recipe = recipe_from("coral-mobilenet")

@@ -37,7 +37,7 @@ def test_a_recipe_says_how_to_run_it_and_what_to_expect(recipe: Recipe) -> None:
     assert recipe.command.startswith(("agelens-train train ", "agelens-train synthetic "))
     assert f"train {recipe.name} " in recipe.command
     assert recipe.cost
-    assert re.match(r"(val )?MAE (of about )?\d+(\.\d+)? years", recipe.expected)
+    assert re.search(r"MAE (of about )?\d+(\.\d+)? years|not run|nobody has run", recipe.expected)
 
 
 def test_a_recipe_names_a_network_and_a_family_that_exist(recipe: Recipe) -> None:
