@@ -92,17 +92,23 @@ class ExportedFile:
             layer.kernel.assign(kernel)
             _set_folded(norm, bias)
 
-    def load_head(self, model: AgeModel) -> None:
-        """Put into a model's head what the file has of it; layers that it lacks stay as they are."""
+    def load_head(self, model: AgeModel) -> list[str]:
+        """Put into a model's head what the file has of it; return the names of layers that it lacks a variable of."""
+        lacking = []
         for layer in (each for each in model.layers if each.name.startswith(HEAD_PREFIX)):
             arrays = [value for name, value in self._arrays.items() if layer.name in _layer_names(name)]
             if isinstance(layer, OrderedBiases):
-                for biases in (value for value in arrays if value.shape == (len(layer.initial),)):
+                found = [value for value in arrays if value.shape == (len(layer.initial),)]
+                for biases in found:
                     layer.take(biases)
+                lacking += [] if found else [layer.name]
                 continue
             for variable in layer.weights:
-                for value in (value for value in arrays if value.shape == tuple(variable.shape)):
+                fitting = [value for value in arrays if value.shape == tuple(variable.shape)]
+                for value in fitting:
                     variable.assign(value)
+                lacking += [] if fitting else [layer.name]
+        return list(dict.fromkeys(lacking))
 
     @property
     def _arrays(self) -> dict[str, Array]:

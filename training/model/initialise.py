@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 
 from service.errors import FileMissing
 from training.data.store import FaceSet, train_batches
@@ -54,8 +55,9 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     model = AgeModel(backbone, head)
     if imdb_wiki.WEIGHTS in (recipe.weights, recipe.merged_with) and recipe.head_options.get("imdb_wiki"):
         imdb_wiki.load_ages_head(model)
-    if exported:
-        exported.load_head(model)
+    if exported and (lacking := exported.load_head(model)):
+        told = f"{recipe.weights} has no weights for {', '.join(lacking)}: these layers of the head start untrained"
+        Console(stderr=True).print(f"warning: {told}", style="yellow", highlight=False)
     return model
 
 

@@ -81,6 +81,18 @@ def test_the_recipe_for_own_faces_starts_as_the_shipped_file_answers(
     np.testing.assert_allclose(answered, expected, atol=1e-5)
 
 
+def test_layers_of_a_head_that_a_file_lacks_are_named(
+    store: FaceStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(MODELS.parent)
+    recipe = recipe_named("own_faces")
+    new_model(recipe, faces_of(recipe, store))
+    assert "warning" not in capsys.readouterr().err
+    other = replace(recipe, head="coral", head_options={})
+    new_model(other, faces_of(other, store))
+    assert "has no weights for head_" in " ".join(capsys.readouterr().err.split())
+
+
 def test_what_a_run_began_with_is_told_by_the_file(store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(MODELS.parent)
     recipe = recipe_from("coral-mobilenet")
