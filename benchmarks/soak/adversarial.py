@@ -1,6 +1,6 @@
 """Small files that are legal, or nearly, and as much work as their format allows: one maker for each kind.
 
-Tests, the soak and `python -m benchmarks.decode_cost` use them; docs/adr/0017 says what each does to a decoder.
+Tests, the soak and `python -m benchmarks.decode_cost` use them; docs/adr/0018 says what each does to a decoder.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What each step of decoding costs: nanoseconds of a processor, rounded up from measurements.
 
 `python -m benchmarks.decode_cost` measures real against estimated times over generated, mutated and good pictures;
-docs/adr/0017 has its figures and says on which processor.
+docs/adr/0018 has its figures and says on which processor.
 """
 
 from __future__ import annotations
