@@ -19,7 +19,7 @@ LOW_CONFIDENCE: Final = 0.8
 TURNED_SHARE: Final = 0.2  # where the nose lies between the ears: 0.5 faces the camera
 WIDE_INTERVAL_YEARS: Final = 30
 YOUNGEST, OLDEST = 1.0, 90.0
-FLAT: Final = {"as-is": 64, "stretched": 10}
+FLAT: Final = {"as-is": 60, "stretched": 10}
 """Of 256 shades of grey, those that the face's middle must span; fewer do for a network that sees them stretched."""
 BURNT_SHARE: Final = 0.15  # of the face's middle, in the six brightest of the 256 shades
 BLURRED: Final = 0.2  # detail of 1 % of the face's width, relative to that of 4 %
