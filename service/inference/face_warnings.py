@@ -19,10 +19,11 @@ LOW_CONFIDENCE: Final = 0.8
 TURNED_SHARE: Final = 0.2  # where the nose lies between the ears: 0.5 faces the camera
 WIDE_INTERVAL_YEARS: Final = 30
 YOUNGEST, OLDEST = 1.0, 90.0
-FLAT: Final = {"as-is": 64, "stretched": 10}
+FLAT: Final = {"as-is": 60, "stretched": 10}
 """Of 256 shades of grey, those that the face's middle must span; fewer do for a network that sees them stretched."""
 BURNT_SHARE: Final = 0.15  # of the face's middle, in the six brightest of the 256 shades
 BLURRED: Final = 0.2  # detail of 1 % of the face's width, relative to that of 4 %
+SHARPNESS_NEEDS_PX: Final = 100  # of a crop, for the width of the face: smaller ones show no detail of 1 %
 
 _MIDDLE: Final = 0.49  # of the face's width: no hair, no background, no border of the picture
 _DETAIL: Final = ((1 / 148, 2 / 148), (4 / 148, 8 / 148))  # sigmas of Gaussians, in widths of the face
@@ -56,8 +57,11 @@ def warnings_of_light(cut: Pixels, spec: CropSpec) -> tuple[str, ...]:
 
 def _is_blurred(grey: NDArray[np.float32], face_px: float) -> bool:
     """Whether fine detail is missing that a sharp face has wherever it has coarse detail."""
+    if face_px < SHARPNESS_NEEDS_PX:
+        return False
     fine, coarse = (_blur(grey, a * face_px) - _blur(grey, b * face_px) for a, b in _DETAIL)
-    return bool(np.mean(fine**2) < BLURRED**2 * np.mean(coarse**2))
+    power = float(np.mean(coarse**2))
+    return power > 0.01 and float(np.mean(fine**2)) < BLURRED**2 * power  # less is rounding of a single shade
 
 
 def _blur(grey: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:

@@ -59,5 +59,11 @@ def test_a_small_face_is_not_blurred(scale: float) -> None:
     assert warnings_of_light(cut_face(np.asarray(small, np.uint8), FACE.scaled(scale), SPEC), SPEC) == ()
 
 
-def test_a_face_of_one_shade_has_no_sharpness() -> None:
-    assert warnings_of_light(np.full((160, 160, 3), 128, np.uint8), SPEC) == ("exposure",)
+@pytest.mark.parametrize("shade", [19, 38, 128])
+def test_a_face_of_one_shade_has_no_sharpness(shade: int) -> None:
+    assert warnings_of_light(np.full((160, 160, 3), shade, np.uint8), SPEC) == ("exposure",)
+
+
+def test_a_crop_too_small_to_show_detail_is_not_called_blurred() -> None:
+    tiny = CropSpec(size=32, margin=0.04)
+    assert warnings_of_light(cut_face(astronaut(), FACE, tiny), tiny) == ()
