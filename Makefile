@@ -27,7 +27,7 @@ TRAINING := .venv-training/.training
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
-	@.venv/bin/python -m service.inference.detector_download
+	@.venv/bin/python -m service.inference.detection.download
 
 setup-dev: setup $(DEV)
 

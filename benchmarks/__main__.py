@@ -16,16 +16,16 @@ from benchmarks.figures import Findings
 from benchmarks.scale import QUICK, Scale
 
 BENCHMARKS: Final[Mapping[str, str]] = {
-    "stages": "benchmarks.stages",
-    "detection": "benchmarks.detection",
-    "server": "benchmarks.server",
-    "peers": "benchmarks.peers_comparison",
-    "precision": "benchmarks.precision",
-    "large-photo": "benchmarks.large_photo",
-    "archives": "benchmarks.archives",
-    "accuracy": "benchmarks.accuracy",
-    "estimators": "benchmarks.estimators",
-    "worn": "benchmarks.worn",
+    "stages": "benchmarks.measurements.stages",
+    "detection": "benchmarks.measurements.detection",
+    "server": "benchmarks.measurements.server",
+    "peers": "benchmarks.measurements.peers_comparison",
+    "precision": "benchmarks.measurements.precision",
+    "large-photo": "benchmarks.measurements.large_photo",
+    "archives": "benchmarks.measurements.archives",
+    "accuracy": "benchmarks.measurements.accuracy",
+    "estimators": "benchmarks.measurements.estimators",
+    "worn": "benchmarks.measurements.worn",
 }
 """Name → module whose `run` measures it."""
 

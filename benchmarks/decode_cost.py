@@ -22,7 +22,7 @@ from skimage import data as photographs
 from benchmarks.soak import adversarial
 from benchmarks.soak.pictures import mutated
 from service.errors import PictureError
-from service.inference.decode_cost import PricedPicture, price
+from service.inference.decoding.cost import PricedPicture, price
 from service.inference.imaging import decode_image
 
 MAX_PIXELS = 50_000_000

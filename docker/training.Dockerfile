@@ -16,7 +16,7 @@ COPY pyproject.toml LICENSE README.md ./
 COPY models models
 COPY service service
 COPY training training
-RUN /opt/agelens/bin/python -m service.inference.detector_download models \
+RUN /opt/agelens/bin/python -m service.inference.detection.download models \
     && /opt/agelens/bin/python -m pip install --quiet --no-deps --no-build-isolation .
 RUN useradd --uid 10001 --create-home agelens
 ENV PATH=/opt/agelens/bin:/usr/local/bin:/usr/bin:/bin

@@ -18,8 +18,8 @@ from service.api.problems import documented
 from service.api.schemas import BatchReply, HealthReply, ModelReply, ModelsReply, PredictReply
 from service.api.uploads import Upload, UploadLimits, UploadReader
 from service.errors import InvalidParameter, NotReady, UnknownResource
+from service.inference.decoding.formats import READ
 from service.inference.options import PredictOptions
-from service.inference.picture_formats import READ
 from service.inference.pipeline import PhotoPrediction
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import EXPOSITION

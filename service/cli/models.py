@@ -77,7 +77,7 @@ def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
 
 
 def _load_proposals(folder: Path) -> None:
-    from service.inference.face_proposals import FaceProposals
+    from service.inference.detection.face_proposals import FaceProposals
 
     FaceProposals(folder)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import CorruptPicture, InvalidParameter
-from service.inference.picture_formats import READ
+from service.inference.decoding.formats import READ
 
 STANDARD_INPUT: Final = "-"
 _SUFFIXES: Final = {suffix for kind in READ for suffix in kind.suffixes}

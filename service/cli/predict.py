@@ -18,7 +18,7 @@ from service.cli.annotation import check_suffix, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
 from service.inference.age_mix import mixes_in
-from service.inference.detector import open_detector
+from service.inference.detection.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions

@@ -14,10 +14,10 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from service.errors import CorruptPicture, PictureError, PictureTooLarge
+from service.inference.decoding.formats import open_picture
+from service.inference.decoding.jpeg import SCALES, has_several_scans, load_jpeg
 from service.inference.faces import BoundingBox, Face, Pixels
-from service.inference.jpeg import SCALES, has_several_scans, load_jpeg
 from service.inference.manifest import CropSpec
-from service.inference.picture_formats import open_picture
 
 MAX_SIDE: Final = 30_000
 """Longest decoded side in pixels; OpenCV's remap addresses pixels with 16 bits."""

@@ -15,8 +15,9 @@ import numpy as np
 
 from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference.age_mix import mix_of, named_mix, stated_for
-from service.inference.decoder import Decode, Decoder, DirectDecoder
-from service.inference.detector import Detection, FaceDetector, open_detector
+from service.inference.decoding.decoder import Decode, Decoder, DirectDecoder
+from service.inference.detection.detector import Detection, FaceDetector, open_detector
+from service.inference.detection.views import LEAST, SMALLEST, smallest_sought
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for, warnings_of_light
@@ -25,7 +26,6 @@ from service.inference.imaging import Photo, Pyramid, crop_step, cut_face, expos
 from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.options import PredictOptions
-from service.inference.views import LEAST, SMALLEST, smallest_sought
 
 VIEWS_CAPPED: Final = "views_capped"
 """Warning of a photograph that is so large that not all of it was searched for the smallest faces."""

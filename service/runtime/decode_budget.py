@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from service.errors import PictureTooLarge
-from service.inference.decode_cost import PricedPicture, price
-from service.inference.decoder import Decode
+from service.inference.decoding.cost import PricedPicture, price
+from service.inference.decoding.decoder import Decode
 from service.inference.imaging import Photo
 from service.runtime.decoder_process import PROGRAM, DecoderLauncher, DecoderProcess
 

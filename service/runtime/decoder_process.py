@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from service.errors import CorruptPicture, DeadlineExceeded, PictureError, PictureTooLarge, SetupError
-from service.inference.decode_cost import PricedPicture
+from service.inference.decoding.cost import PricedPicture
 from service.inference.imaging import Photo
 from service.runtime.decoder_child import ANSWER, ERRORS, GIVEN, QUESTION, READY, REQUEST
 

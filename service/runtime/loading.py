@@ -13,8 +13,8 @@ from PIL import Image
 
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.age_mix import mixes_in
-from service.inference.decoder import Decoder
-from service.inference.detector import FaceDetector, open_detector
+from service.inference.decoding.decoder import Decoder
+from service.inference.detection.detector import FaceDetector, open_detector
 from service.inference.distribution import Floats
 from service.inference.estimator import Estimator
 from service.inference.pipeline import Pipeline, load_models

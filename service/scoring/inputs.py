@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from service.errors import InvalidParameter
-from service.inference.picture_formats import NOT_READ, READ
+from service.inference.decoding.formats import NOT_READ, READ
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
 from service.scoring.tables import SUFFIX, Columns, items_in, rows_in

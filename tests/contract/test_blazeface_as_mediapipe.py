@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from service.inference.blazeface.mediapipe_graph import MediapipeBlazeFace
-from service.inference.blazeface.network import BlazeFace
-from service.inference.detector import SHORT_RANGE, open_detector
+from service.inference.detection.blazeface.mediapipe_graph import MediapipeBlazeFace
+from service.inference.detection.blazeface.network import BlazeFace
+from service.inference.detection.detector import SHORT_RANGE, open_detector
 from service.inference.faces import Face, Pixels
 from service.inference.imaging import Pyramid
 from service.inference.lockfile import default_models_dir
@@ -81,7 +81,8 @@ def test_the_search_finds_the_same_faces_with_either() -> None:
 
 def test_matplotlib_can_be_imported_after_mediapipe() -> None:
     code = (
-        "from pathlib import Path; from service.inference.blazeface.mediapipe_graph import MediapipeBlazeFace; "
+        "from pathlib import Path\n"
+        "from service.inference.detection.blazeface.mediapipe_graph import MediapipeBlazeFace\n"
         f"MediapipeBlazeFace(Path({str(FILE)!r}), 0.5); "
         "import matplotlib.pyplot as plt; print(callable(plt.figure))"
     )

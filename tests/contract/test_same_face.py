@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.detector import BlazeFaceDetector
+from service.inference.detection.detector import BlazeFaceDetector
 from service.inference.distribution import Floats
 from service.inference.estimator import Estimator
 from service.inference.faces import Pixels

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from service.inference.decoder import Decoder, DirectDecoder
-from service.inference.detector import Detection, FaceDetector
+from service.inference.decoding.decoder import Decoder, DirectDecoder
+from service.inference.detection.detector import Detection, FaceDetector
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models

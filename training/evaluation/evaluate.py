@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.errors import PictureError
-from service.inference.detector import Detection, FaceDetector
+from service.inference.detection.detector import Detection, FaceDetector
 from service.inference.distribution import AGES
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from service.inference.detector import FaceDetector
+from service.inference.detection.detector import FaceDetector
 from service.inference.distribution import IntervalBand
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox, Pixels

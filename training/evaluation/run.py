@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 from service.errors import InvalidParameter
-from service.inference.detector import BlazeFaceDetector, FaceDetector
+from service.inference.detection.detector import BlazeFaceDetector, FaceDetector
 from service.inference.lockfile import ModelLock
 from service.inference.pipeline import load_models
 from training.data.gather import gather

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from service.atomic_write import atomic_write
-from service.inference.face_proposals import ANSWERS, FILE, INPUT, OUTPUT, STRIDE
+from service.inference.detection.face_proposals import ANSWERS, FILE, INPUT, OUTPUT, STRIDE
 from service.inference.faces import Pixels
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
 from service.inference.manifest import METADATA_KEY, Provenance
@@ -39,7 +39,7 @@ Floats = NDArray[np.float32]
 
 
 def answered(model: Any, pixels: Any) -> Any:
-    """Return `service.inference.face_proposals.ANSWERS`, [b, h/8, w/8, 6], for uint8 [b, h, w, 3] in pixels."""
+    """Return the `ANSWERS` of the service's face proposals, [b, h/8, w/8, 6], for uint8 [b, h, w, 3] in pixels."""
     from keras import ops
 
     raw = model(ops.cast(pixels, "float32"), training=False)

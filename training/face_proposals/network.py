@@ -19,7 +19,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 
-from service.inference.face_proposals import STRIDE
+from service.inference.detection.face_proposals import STRIDE
 from service.inference.faces import Pixels
 from training.face_proposals.scenes import SceneFace, Scenes
 

@@ -11,16 +11,16 @@ from typing import Final
 import numpy as np
 from rich.progress import track
 
-from service.inference.detector import BlazeFaceDetector
+from service.inference.detection.detector import BlazeFaceDetector
+from service.inference.detection.face_proposals import FILE, THRESHOLD, FaceProposals, Proposal
+from service.inference.detection.views import LONGEST, smallest_sought, views
 from service.inference.distribution import AgeDistribution
-from service.inference.face_proposals import FILE, THRESHOLD, FaceProposals, Proposal
 from service.inference.faces import Face, Pixels
 from service.inference.imaging import Pyramid, crop_face
 from service.inference.lockfile import LockEntry, ModelLock
 from service.inference.manifest import METADATA_KEY, Provenance
 from service.inference.onnx_session import ort
 from service.inference.pipeline import load_models
-from service.inference.views import LONGEST, smallest_sought, views
 from training.evaluation.reliability import binomial_interval
 from training.export.card import limits_part, markdown, with_terms
 from training.face_proposals.backgrounds import HELD_OUT, LEARNT, scenery

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from service.errors import SetupError
-from service.inference.detector import open_detector
+from service.inference.detection.detector import open_detector
 from service.inference.lockfile import default_models_dir
 
 
@@ -19,7 +19,7 @@ def test_mediapipe_without_its_extra_says_what_is_missing(monkeypatch: pytest.Mo
 def test_the_default_needs_no_mediapipe() -> None:
     code = (
         "import sys; sys.modules['mediapipe'] = None; "
-        "from service.inference.detector import open_detector; "
+        "from service.inference.detection.detector import open_detector; "
         "from service.inference.lockfile import default_models_dir; "
         "open_detector(default_models_dir())"
     )

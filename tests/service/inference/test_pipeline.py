@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference import onnx_session
 from service.inference.age_mix import mix_of
-from service.inference.detector import BlazeFaceDetector
+from service.inference.detection.detector import BlazeFaceDetector
 from service.inference.estimator import Estimator
 from service.inference.faces import Pixels
 from service.inference.lockfile import ModelLock, default_models_dir

@@ -26,7 +26,7 @@ def test_nothing_else_loads_onnx_runtime_first() -> None:
 
 def test_the_service_is_loaded_without_mediapipe_and_what_it_drags_in() -> None:
     code = (
-        "import sys, service.api.server, service.inference.detector; "
+        "import sys, service.api.server, service.inference.detection.detector; "
         "print([m for m in sys.modules if m.split('.')[0] in ('mediapipe', 'matplotlib', 'tensorflow', 'jax', 'onnx')])"
     )
     assert _printed(code) == "[]"

@@ -20,7 +20,7 @@ from service.errors import (
     SetupError,
     UnsupportedPicture,
 )
-from service.inference.decode_cost import price
+from service.inference.decoding.cost import price
 from service.inference.imaging import decode_image
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
 from service.runtime.decoder_process import DecoderLauncher, DecoderProcess

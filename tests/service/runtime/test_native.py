@@ -67,7 +67,7 @@ from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock, verified_path
 from service.runtime.native import return_large_buffers
 from service.inference.lockfile import default_models_dir
-from service.inference.face_proposals import FaceProposals
+from service.inference.detection.face_proposals import FaceProposals
 
 return_large_buffers()
 folder = default_models_dir()

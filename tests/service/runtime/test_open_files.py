@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.server_process import run_server
-from tests.service.api.test_server import agelens
+from tests.service.api.server.test_server import agelens
 from tests.service.running import connect
 
 

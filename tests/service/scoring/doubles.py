@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from service.inference.detector import Detection
+from service.inference.detection.detector import Detection
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
 from service.scoring.command import ScoreCommand

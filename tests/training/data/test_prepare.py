@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.inference.detector import BlazeFaceDetector
+from service.inference.detection.detector import BlazeFaceDetector
 from service.inference.imaging import Pyramid, crop_face, decode_image
 from service.inference.lockfile import default_models_dir
 from service.inference.manifest import CropSpec

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.errors import InvalidParameter
-from service.inference.detector import Detection, FaceDetector
+from service.inference.detection.detector import Detection, FaceDetector
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid

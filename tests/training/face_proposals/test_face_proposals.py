@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from service.inference.face_proposals import FILE, STRIDE
+from service.inference.detection.face_proposals import FILE, STRIDE
 from service.inference.faces import BoundingBox
 from service.inference.lockfile import ModelLock
 from service.inference.manifest import METADATA_KEY, Provenance

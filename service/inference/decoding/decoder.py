@@ -1,0 +1,38 @@
+"""How a pipeline comes to pixels: in this process, or wherever a decoder of another kind has them made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from service.inference.decoding.cost import price
+from service.inference.imaging import Photo, decode_image
+
+Decode = Callable[[int | None], Photo]
+"""Decodes a picture that is open; the number is the shorter side to keep, None for the full size."""
+
+
+class Decoder(Protocol):
+    """Opens encoded pictures. Belongs to one thread."""
+
+    def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> AbstractContextManager[Decode]:
+        """Return what decodes `data` within a block; `checkpoint` raises to stop. Raises PictureError."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
+
+
+class DirectDecoder:
+    """Decodes in this process, without limits on time and memory: for callers who trust their pictures."""
+
+    @contextmanager
+    def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> Iterator[Decode]:  # noqa: ARG002
+        """Yield a function that decodes `data`."""
+        picture = price(data, max_pixels)
+        yield lambda min_side: decode_image(picture.data, max_pixels=max_pixels, min_side=min_side)
+
+    def close(self) -> None:
+        """Hold nothing, free nothing."""

@@ -1,0 +1,215 @@
+"""Find faces: proposals in views of the picture, each judged and measured by BlazeFace in an upright window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeVar
+
+import cv2
+import numpy as np
+
+from service.inference.detection.blazeface.network import BlazeFace
+from service.inference.detection.face_proposals import FaceProposals, Proposal
+from service.inference.detection.upright_window import Window
+from service.inference.detection.views import MAX_VIEWS, smallest_sought, views
+from service.inference.faces import BoundingBox, Face, Pixels
+from service.inference.imaging import Pyramid, eye_angle
+from service.inference.lockfile import ModelLock, verified_path
+
+SHORT_RANGE: Final = "face_detection_short_range.tflite"
+CONFIDENCE: Final = 0.7
+"""Default least confidence of a face; docs/adr/0002 has the measurement."""
+
+Kind = Literal["onnxruntime", "mediapipe"]
+"""What runs BlazeFace: ONNX Runtime, or mediapipe's own graph, the extra `mediapipe`."""
+
+_CANDIDATE: Final = 0.4  # scores below are not looked at again
+_LOOKS: Final = (2.0, 1.3, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
+_SAME_FACE: Final = 0.4  # overlap from which two finds are one face
+_MOST_CANDIDATES: Final = 500
+_SURE_OF_TURN: Final = 0.8  # where the network of proposals is less sure of a face's turn, four are looked at
+_LIKELY: Final = 0.3  # least probability of a proposal that is looked at in several turns
+_DOUBT: Final = 0.1  # how much surer a face must be that is unlikely, or turned otherwise than proposed
+_AT_BORDER: Final = (0.5, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
+
+_CUT_OFF: Final = 0.1  # share of a candidate's box that lies beyond the border
+
+Found = TypeVar("Found", Face, Proposal)
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What was found in a picture: faces, largest first, and whether there was more to see than was looked at."""
+
+    faces: tuple[Face, ...]
+    capped: bool = False
+
+
+class FaceDetector(Protocol):
+    """Anything that finds faces in a picture."""
+
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+        """Find the faces of `picture`; those narrower than `min_size` pixels need not be found."""
+        ...
+
+    def close(self) -> None:
+        """Free what the detector holds outside Python; nothing by default."""
+        return
+
+
+class Judge(Protocol):
+    """Anything that says which of many small pictures show faces."""
+
+    def find(self, views: Pixels) -> list[list[Face]]:
+        """Return the faces in each of uint8 [n, 128, 128, 3] RGB, in pixels of the view."""
+        ...
+
+    def close(self) -> None:
+        """Free the network."""
+        ...
+
+
+class BlazeFaceDetector(FaceDetector):
+    """Our network of proposals and mediapipe's BlazeFace. Safe to share between threads if the judge is.
+
+    The network proposes faces of any size and turn in views of the picture. Each is then found again by BlazeFace in a
+    window that is turned upright: two boxes wide, then with all but 1.3 boxes blacked out, so that the box does not
+    depend on what else the photograph shows; what is not found again is no face.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        threshold: float = CONFIDENCE,
+        max_views: int = MAX_VIEWS,
+        judge: Callable[[Path, float], Judge] = BlazeFace,
+    ) -> None:
+        """Load the networks; raise FileMissing or ChecksumMismatch where a file is not as locked."""
+        entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
+        self._threshold, self._max_views = threshold, max_views
+        self._judge = judge(verified_path(models_dir, entries[SHORT_RANGE]), _CANDIDATE)
+        self._proposals = FaceProposals(models_dir)
+
+    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+        """Find the faces of `picture`, each with a confidence of at least the threshold."""
+        height, width = picture.pixels.shape[:2]
+        sought = smallest_sought(width, height) if min_size is None else min_size
+        planned, capped = views(width, height, sought, self._max_views)
+        proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
+        candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
+        found = self._measured(picture, candidates[:_MOST_CANDIDATES])
+        found = found or self._measured(picture, [_whole(width, height)])
+        faces = _distinct(sorted(found, key=lambda face: -face.confidence))
+        faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
+        return Detection(tuple(faces), capped or len(candidates) > _MOST_CANDIDATES)
+
+    def close(self) -> None:
+        """Free the judge."""
+        self._judge.close()
+
+    def _measured(self, picture: Pyramid, candidates: Sequence[Proposal]) -> list[Face]:
+        """Measure each candidate that is a face.
+
+        One that is likely but not found may be turned otherwise than it seems: it is looked at all ways. One that the
+        border cuts off may show only in a window that is mirrored there.
+        """
+        found, missed = self._split(picture, candidates, cv2.BORDER_CONSTANT)
+        again = [replace(each, turn_confidence=0.0) for each in missed if each.turn_confidence >= _SURE_OF_TURN]
+        turned, _ = self._split(picture, again, cv2.BORDER_CONSTANT)
+        mirrored, _ = self._split(picture, [each for each in missed if _cut_off(each.box, picture)], cv2.BORDER_REFLECT)
+        return [*found, *turned, *mirrored]
+
+    def _split(
+        self, picture: Pyramid, candidates: Sequence[Proposal], border: int
+    ) -> tuple[list[Face], list[Proposal]]:
+        """Return the faces among candidates, and the candidates that are none."""
+        found = self._looks(picture, candidates, border)
+        return list(found.values()), [candidate for n, candidate in enumerate(candidates) if n not in found]
+
+    def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> dict[int, Face]:
+        """Find candidates again, look after look; return those that were sure enough in each by their numbers."""
+        starts = [start for n, candidate in enumerate(candidates) for start in self._starts(n, candidate, border)]
+        for shown in _LOOKS:
+            finds = self._look(picture, starts, shown, border)
+            starts = [replace(find.start, window=Window.around(find.face.box, eye_angle(find.face))) for find in finds]
+        return {find.start.number: find.face for find in finds}
+
+    def _starts(self, number: int, candidate: Proposal, border: int) -> Iterator[_Start]:
+        """Yield where a candidate is looked for: turned as it seems, and by quarters where that is not sure."""
+        sure, likely = candidate.turn_confidence >= _SURE_OF_TURN, candidate.probability >= _LIKELY
+        least = doubted = self._threshold + _DOUBT
+        if border == cv2.BORDER_REFLECT:
+            doubted = _AT_BORDER[1]
+            least = _AT_BORDER[0] if sure else doubted
+        elif sure or likely:
+            least = self._threshold
+        yield _Start(number, Window.around(candidate.box, candidate.turn), least)
+        for quarter in range(1, 4 if likely and not sure else 1):
+            yield _Start(number, Window.around(candidate.box, candidate.turn + quarter * math.pi / 2), doubted)
+
+    def _look(self, picture: Pyramid, starts: Sequence[_Start], shown: float, border: int) -> list[_Find]:
+        """Find candidates in windows of which only the middle, `shown` box widths, is seen; of each the surest find."""
+        if not starts:
+            return []
+        pixels = np.stack([start.window.pixels(picture, shown, border) for start in starts])
+        best: dict[int, _Find] = {}
+        for start, finds in zip(starts, self._judge.find(pixels), strict=True):
+            face = start.window.nearest(finds)
+            if face and (start.number not in best or face.confidence > best[start.number].face.confidence):
+                best[start.number] = _Find(start, replace(face, confidence=min(face.confidence, start.confidence)))
+        sure = [find for find in best.values() if find.face.confidence >= find.start.least]
+        return [_Find(replace(find.start, confidence=find.face.confidence), find.face) for find in sure]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a numbered candidate is looked for, how sure it must be, and how sure it was in the look before."""
+
+    number: int
+    window: Window
+    least: float
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Find:
+    """What a look found from where."""
+
+    start: _Start
+    face: Face
+
+
+def open_detector(
+    models_dir: Path, kind: Kind = "onnxruntime", threshold: float = CONFIDENCE, max_views: int = MAX_VIEWS
+) -> BlazeFaceDetector:
+    """Load the detector of a models folder for one thread; raise SetupError where something it needs is missing."""
+    if kind == "onnxruntime":
+        return BlazeFaceDetector(models_dir, threshold, max_views)
+    from service.inference.detection.blazeface.mediapipe_graph import MediapipeBlazeFace
+
+    return BlazeFaceDetector(models_dir, threshold, max_views, MediapipeBlazeFace)
+
+
+def _whole(width: int, height: int) -> Proposal:
+    """Propose that one face fills the picture, whichever way up."""
+    side = max(width, height)
+    return Proposal(BoundingBox((width - side) / 2, (height - side) / 2, side, side), 1.0, 0.0, 0.0)
+
+
+def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
+    """Whether the border cuts off a part of a candidate, whose box is somewhat too wide."""
+    height, width = picture.pixels.shape[:2]
+    beyond = max(-box.x, -box.y, box.x + box.width - width, box.y + box.height - height)
+    return bool(beyond > _CUT_OFF * box.width)
+
+
+def _distinct(found: Iterable[Found]) -> list[Found]:
+    """Keep the first of each group that overlaps: give them best first."""
+    kept: list[Found] = []
+    for each in found:
+        if all(each.box.overlap(other.box) < _SAME_FACE for other in kept):
+            kept.append(each)
+    return kept

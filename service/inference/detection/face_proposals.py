@@ -1,0 +1,96 @@
+"""Propose faces of any size and turn with a one-shot network over a view of the picture."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import FileMissing, InvalidModelFile
+from service.inference.detection.views import View
+from service.inference.faces import BoundingBox, Pixels
+from service.inference.imaging import Pyramid
+from service.inference.lockfile import LOCK_NAME, ModelLock, verified_path
+from service.inference.onnx_session import open_session, ort, session_options
+
+FILE: Final = "face-proposals.onnx"
+INPUT: Final = "picture"
+OUTPUT: Final = "proposals"
+STRIDE: Final = 8
+"""Pixels of the network's input per cell of its answer."""
+
+ANSWERS: Final = ("probability", "x", "y", "width", "cosine", "sine")
+"""What each cell says: how likely a face's centre lies in it; where, from the cell's middle, and how wide the
+face's box is, in pixels of the input; and the direction from the person's right eye to the left."""
+
+THRESHOLD: Final = 0.2
+
+_ROOM: Final = 1.2  # a window somewhat too wide for a face loses fewer than one somewhat too narrow
+_WIDEST: Final = 640.0  # pixels of the input; what a network answers to noise must not become a box without bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A place where a face may be: its box, how likely, its turn in radians as `eye_angle`, and how sure that is."""
+
+    box: BoundingBox
+    probability: float
+    turn: float
+    turn_confidence: float
+
+
+class FaceProposals:
+    """Proposes faces; whoever asks must look whether they are some. Safe to share between threads."""
+
+    def __init__(self, models_dir: Path, threshold: float = THRESHOLD) -> None:
+        """Load the locked file; raise FileMissing, ChecksumMismatch or InvalidModelFile."""
+        entries = ModelLock.read(models_dir).of_kind("proposals")
+        if not entries:
+            raise FileMissing(f"{LOCK_NAME} names no file of kind `proposals` ({FILE}); run `git checkout models`")
+        self._session = _session(verified_path(models_dir, entries[0]))
+        self._threshold = threshold
+
+    def propose(self, picture: Pyramid, view: View) -> list[Proposal]:
+        """Return possible faces in a view of the picture, likeliest first; boxes are a fifth too wide on purpose."""
+        pixels, seen = view.show(picture)
+        answer = self.answer(pixels)
+        heat = np.ascontiguousarray(answer[..., 0])
+        peaks = (heat >= self._threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
+        rows, columns = np.nonzero(peaks)
+        order = np.argsort(-heat[rows, columns], kind="stable")
+        scale = seen.width / pixels.shape[1], seen.height / pixels.shape[0]
+        corner = seen.left, seen.top
+        cells = [(int(columns[i]), int(rows[i])) for i in order]
+        return [_proposal(answer[row, column], (column, row), scale, corner) for column, row in cells]
+
+    def answer(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Return `ANSWERS` for each cell, float32 [height / 8, width / 8, 6], sides being multiples of 32."""
+        return np.asarray(self._session.run([OUTPUT], {INPUT: pixels[None]})[0][0], np.float32)
+
+
+def _proposal(
+    answer: NDArray[np.float32], cell: tuple[int, int], scale: tuple[float, float], corner: tuple[float, float]
+) -> Proposal:
+    """Turn a cell's answer into a proposal; `scale` is pixels of the picture per shown one, across and down."""
+    probability, x, y, width, cosine, sine = (float(value) for value in answer)
+    center_x, center_y = (
+        start + ((number + 0.5) * STRIDE + off) * factor
+        for start, number, off, factor in zip(corner, cell, (x, y), scale, strict=True)
+    )
+    side = min(max(width, 1.0), _WIDEST) * _ROOM * math.sqrt(scale[0] * scale[1])
+    box = BoundingBox(center_x - side / 2, center_y - side / 2, side, side)
+    return Proposal(box, probability, math.atan2(sine, cosine), min(1.0, math.hypot(cosine, sine)))
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    session = open_session(path, session_options(), ("CPUExecutionProvider",))
+    found = [(node.name, node.type, node.shape[-1]) for node in (*session.get_inputs(), *session.get_outputs())]
+    agreed = [(INPUT, "tensor(uint8)", 3), (OUTPUT, "tensor(float)", len(ANSWERS))]
+    if found != agreed:
+        raise InvalidModelFile(f"{path.name} has tensors {found}, agreed were {agreed}; run `git checkout models`")
+    return session

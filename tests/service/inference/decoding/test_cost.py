@@ -1,0 +1,244 @@
+"""What a picture is priced at, and what of it reaches a decoder."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.soak import adversarial
+from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
+from service.inference.decoding.cost import PricedPicture
+from service.inference.decoding.cost import price as price_of
+from service.inference.decoding.cost.orientation import exif_with, orientation_of
+from service.inference.imaging import decode_image
+from tests.pictures import astronaut
+
+BUDGET_S = 2.0
+"""The setting's default."""
+
+MEGABYTES = 1024
+
+
+def price(data: bytes) -> PricedPicture:
+    return price_of(data, 50_000_000)
+
+
+def encoded(fmt: str, image: Image.Image | None = None, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    (image or Image.fromarray(astronaut())).save(stream, fmt, **options)
+    return stream.getvalue()
+
+
+EVERY_KIND = [
+    ("JPEG", {}),
+    ("JPEG", {"progressive": True, "subsampling": 0}),
+    ("PNG", {}),
+    ("WEBP", {}),
+    ("WEBP", {"lossless": True}),
+    ("AVIF", {"speed": 10}),
+]
+
+
+@pytest.mark.parametrize(("fmt", "options"), EVERY_KIND)
+def test_stripped_picture_has_the_same_pixels(fmt: str, options: dict[str, Any]) -> None:
+    data = encoded(fmt, **options)
+    assert np.array_equal(decode_image(price(data).data).pixels, decode_image(data).pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "1", "I;16"])
+def test_stripped_png_of_every_mode_has_the_same_pixels(mode: str) -> None:
+    image = Image.fromarray(astronaut())
+    image = (
+        Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+        if mode == "I;16"
+        else image.convert(mode)
+    )
+    if mode == "P":
+        image.info["transparency"] = 3
+    data = encoded("PNG", image)
+    assert np.array_equal(decode_image(price(data).data).pixels, decode_image(data).pixels)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_stripping_keeps_which_way_is_up(fmt: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(fmt, Image.fromarray(astronaut()[:, :300]), exif=exif)
+    stripped = decode_image(price(data).data).pixels
+    assert np.array_equal(stripped, decode_image(data).pixels)
+    assert stripped.shape == ((300, 512, 3) if orientation > 4 else (512, 300, 3))
+
+
+def test_stripping_keeps_which_way_is_up_where_only_xmp_says_it() -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    for fmt in ("JPEG", "WEBP"):
+        data = encoded(fmt, Image.fromarray(astronaut()[:, :300]), xmp=xmp)
+        assert decode_image(price(data).data).pixels.shape == (300, 512, 3), fmt
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_nothing_but_pixels_and_orientation_is_left(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 3, "a maker's name"
+    data = encoded(kind, exif=exif, icc_profile=b"a profile" * 20)
+    assert b"a maker's name" in data
+    with Image.open(io.BytesIO(price(data).data)) as image:
+        assert dict(image.getexif()) == {0x0112: 3}
+        assert kind == "AVIF" or b"a profile" not in price(data).data
+
+
+def test_first_frame_of_an_animation_is_all_that_is_left() -> None:
+    frames = [Image.fromarray(np.full((40, 60, 3), value, np.uint8)) for value in (50, 200, 90)]
+    for fmt in ("WEBP", "PNG"):
+        data = encoded(fmt, frames[0], save_all=True, append_images=frames[1:], lossless=True)
+        with Image.open(io.BytesIO(price(data).data)) as image:
+            assert getattr(image, "n_frames", 1) == 1
+        assert decode_image(price(data).data).pixels.mean() == 50
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_orientation_is_read_in_both_byte_orders(order: str) -> None:
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    entries = struct.pack(order + "HHIHH", 0x010F, 2, 4, 0, 0) + struct.pack(order + "HHIHH", 0x0112, 3, 1, 8, 0)
+    assert orientation_of(magic + struct.pack(order + "IH", 8, 2) + entries) == 8
+
+
+@pytest.mark.parametrize(
+    "exif", [b"", b"II*\0", b"MM\0*" + b"\xff" * 40, exif_with(0), exif_with(9), b"GIF8" + bytes(90)]
+)
+def test_damaged_exif_says_nothing(exif: bytes) -> None:
+    assert orientation_of(exif) is None
+
+
+MORE_WORK: dict[str, tuple[Callable[[], bytes], Callable[[], bytes]]] = {
+    "scans of a progressive JPEG": (
+        lambda: adversarial.progressive_empty_scans(10, 2000),
+        lambda: adversarial.progressive_empty_scans(60, 2000),
+    ),
+    "scans of a sequential JPEG": (
+        lambda: adversarial.sequential_scans(10, 2000),
+        lambda: adversarial.sequential_scans(60, 2000),
+    ),
+    "rows of a PNG": (lambda: adversarial.flat_png(200), lambda: adversarial.flat_png(800)),
+    "passes of a PNG": (lambda: adversarial.flat_png(400), lambda: adversarial.flat_png(400, interlace=1)),
+    "bytes of a PNG": (lambda: adversarial.deflate_tables(0.1), lambda: adversarial.deflate_tables(0.4)),
+    "canvas of a WebP": (
+        lambda: adversarial.webp_frames(1, 100, 200),
+        lambda: adversarial.webp_frames(1, 100, 2000),
+    ),
+    "pixels of an AVIF": (
+        lambda: adversarial.noise(64, 64, "AVIF", speed=10),
+        lambda: adversarial.noise(256, 256, "AVIF", speed=10),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE_WORK)
+def test_more_work_costs_more(name: str) -> None:
+    little, much = (price(make()) for make in MORE_WORK[name])
+    assert much.processor_s > 1.1 * little.processor_s
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adversarial.progressive_empty_scans(100),
+        lambda: adversarial.progressive_runs(40),
+        lambda: adversarial.jpeg_tables(19),
+    ],
+    ids=["empty scans", "runs", "tables"],
+)
+def test_row_1a_small_jpeg_that_takes_seconds_is_over_the_budget(make: Callable[[], bytes]) -> None:
+    assert price(make()).processor_s > 1.5
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        adversarial.png_private_chunks,
+        adversarial.png_empty_data,
+        lambda: adversarial.jpeg_segments(200_000),
+        adversarial.webp_chunks,
+    ],
+    ids=["private chunks", "empty data", "segments", "webp chunks"],
+)
+def test_row_1d_picture_of_a_hundred_thousand_parts_is_refused_unread(make: Callable[[], bytes]) -> None:
+    with pytest.raises(PictureTooLarge, match="more than 10,000"):
+        price(make())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: adversarial.png_private_chunks(9000),
+        lambda: adversarial.png_texts(10),
+        adversarial.png_exif,
+        lambda: adversarial.png_animation(4000),
+        adversarial.jpeg_exif,
+        adversarial.jpeg_fill,
+        lambda: adversarial.jpeg_fill(byte=b"\xff\0"),
+        adversarial.webp_exif,
+        lambda: adversarial.webp_frames(3000, 64, 64),
+    ],
+)
+def test_what_makes_no_pixels_reaches_no_decoder(make: Callable[[], bytes]) -> None:
+    data = make()
+    priced = price(data)
+    assert len(priced.data) < 50_000 < len(data)
+    assert decode_image(priced.data).pixels.shape[2] == 3
+
+
+@pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA, 0xC5])
+def test_jpeg_that_no_browser_reads_is_not_read(kind: int) -> None:
+    data = adversarial.dense_baseline(0.01).replace(b"\xff\xc0", bytes([0xFF, kind]), 1)
+    with pytest.raises(UnsupportedPicture, match="baseline or progressive"):
+        price(data)
+
+
+def test_jpeg_with_two_frame_headers_is_damaged() -> None:
+    data = adversarial.dense_baseline(0.01)
+    start = data.index(b"\xff\xc0")
+    header = data[start : start + 13]
+    with pytest.raises(CorruptPicture, match="two frame headers"):
+        price(data.replace(header, header * 2, 1))
+
+
+def test_jpeg_of_one_scan_is_priced_at_the_scale_it_is_decoded_at() -> None:
+    data = adversarial.sampled((0x11,), 4000, progressive=False)
+    assert price_of(data, 4_000_000).processor_s < 0.6 * price_of(data, 16_000_000).processor_s
+
+
+def test_avif_of_several_frames_is_not_read() -> None:
+    data = adversarial.avif_of_several_frames()
+    with pytest.raises(UnsupportedPicture, match="several frames"):
+        price(data)
+
+
+def test_items_that_share_their_bytes_are_refused() -> None:
+    with pytest.raises(PictureTooLarge, match="share their bytes"):
+        price(adversarial.avif_shared_items())
+
+
+@pytest.mark.parametrize(("fmt", "options"), EVERY_KIND)
+def test_damage_is_refused_or_priced_but_never_a_failure(fmt: str, options: dict[str, Any]) -> None:
+    data = encoded(fmt, Image.fromarray(astronaut()[:64, :64]), exif=exif_with(6), **options)
+    draw = np.random.default_rng(3)
+    priced = 0
+    for _ in range(600):
+        broken = bytearray(data)
+        for place in draw.integers(min(len(data), 400), size=3):
+            broken[place] = draw.integers(256)
+        del broken[int(draw.integers(len(data) // 2, 2 * len(data))) :]
+        try:
+            price(bytes(broken))
+            priced += 1
+        except PictureError:
+            pass
+    assert 0 < priced < 600
