@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from skimage import data as photographs
@@ -54,7 +55,7 @@ def good() -> Iterator[tuple[str, bytes]]:
     """Yield photographs of 0.3 to 12 megapixels as cameras, phones and programs write them."""
     pixels = photographs.astronaut()
     for width in (640, 2000, 4000):
-        large = np.asarray(adversarial.Image.fromarray(pixels).resize((width, width * 3 // 4)))
+        large = np.asarray(Image.fromarray(pixels).resize((width, width * 3 // 4)))
         grain = np.random.default_rng(0).normal(0, 4, large.shape)
         photo = np.clip(large + grain, 0, 255).astype(np.uint8)
         for fmt, options in (
