@@ -197,6 +197,9 @@ class ModelReply(_Reply):
     flip: bool = Field(description="the distribution is the mean over the face and its mirror image")
     crop: dict[str, Any]
     metrics: dict[str, float]
+    age_mix: list[float] = Field(
+        description="share of each age 0 to 100 that the probabilities are calibrated to; empty in older files"
+    )
     licence: str
     provenance: dict[str, Any]
 
