@@ -24,7 +24,7 @@ from service.client.protocol import part_of
 REPLY = {
     "request_id": "1",
     "model": {"name": "toy", "version": "1.0.0"},
-    "image": {"width": 8, "height": 8},
+    "image": {"width": 8, "height": 8, "more_faces": False, "warnings": []},
     "faces": [],
     "timings_ms": {"decode": 1, "detect": 1, "crop": 1, "estimate": 1, "total": 4},
 }
