@@ -109,12 +109,12 @@ def warnings_table() -> str:
         [
             "exposure",
             (
-                f"the face is dark or flat: its middle spans fewer than {face_warnings.FLAT['as-is']} of 256 shades "
-                f"({face_warnings.FLAT['stretched']} where the model stretches them); or more than "
-                f"{face_warnings.BURNT_SHARE:.0%} of it is burnt out"
+                "the face is too dark or has too little contrast (fewer than "
+                f"{face_warnings.FLAT['as-is']} of 256 shades, or {face_warnings.FLAT['stretched']} for "
+                f"models that stretch them), or more than {face_warnings.BURNT_SHARE:.0%} of it is overexposed"
             ),
         ],
-        ["blurred", "detail of 1 % of the face's width is missing where there is some of 4 %"],
+        ["blurred", "details 1 % as wide as the face are missing although details 4 % as wide are there"],
     ]
     return table(["warning", "when"], [[f"`{name}`", when] for name, when in rows])
 
