@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from service.inference.age_mix import RANGE
 from service.settings import Settings
 
 
-def describe(app: FastAPI, settings: Settings, models: Sequence[str]) -> dict[str, Any]:
-    """Return the document of `app`, valid OpenAPI 3.1, with the loaded models' names and the settings' limits."""
+def describe(
+    app: FastAPI, settings: Settings, models: Sequence[str], priors: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return the document of `app`, valid OpenAPI 3.1, with the loaded models' names and the settings' limits.
+
+    `priors` are the names of mixes of ages that may be asked for; None where no loaded model says its own mix, without
+    which none can be restated: then the document has no parameter `prior`.
+    """
     known = {
         "model": {"enum": list(models)} if models else {},
         "max_faces": {"maximum": settings.max_faces, "default": settings.max_faces},
+        "prior": {"pattern": f"^({'|'.join([*map(re.escape, priors or ()), RANGE])})$"},
         "min_face_size": {} if settings.min_face_size is None else {"default": settings.min_face_size},
     }
     document = get_openapi(
@@ -24,6 +33,8 @@ def describe(app: FastAPI, settings: Settings, models: Sequence[str]) -> dict[st
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["summary"] = operation.pop("description").rstrip(".")
+            if priors is None and "parameters" in operation:
+                operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "prior"]
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] |= known.get(parameter["name"], {})
     return document

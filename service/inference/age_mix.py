@@ -9,6 +9,7 @@ Decaestecker 2002, equation 2.4).
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 
 Floats = NDArray[np.float64]
+
+RANGE: Final = "(100|[1-9]?[0-9])-(100|[1-9]?[0-9])"
+"""How a range of ages is written, as 12-30: a regular expression."""
 
 FLOOR: Final = 1e-6
 """Least share of an age in a mix: none is impossible, and none is divided by nothing."""
@@ -60,10 +64,10 @@ def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
         return known[name]
     if name == "uniform":
         return mix_of(np.ones(AGES))
-    low, dash, high = name.partition("-")
-    if dash and low.isdigit() and high.isdigit() and int(low) <= int(high) < AGES:
+    if re.fullmatch(RANGE, name):
+        low, high = sorted(int(age) for age in name.split("-"))
         ages = np.arange(AGES)
-        return mix_of(((ages >= int(low)) & (ages <= int(high))).astype(np.float64))
+        return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
     others = f", or {', '.join(known)}" if known else ""
     raise InvalidParameter(f"prior: a mix of ages is uniform, a range as 12-30 within 0..100{others}, not {name!r}")
 

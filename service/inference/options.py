@@ -40,10 +40,8 @@ class PredictOptions(BaseModel):
         )
     )
     max_faces: int = Field(100, ge=1, le=1000, description="keep the largest n faces")
-    min_face_size: float | SkipJsonSchema[None] = Field(
+    min_face_size: Annotated[float, Field(ge=0, le=100_000)] | SkipJsonSchema[None] = Field(
         None,
-        ge=0,
-        le=100_000,
         description="ignore faces whose box is smaller than this, pixels of its shorter side in the upright "
         "photograph; without it, 16 pixels or an 80th of the longer side, whichever is more",
     )

@@ -38,7 +38,7 @@ def test_reply_has_exactly_the_documented_members(client: httpx.Client) -> None:
         "at_least",
         "warnings",
     ]
-    assert reply["image"] == {"width": 64, "height": 64}
+    assert reply["image"] == {"width": 64, "height": 64, "more_faces": False, "warnings": []}
     assert reply["model"] == {"name": "brightness", "version": "1.0.0"}
 
 

@@ -46,7 +46,7 @@ def reply(folder: Path, photo: Path) -> dict[str, object]:
 
 def test_json_is_the_services_reply_without_a_request(reply: dict[str, object]) -> None:
     assert reply.keys() == {"model", "image", "faces", "timings_ms"}
-    assert reply["image"] == {"width": 512, "height": 512}
+    assert reply["image"] == {"width": 512, "height": 512, "more_faces": False, "warnings": []}
 
 
 def test_thresholds_are_answered(reply: dict[str, object]) -> None:
