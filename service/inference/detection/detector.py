@@ -35,6 +35,7 @@ _LIKELY: Final = 0.3  # least probability of a proposal that is looked at in sev
 _DOUBT: Final = 0.1  # how much surer a face must be that is unlikely, or turned otherwise than proposed
 _AT_BORDER: Final = (0.5, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
 
+_GLANCE: Final = 0.8  # share of the longer side whose window, twice as wide, holds the picture and some border
 _CUT_OFF: Final = 0.1  # share of a candidate's box that lies beyond the border
 
 Found = TypeVar("Found", Face, Proposal)
@@ -101,10 +102,20 @@ class BlazeFaceDetector(FaceDetector):
         proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
         candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
         found = self._measured(picture, candidates[:_MOST_CANDIDATES])
-        found = found or self._measured(picture, [_whole(width, height)])
+        found = found or self._measured(picture, self._at_a_glance(picture))
         faces = _distinct(sorted(found, key=lambda face: -face.confidence))
         faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
         return Detection(tuple(faces), capped or len(candidates) > _MOST_CANDIDATES)
+
+    def _at_a_glance(self, picture: Pyramid) -> list[Proposal]:
+        """Propose what BlazeFace finds in the whole picture, whichever way up: tight or unsharp faces, mostly."""
+        height, width = picture.pixels.shape[:2]
+        side = _GLANCE * max(width, height)
+        middle = BoundingBox((width - side) / 2, (height - side) / 2, side, side)
+        starts = [_Start(n, Window.around(middle, n * math.pi / 2), 0.0) for n in range(4)]
+        faces = (find.face for find in self._look(picture, starts, _LOOKS[0], cv2.BORDER_CONSTANT))
+        found = [Proposal(face.box, face.confidence, eye_angle(face), 1.0) for face in faces]
+        return _distinct(sorted(found, key=lambda proposal: -proposal.probability))
 
     def close(self) -> None:
         """Free the judge."""
@@ -132,10 +143,13 @@ class BlazeFaceDetector(FaceDetector):
     def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> dict[int, Face]:
         """Find candidates again, look after look; return those that were sure enough in each by their numbers."""
         starts = [start for n, candidate in enumerate(candidates) for start in self._starts(n, candidate, border)]
+        before: dict[int, Face] = {}
+        found: dict[int, Face] = {}
         for shown in _LOOKS:
             finds = self._look(picture, starts, shown, border)
+            before, found = found, {find.start.number: find.face for find in finds}
             starts = [replace(find.start, window=Window.around(find.face.box, eye_angle(find.face))) for find in finds]
-        return {find.start.number: find.face for find in finds}
+        return {number: _mean(before[number], face) for number, face in found.items()}
 
     def _starts(self, number: int, candidate: Proposal, border: int) -> Iterator[_Start]:
         """Yield where a candidate is looked for: turned as it seems, and by quarters where that is not sure."""
@@ -193,10 +207,12 @@ def open_detector(
     return BlazeFaceDetector(models_dir, threshold, max_views, MediapipeBlazeFace)
 
 
-def _whole(width: int, height: int) -> Proposal:
-    """Propose that one face fills the picture, whichever way up."""
-    side = max(width, height)
-    return Proposal(BoundingBox((width - side) / 2, (height - side) / 2, side, side), 1.0, 0.0, 0.0)
+def _mean(one: Face, other: Face) -> Face:
+    """Return the face between two finds of it, as sure as the second: what each is off by is less in the mean."""
+    mean = (one.box.x + other.box.x, one.box.y + other.box.y, one.box.width + other.box.width)
+    box = BoundingBox(*(value / 2 for value in (*mean, one.box.height + other.box.height)))
+    pairs = zip(one.landmarks, other.landmarks, strict=True)
+    return Face(box, other.confidence, tuple(((a + c) / 2, (b + d) / 2) for (a, b), (c, d) in pairs))
 
 
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
