@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -38,6 +39,8 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._state = state
         self.drained = True
+        self.greeting: str | None = None
+        """A line to print once the service takes pictures."""
 
     def handle_exit(self, _sig: int, _frame: FrameType | None) -> None:
         """Drain at the first signal, stop at the second."""
@@ -46,7 +49,11 @@ class DrainingServer(uvicorn.Server):
         self._state.drain()
 
     async def on_tick(self, counter: int) -> bool:
-        """Also stop if loading the models failed."""
+        """Print the greeting once the models are loaded; stop if loading them failed."""
+        if self.greeting and self._state.complaint() is None:
+            sys.stdout.write(f"{self.greeting}\n")
+            sys.stdout.flush()
+            self.greeting = None
         return self.failure is not None or await super().on_tick(counter)
 
     @property
@@ -93,6 +100,8 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     listener = _listen(settings)
     host, port = listener.getsockname()[:2]
     log.info("listening", host=host, port=port)
+    if sys.stdout.isatty():
+        server.greeting = _greeting(host, port, settings.docs)
     server.run(sockets=[listener])
     if isinstance(server.failure, SetupError):
         raise server.failure
@@ -115,6 +124,13 @@ def make_server(settings: Settings, load_models: Load = load) -> DrainingServer:
         timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )
     return DrainingServer(config, app.state.service)
+
+
+def _greeting(host: str, port: int, docs: bool) -> str:
+    """Say at which addresses a browser on this machine finds the page and the API."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # no browser opens these
+    url = f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    return f"agelens is ready: {url} (page)" + (f" · {url}/docs (API)" if docs else "")
 
 
 def _listen(settings: Settings) -> socket.socket:

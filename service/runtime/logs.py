@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -15,16 +16,15 @@ log: Final = structlog.stdlib.get_logger("agelens.warnings")
 
 
 def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
-    """Log JSON lines to `stream`, those of uvicorn and other libraries as well."""
-    shared: list[structlog.typing.Processor] = [
+    """Log to `stream`, also what uvicorn and other libraries log: JSON lines, or readable ones on a terminal."""
+    *shared, renderer = (
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
-    ]
+        *(_readable() if stream.isatty() else _json()),
+    )
     formatter = structlog.stdlib.ProcessorFormatter(
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         foreign_pre_chain=shared,
     )
     handler = logging.StreamHandler(stream)
@@ -44,6 +44,26 @@ def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
         cache_logger_on_first_use=False,
     )
     warnings.showwarning = _log_warning
+
+
+def _json() -> list[structlog.typing.Processor]:
+    """Return time stamp, exceptions and renderer for a program that reads the log."""
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _readable() -> list[structlog.typing.Processor]:
+    """Return time stamp and renderer for a person at a terminal, coloured unless NO_COLOR is set (no-color.org)."""
+    return [
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(
+            colors=not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,  # rich's would show local variables
+        ),
+    ]
 
 
 def _log_warning(
