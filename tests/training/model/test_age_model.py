@@ -61,7 +61,8 @@ def test_the_served_graph_gives_distributions(name: str) -> None:
 def test_head_and_backbone_share_out_the_trainable_variables() -> None:
     model = age_model()
     head = {variable.path for variable in model.head_variables}
-    assert head == {"head_score/kernel", "head_biases/bias_first", "head_biases/bias_gaps"}
+    width = {"head_width/kernel", "head_width/bias"}
+    assert head == {"head_score/kernel", "head_biases/bias_first", "head_biases/bias_gaps", *width}
     assert len(model.backbone_variables) + len(head) == len(model.trainable_variables)
 
 

@@ -47,10 +47,20 @@ def continued(name: str, store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> t
     return new_model(recipe, faces_of(recipe, store)), recipe
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_shipped_network_is_read_back_as_it_answers(
-    name: str, store: FaceStore, monkeypatch: pytest.MonkeyPatch
+def test_of_a_file_with_an_older_coral_head_the_backbone_is_taken_and_what_the_head_lacks_is_named(
+    store: FaceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    model, recipe = continued("coral-mobilenet", store, monkeypatch)
+    file = ExportedFile.open(MODELS / "coral-mobilenet.onnx")
+    assert set(file.load_head(model)) == {"head_score", "head_width"}
+    anew = new_model(replace(recipe, weights=None), faces_of(recipe, store))
+    kernels = [[each.kernel for each in one.layers if each.name == "conv1"] for one in (model, anew)]
+    assert kernels[0]
+    assert not np.allclose(kernels[0][0], kernels[1][0])
+
+
+def test_a_shipped_network_is_read_back_as_it_answers(store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "mean-variance-resnet"
     model, recipe = continued(name, store, monkeypatch)
     faces = faces_of(recipe, store).faces(np.arange(16), recipe.size)
     exported = onnx.load(MODELS / f"{name}.onnx")
