@@ -27,13 +27,13 @@ Kind = Literal["onnxruntime", "mediapipe"]
 """What runs BlazeFace: ONNX Runtime, or mediapipe's own graph, the extra `mediapipe`."""
 
 _CANDIDATE: Final = 0.4  # scores below are not looked at again
-_LOOKS: Final = (2.0, 1.3, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
+_LOOKS: Final = (2.0, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
 _MOST_CANDIDATES: Final = 500
 _SURE_OF_TURN: Final = 0.8  # where the network of proposals is less sure of a face's turn, four are looked at
-_LIKELY: Final = 0.3  # least probability of a proposal that is looked at in several turns
-_DOUBT: Final = 0.1  # how much surer a face must be that is unlikely, or turned otherwise than proposed
-_AT_BORDER: Final = (0.5, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
+_LIKELY: Final = 0.3  # least probability of a proposal that is worth looking at in several turns
+_DOUBT: Final = 0.1  # how much surer a face must be that is turned otherwise than proposed
+_AT_BORDER: Final = (0.6, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
 
 _GLANCE: Final = 0.8  # share of the longer side whose window, twice as wide, holds the picture and some border
 _CUT_OFF: Final = 0.1  # share of a candidate's box that lies beyond the border
@@ -100,7 +100,8 @@ class BlazeFaceDetector(FaceDetector):
         sought = smallest_sought(width, height) if min_size is None else min_size
         planned, capped = views(width, height, sought, self._max_views)
         proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
-        candidates = _distinct(sorted(proposed, key=lambda proposal: -proposal.probability))
+        likely = [each for each in proposed if _sure(each) or each.probability >= _LIKELY]
+        candidates = _distinct(sorted(likely, key=lambda proposal: -proposal.probability))
         found = self._measured(picture, candidates[:_MOST_CANDIDATES])
         found = found or self._measured(picture, self._at_a_glance(picture))
         faces = _distinct(sorted(found, key=lambda face: -face.confidence))
@@ -128,7 +129,7 @@ class BlazeFaceDetector(FaceDetector):
         border cuts off may show only in a window that is mirrored there.
         """
         found, missed = self._split(picture, candidates, cv2.BORDER_CONSTANT)
-        again = [replace(each, turn_confidence=0.0) for each in missed if each.turn_confidence >= _SURE_OF_TURN]
+        again = [replace(each, turn_confidence=0.0) for each in missed if _sure(each) and each.probability >= _LIKELY]
         turned, _ = self._split(picture, again, cv2.BORDER_CONSTANT)
         mirrored, _ = self._split(picture, [each for each in missed if _cut_off(each.box, picture)], cv2.BORDER_REFLECT)
         return [*found, *turned, *mirrored]
@@ -153,15 +154,12 @@ class BlazeFaceDetector(FaceDetector):
 
     def _starts(self, number: int, candidate: Proposal, border: int) -> Iterator[_Start]:
         """Yield where a candidate is looked for: turned as it seems, and by quarters where that is not sure."""
-        sure, likely = candidate.turn_confidence >= _SURE_OF_TURN, candidate.probability >= _LIKELY
-        least = doubted = self._threshold + _DOUBT
+        least, doubted = self._threshold, self._threshold + _DOUBT
         if border == cv2.BORDER_REFLECT:
             doubted = _AT_BORDER[1]
-            least = _AT_BORDER[0] if sure else doubted
-        elif sure or likely:
-            least = self._threshold
+            least = _AT_BORDER[0] if _sure(candidate) else doubted
         yield _Start(number, Window.around(candidate.box, candidate.turn), least)
-        for quarter in range(1, 4 if likely and not sure else 1):
+        for quarter in range(1, 1 if _sure(candidate) else 4):
             yield _Start(number, Window.around(candidate.box, candidate.turn + quarter * math.pi / 2), doubted)
 
     def _look(self, picture: Pyramid, starts: Sequence[_Start], shown: float, border: int) -> list[_Find]:
@@ -213,6 +211,10 @@ def _mean(one: Face, other: Face) -> Face:
     box = BoundingBox(*(value / 2 for value in (*mean, one.box.height + other.box.height)))
     pairs = zip(one.landmarks, other.landmarks, strict=True)
     return Face(box, other.confidence, tuple(((a + c) / 2, (b + d) / 2) for (a, b), (c, d) in pairs))
+
+
+def _sure(proposal: Proposal) -> bool:
+    return proposal.turn_confidence >= _SURE_OF_TURN
 
 
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
