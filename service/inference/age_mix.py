@@ -2,8 +2,8 @@
 
 P(age | picture) depends on how common each age is where the picture comes from. A model's probabilities hold for the
 mix of ages that it was calibrated on. Where only that mix differs, and people of one age look the same in both places
-(no shift of light, prints or poses), Bayes' rule turns one into the other: p'(a) ∝ p(a)·π'(a)/π(a) (Saerens, Latinne and
-Decaestecker 2002, equation 2.4).
+(no shift of light, prints or poses), Bayes' rule turns one into the other: p'(a) ∝ p(a)·π'(a)/π(a) (Saerens, Latinne
+and Decaestecker 2002, equation 2.4).
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ class FittedMix:
 def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH_YEARS) -> FittedMix:
     """Estimate the mix of ages behind unlabelled faces from their distributions [n, 101] for the mix `own`.
 
-    Expectation-maximisation (Saerens et al. 2002, equation 2.10): convert all distributions to the
-    current mix, take their mean as the next one. Neighbouring ages look alike, so the mix is smoothed by a Gaussian in each round (Silverman,
-    Jones, Wilson and Nychka 1990). Raises InvalidParameter below `FEWEST` faces.
+    Expectation-maximisation (Saerens et al. 2002, equation 2.10): convert all distributions to the current mix,
+    take their mean as the next one. Neighbouring ages look alike, so the mix is smoothed by a Gaussian in each round
+    (Silverman, Jones, Wilson and Nychka 1990). Raises InvalidParameter below `FEWEST` faces.
     """
     if len(pmf) < FEWEST:
         raise InvalidParameter(f"a mix of ages needs at least {FEWEST} faces, there are {len(pmf)}")
