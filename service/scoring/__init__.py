@@ -1,1 +1,1 @@
-"""Score many photographs into one archive of rows: from folders, lists, Parquet and object stores; locally or on Ray."""
+"""Score many photographs into an archive of rows: from folders, lists, Parquet, object stores; locally or on Ray."""

@@ -1,4 +1,4 @@
-"""Mean-Variance on a ResNet (dlib's: ResNet-34's plan at half width, 29 convolutions), distilled, also on worn faces."""
+"""Mean-Variance on a ResNet (dlib's: ResNet-34's plan at half width, 29 layers), distilled, on worn faces too."""
 
 from dataclasses import replace
 
