@@ -33,7 +33,7 @@ setup-dev: setup $(DEV)
 
 setup-training: setup $(TRAINING)
 
-serve: setup
+serve: address setup
 	.venv/bin/agelens serve --host $(HOST) --port $(PORT)
 
 test: setup-dev setup-training
@@ -119,6 +119,25 @@ clean:
 python:
 	@test -n "$(PYTHON)" || { echo "agelens needs Python 3.11, 3.12 or 3.13 with its venv module; none was found. \
 	Install one (Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c "$$LOCKED_FOR" || { echo "agelens is installed on Linux (x86-64 or ARM64, glibc 2.28 or later) and on macOS \
+	(Apple silicon); elsewhere, run it in Docker: docs/quickstart.md" >&2; exit 1; }
+
+# The machines that requirements/ is locked for; see check-platforms.
+define LOCKED_FOR
+import platform, sys
+libc, version = platform.libc_ver()
+known = (sys.platform, platform.machine()) in (('linux', 'x86_64'), ('linux', 'aarch64'), ('darwin', 'arm64'))
+glibc = libc == 'glibc' and [int(part) for part in version.split('.')[:2]] >= [2, 28]
+sys.exit(not (known and platform.python_implementation() == 'CPython' and (glibc or sys.platform == 'darwin')))
+endef
+export LOCKED_FOR
+
+# Minutes of installing are not to end at a port that another program uses.
+.PHONY: address
+address: python
+	@$(PYTHON) -c "import socket, sys; host, port = sys.argv[1:]; socket.create_server((host, int(port)), \
+	family=socket.AF_INET6 if ':' in host else socket.AF_INET)" "$(HOST)" "$(PORT)" 2>/dev/null || { \
+	echo "$(HOST):$(PORT) cannot be listened on; choose another port: make serve PORT=8001" >&2; exit 1; }
 
 .venv/bin/python .venv-training/bin/python .venv-docs/bin/python: | python
 	@echo "creating $(patsubst %/bin/python,%,$@) with $$($(PYTHON) --version)"

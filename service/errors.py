@@ -8,15 +8,15 @@ class AgelensError(Exception):
 
 
 class PictureError(AgelensError):
-    """The bytes are not a picture that can be used."""
+    """The picture cannot be used."""
 
 
 class UnsupportedPicture(PictureError):
-    """The bytes are not of a picture format that the service reads."""
+    """The picture is in a format that the service does not read."""
 
 
 class EmptyPicture(PictureError):
-    """There are no bytes at all where a picture should be."""
+    """The picture has no bytes."""
 
 
 class CorruptPicture(PictureError):
@@ -40,7 +40,7 @@ class UnknownModel(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """More bytes or parts than allowed."""
+    """The body has more bytes or parts than allowed."""
 
 
 class UnknownResource(RequestError):
@@ -52,7 +52,7 @@ class BodyTooSlow(RequestError):
 
 
 class MalformedBody(RequestError):
-    """The body is not what its content type announces."""
+    """The body does not match its Content-Type."""
 
 
 class UnsupportedBody(RequestError):
@@ -114,7 +114,7 @@ class InvalidSetting(SetupError):
 
 
 class FileMissing(SetupError):
-    """A file that models.lock.json names is not there."""
+    """A file that models.lock.json names is missing."""
 
 
 class ChecksumMismatch(SetupError):
@@ -122,4 +122,4 @@ class ChecksumMismatch(SetupError):
 
 
 class InvalidModelFile(SetupError):
-    """An ONNX file does not keep the contract between training and service."""
+    """An ONNX file does not have the tensors or the manifest that the service expects."""

@@ -15,8 +15,8 @@ from service.inference.lockfile import default_models_dir
 
 PREFIX: Final = "AGELENS_"
 _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
-"""No settings of the service: Kubernetes injects the first two where a Service is called `agelens`; the last one is
-`agelens-train`'s."""
+"""Prefixes of variables that are no settings of the service: Kubernetes sets the first two for a Service called
+`agelens`; `agelens-train` reads the last."""
 
 _BLANKS: Final = ", \t\r\n"
 
@@ -31,69 +31,90 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", protected_namespaces=())
 
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for every one")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0: all addresses of this machine")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free port")
 
-    models_dir: Path | None = Field(None, description="folder with models.lock.json; default: the one shipped")
-    models: Names = Field((), description="models to load by name; default: those the lock marks as default")
-    default_model: str | None = Field(None, description="model that answers when the caller names none")
+    models_dir: Path | None = Field(
+        None, description="folder with models.lock.json; default: the one that comes with agelens"
+    )
+    models: Names = Field(
+        (), description="names of the models to load; default: those marked as default in models.lock.json"
+    )
+    default_model: str | None = Field(None, description="model that answers requests without `model`")
     priors: Names = Field((), description="mixes of ages for the option prior: name=file.csv, columns age and share")
     providers: Names = Field(("CPUExecutionProvider",), description="ONNX Runtime execution providers, best first")
 
     threads: int = Field(default_factory=available_cpus, ge=1, le=256, description="worker threads; default: CPU quota")
-    intra_op_threads: int = Field(1, ge=1, le=64, description="ONNX Runtime threads within one estimate")
+    intra_op_threads: int = Field(1, ge=1, le=64, description="ONNX Runtime threads per estimate")
     queue_size: int = Field(64, ge=1, le=10_000, description="pictures that may wait for a worker thread")
-    deadline_s: Seconds = Field(30.0, description="seconds from a complete body to the answer")
-    batch_deadline_s: Seconds = Field(120.0, description="the same for a batch")
-    stuck_after_s: Seconds = Field(120.0, description="seconds with one picture after which a thread is not ready")
+    deadline_s: Seconds = Field(30.0, description="seconds from the end of a request's body to its answer")
+    batch_deadline_s: Seconds = Field(120.0, description="seconds from the end of a batch's body to its answer")
+    stuck_after_s: Seconds = Field(
+        120.0, description="seconds a thread may spend on one picture before /health/ready answers 503"
+    )
     drain_grace_s: float = Field(
-        25.0, ge=0, le=3600, allow_inf_nan=False, description="seconds that accepted work has after SIGTERM or SIGHUP"
+        25.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="seconds to finish accepted pictures after SIGTERM, SIGINT or SIGHUP",
     )
 
-    max_body_bytes: int = Field(20 * 2**20, ge=1024, le=2**30, description="bytes of a /predict body")
-    max_batch_bytes: int = Field(128 * 2**20, ge=1024, le=2**33, description="bytes of a /predict/batch body")
-    max_batch_parts: int = Field(64, ge=1, le=1000, description="pictures in a batch")
-    max_buffered_bytes: int = Field(512 * 2**20, ge=1024, le=2**36, description="bytes of all bodies in memory at once")
+    max_body_bytes: int = Field(20 * 2**20, ge=1024, le=2**30, description="largest /predict body, in bytes")
+    max_batch_bytes: int = Field(128 * 2**20, ge=1024, le=2**33, description="largest /predict/batch body, in bytes")
+    max_batch_parts: int = Field(64, ge=1, le=1000, description="most pictures in a batch")
+    max_buffered_bytes: int = Field(
+        512 * 2**20, ge=1024, le=2**36, description="most bytes of request bodies in memory at once"
+    )
     max_pixels: int = Field(
         50_000_000,
         ge=1024,
         le=30_000**2,
-        description="pixels of a picture as it is decoded; a JPEG is decoded smaller where it has more",
+        description="most pixels decoded per picture; larger JPEGs are decoded at a smaller scale",
     )
-    max_decode_s: float = Field(2.0, gt=0, le=60, description="processor seconds that decoding a picture may take")
-    max_decode_mb: int = Field(1024, ge=64, description="megabytes that decoding may take, in all threads together")
-    max_faces: int = Field(100, ge=1, le=1000, description="faces answered per picture")
+    max_decode_s: float = Field(
+        2.0, gt=0, le=60, description="most processor time for decoding one picture, in seconds"
+    )
+    max_decode_mb: int = Field(1024, ge=64, description="most memory for decoding, all threads together, in megabytes")
+    max_faces: int = Field(100, ge=1, le=1000, description="most faces returned per picture")
     min_face_size: float | None = Field(
         None,
         ge=0,
         le=10_000,
         allow_inf_nan=False,
-        description="pixels of the smallest face's box; default: 16, or an 80th of the longer side if that is more",
+        description="smallest face to search for, in pixels; default: 16 or 1/80 of the longer side, whichever is more",
     )
-    max_views: int = Field(64, ge=1, le=1000, description="views of 512 pixels that a picture is searched in at most")
+    max_views: int = Field(
+        64, ge=1, le=1000, description="most views of 512 pixels in which a picture is searched for faces"
+    )
     detector: Literal["onnxruntime", "mediapipe"] = Field(
         "onnxruntime",
-        description="what runs the face detector; mediapipe needs the extra `mediapipe`",
+        description="runtime of the face detector; mediapipe needs the extra `mediapipe`",
     )
 
     max_connections: int = Field(
-        1000, ge=8, le=100_000, description="open connections; fewer where the process may not open so many files"
+        1000,
+        ge=8,
+        le=100_000,
+        description="most open connections; fewer if the limit of open files is too low for them",
     )
-    max_header_bytes: int = Field(32 * 1024, ge=1024, le=2**20, description="bytes of a request's head")
+    max_header_bytes: int = Field(
+        32 * 1024, ge=1024, le=2**20, description="largest request head (request line and headers), in bytes"
+    )
     header_timeout_s: Seconds = Field(10.0, description="seconds for a request's head to arrive")
     body_timeout_s: Seconds = Field(30.0, description="seconds for a request's body to arrive")
-    write_timeout_s: Seconds = Field(30.0, description="seconds a caller may leave an answer unread")
+    write_timeout_s: Seconds = Field(30.0, description="seconds a client may leave an answer unread")
     keep_alive_s: int = Field(10, ge=1, le=3600, description="seconds an idle connection is kept")
 
-    api_keys: Names = Field((), repr=False, description="keys of which a caller must send one")
-    api_keys_file: Path | None = Field(None, description="file with one key a line, read again when it changes")
+    api_keys: Names = Field((), repr=False, description="API keys; clients must send one of them")
+    api_keys_file: Path | None = Field(None, description="file with one API key per line, read again when it changes")
     rate_limit_per_minute: int | None = Field(
-        None, ge=1, le=1_000_000, description="pictures a minute for each key; large ones count more"
+        None, ge=1, le=1_000_000, description="pictures per minute for each API key; large ones count as several"
     )
-    cors_origins: Names = Field((), description="origins whose pages may call, or *")
+    cors_origins: Names = Field((), description="origins whose web pages may call the service, or * for all")
 
     docs: bool = Field(True, description="serve /docs and /openapi.json")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
     traces: bool = Field(False, description="send OpenTelemetry traces; needs the extra `otel`")
 
     @field_validator("log_level", mode="before")
@@ -111,12 +132,12 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_blank(cls, value: object) -> object:
-        """Refuse what is set but empty: a secret that was not filled in must not open the service to everybody.
+        """Refuse a variable that is set but empty: a missing secret must not open the service to everybody.
 
         Validators before the type run from the last to the first: this one sees the text as it was set.
         """
         if isinstance(value, str) and not value.strip(_BLANKS):
-            raise ValueError("it is set but empty; give it a value or unset it")
+            raise ValueError("it is set but empty; set a value or unset it")
         return value
 
     @model_validator(mode="after")
@@ -134,7 +155,7 @@ class Settings(BaseSettings):
 
     @property
     def models_folder(self) -> Path:
-        """`models_dir`, or the folder that is shipped."""
+        """`models_dir`, or the folder that comes with agelens."""
         return self.models_dir or default_models_dir()
 
 

@@ -244,7 +244,7 @@ def default_model() -> str:
 
 
 def plots() -> dict[Path, str]:
-    """Return every plot as SVG, by the file it belongs into."""
+    """Return every plot as SVG, by its file."""
     trees = evaluations()
     drawn: dict[Path, str] = {
         IMAGES / f"reliability-{name}.svg": reliability_diagram({name: _pooled(tree)["reliability"]})

@@ -1,1 +1,1 @@
-"""The HTTP API, in FastAPI's idiom."""
+"""The HTTP API."""

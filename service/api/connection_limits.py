@@ -1,4 +1,4 @@
-"""Connections that cannot be abused: heads and answers have time limits, and the number of connections a bound."""
+"""Limit the number of connections, and the time of request heads and unread answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINGER_S: Final = 1.0
 
 @dataclass(slots=True)
 class ConnectionLimits:
-    """The connections that wait for their caller, the longest waiting first."""
+    """The connections that wait for their client, longest first."""
 
     settings: Settings
     metrics: Metrics
@@ -30,11 +30,11 @@ class ConnectionLimits:
 
     @property
     def lingering(self) -> int:
-        """Refused connections beyond the limit that may stay open to read their answer; more are just dropped."""
+        """Number of refused connections that may stay open to read the refusal; further ones are dropped."""
         return lingering_connections(self.settings.max_connections)
 
     def make_room(self) -> bool:
-        """Drop the connection that has waited longest for its caller; say whether there was one."""
+        """Drop the connection that has waited longest for its client; return whether there was one."""
         longest = next(iter(self.waiting), None)
         if longest is None:
             return False
@@ -123,7 +123,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop the clock of the head, and start its request unless the head is refused or parsed once more."""
+        """Stop the timer of the head, and start its request unless the head is refused or parsed again."""
         version = self.parser.get_http_version()
         if fault := head_fault(self.parser.get_method(), version, self.headers):
             self._stop_parsing(fault)
@@ -144,7 +144,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Count the connection as waiting no more: now the service works."""
+        """Stop counting the connection as waiting: now the service works."""
         if self._upgrade_asked:
             return
         self._in_body = False
@@ -174,12 +174,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def pause_writing(self) -> None:
-        """Start the clock of an answer that its caller does not read."""
+        """Start the timer of an unread answer."""
         super().pause_writing()
         self._write_clock = self.loop.call_later(self.crowd.settings.write_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Stop that clock."""
+        """Stop that timer."""
         super().resume_writing()
         if self._write_clock is not None:
             self._write_clock.cancel()
@@ -229,7 +229,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return 431, f"the head has more than {self._most_head_bytes:,} bytes"
 
     def _stop_parsing(self, fault: tuple[int, str]) -> NoReturn:
-        """Leave the parser, which is in the middle of its callbacks, by the only door it has."""
+        """Raise to leave the parser from within its callback; there is no other way."""
         self._fault = fault
         raise ValueError(fault[1])
 
@@ -249,7 +249,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Read no more requests, answer those that are complete, then say a problem without the app."""
+        """Read no more requests, answer the complete ones, then send a problem document without the app."""
         self._stop_clock()
         problem = plain_problem(status, detail, new_request_id())
         self.crowd.metrics.rejected.labels(problem.kind.slug).inc()
@@ -260,7 +260,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._say_refusal()
 
     def _abandon(self) -> None:
-        """Give up the request whose body is at fault: the refusal is its answer, unless that has begun."""
+        """Abandon the request with the faulty body: the refusal is its answer, unless that has begun."""
         if self.cycle.response_started:
             self._refusal = b""
         if self.cycle.response_complete:

@@ -1,4 +1,4 @@
-"""A picture in a JSON body, in base64: for queues and other callers that send no binary bodies."""
+"""A picture in a JSON body, in base64: for clients that cannot send binary bodies, such as queues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.inference.options import PredictOptions, unknown_name
 
 
 class JsonPicture(BaseModel):
-    """The JSON body of a prediction; its options are in the query, as those of every body."""
+    """The JSON body of a prediction; the options are in the query, as for every body."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,7 +40,7 @@ def picture_in(body: bytes) -> bytes:
 
 
 def unknown_field(name: str, place: str, wanted: str) -> str:
-    """Say that a form or a JSON body takes no field of this name, and where it belongs if it is an option."""
+    """Say that a form or a JSON body has no such field, and where an option belongs."""
     if name in PredictOptions.model_fields:
-        return f"{name} in the {place} belongs into the URL's query, as ?{name}=…; the {place} takes `{wanted}`"
+        return f"{name} in the {place} belongs in the URL's query, as ?{name}=…; the {place} takes `{wanted}`"
     return unknown_name(f"{name[:64]} in the {place}", name, [wanted])

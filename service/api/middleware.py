@@ -41,14 +41,14 @@ RAW_SECURITY_HEADERS: Final = [(name.encode(), value.encode()) for name, value i
 
 
 class ResponseHeadersMiddleware:
-    """ASGI middleware around everything: the request's id and the security headers on each answer, whoever gives it."""
+    """ASGI middleware around everything: adds the request id and the security headers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Wrap `app`."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the request in its state, and add headers to its answer."""
+        """Store the request id in the request's state, and add headers to the answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -121,7 +121,7 @@ class RequestContextMiddleware:
 
 
 def _uncaught(error: BaseException) -> Exception:
-    """Log an uncaught exception and return what the caller is told; only a forced shutdown cancels requests."""
+    """Log an uncaught exception and return the answer to it; only a forced shutdown cancels requests."""
     if isinstance(error, asyncio.CancelledError):
         return NotReady("the service ended before the answer was ready")
     log.error("request_failed", exc_info=error)

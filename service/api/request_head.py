@@ -1,4 +1,4 @@
-"""What RFC 9110 and 9112 ask of a request's head beyond what the parser checks, and a head without its Upgrade."""
+"""Checks of a request's head (RFC 9110, 9112) that the parser lacks, and removing its Upgrade field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_LENGTH_DIGITS: Final = 18
 
 
 def head_fault(method: bytes, version: str, headers: RawHeaders) -> tuple[int, str] | None:
-    """Return the status and the text with which a head must be refused, None where it may be answered."""
+    """Return the status and the text to refuse a head with, or None if it is valid."""
     if version not in ("1.0", "1.1"):
         status = 505 if version.startswith("2") else 400
         return status, f"HTTP/{version} is not spoken here; send HTTP/1.1"

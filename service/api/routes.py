@@ -104,7 +104,7 @@ async def predict(request: Request, options: Options) -> Response:
     openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
 )
 async def predict_batch(request: Request, options: Options) -> Response:
-    """Estimate ages in many photographs: one result for each, in order; as JSON lines, each as it completes."""
+    """Estimate ages in many photographs: a list of results in order, or JSON lines as each completes."""
     state, key = state_of(request), getattr(request.state, "key", None)
     settings = state.settings
     media = best_media_type(request.headers.get("accept"), [JSON, NDJSON])
@@ -126,7 +126,7 @@ async def predict_batch(request: Request, options: Options) -> Response:
 
 @models.get("", responses=documented(errors.KeyRejected, errors.NotReady))
 async def list_models(request: Request) -> ModelsReply:
-    """List the models that are loaded."""
+    """List the loaded models."""
     loaded = state_of(request).require_models()
     return ModelsReply(models=[_model_reply(state_of(request), name) for name in sorted(loaded.models)])
 
@@ -144,13 +144,13 @@ async def show_model(request: Request, name: ModelName) -> ModelReply:
 
 @probes.get("/live")
 async def live() -> HealthReply:
-    """Liveness probe: the process answers; no model is touched."""
+    """Liveness probe: the process answers; no model is run."""
     return HealthReply()
 
 
 @probes.get("/ready", responses=documented(errors.NotReady))
 async def ready(request: Request) -> HealthReply:
-    """Readiness probe: whether the service takes pictures now."""
+    """Readiness probe: whether the service accepts pictures now."""
     if complaint := state_of(request).complaint():
         raise NotReady(complaint, retry_after_s=1)
     return HealthReply()
@@ -179,7 +179,7 @@ def _checked(state: ServiceState, options: PredictOptions, deadline_s: float) ->
     """Check options against models, limits and queue before the body is read; fill in defaults from the settings."""
     most = state.settings.max_faces
     if "max_faces" in options.model_fields_set and options.max_faces > most:
-        raise InvalidParameter(f"max_faces: at most {most} faces are answered here")
+        raise InvalidParameter(f"max_faces: at most {most} faces are returned here")
     state.require_model(options.model)
     state.pool.probe(deadline_s)
     return options.completed(state.settings)

@@ -32,18 +32,21 @@ ImageWarning = Literal["views_capped"]
 
 
 class ImageReply(_Reply):
-    """Size of the upright photograph in pixels, and what holds for all of it."""
+    """Size of the upright photograph in pixels, and warnings about it."""
 
     width: int = Field(ge=1, examples=[1280])
     height: int = Field(ge=1, examples=[960])
-    more_faces: bool = Field(description="faces were left out: there are more than `max_faces`", examples=[False])
+    more_faces: bool = Field(
+        description="more than `max_faces` faces were found; the smallest are left out", examples=[False]
+    )
     warnings: list[ImageWarning] = Field(
-        description="`views_capped`: too large to be searched for faces of `min_face_size` everywhere", examples=[[]]
+        description="`views_capped`: the photograph was too large to search it for faces as small as `min_face_size`",
+        examples=[[]],
     )
 
 
 class Box(_Reply):
-    """A face's box in pixels of the upright photograph, to a tenth; it may reach past the border."""
+    """A face's box in pixels of the upright photograph, to a tenth; it may extend past the border."""
 
     x: float = Field(examples=[412.0])
     y: float = Field(examples=[188.5])
@@ -52,7 +55,7 @@ class Box(_Reply):
 
 
 class Interval(_Reply):
-    """Whole ages, both included, that hold the true age at `level`."""
+    """Whole ages from `low` to `high` that include the true age with probability `level`."""
 
     level: float = Field(ge=0.5, le=0.99, examples=[0.9])
     low: int = Field(ge=0, le=100, examples=[24])
@@ -63,7 +66,7 @@ Point = tuple[float, float]
 
 
 class Landmarks(_Reply):
-    """Six points (x, y) in pixels, to a tenth; left and right are the person's own."""
+    """Six points (x, y) in pixels, to a tenth; left and right as the person sees them."""
 
     right_eye: Point = Field(examples=[[470.1, 250.3]])
     left_eye: Point = Field(examples=[[560.4, 251.0]])
@@ -91,7 +94,7 @@ class FaceReply(_Reply):
 
     box: Box
     detection_confidence: float = Field(ge=0, le=1, examples=[0.97])
-    landmarks: Landmarks | None = Field(description="null where the caller had cut the face out (`detect=false`)")
+    landmarks: Landmarks | None = Field(description="null if the face was already cut out (`detect=false`)")
     age: float = Field(ge=0, le=100, description="predicted age in years, to a hundredth", examples=[31.4])
     variance: float = Field(ge=0, description="variance of the distribution in years², to a hundredth", examples=[22.1])
     standard_deviation: float = Field(ge=0, description="in years, to a hundredth", examples=[4.7])
@@ -100,7 +103,7 @@ class FaceReply(_Reply):
         None,
         min_length=OLDEST_AGE,
         max_length=OLDEST_AGE,
-        description="the k-th is P(age > k), k from 0; left out with `fields=summary`",
+        description="P(age > k) at index k, from 0 to 99; left out with `fields=summary`",
         examples=[_CURVE],
     )
     at_least: dict[str, Probability] = Field(
@@ -110,12 +113,12 @@ class FaceReply(_Reply):
 
     @classmethod
     def of(cls, prediction: AgePrediction, options: PredictOptions) -> FaceReply:
-        """Convert a prediction to what `options` ask for."""
+        """Convert a prediction to the reply that `options` ask for."""
         return cls.model_validate(prediction.fields(options))
 
 
 class Timings(_Reply):
-    """Time spent in each stage, in milliseconds; the time in the queue is not counted."""
+    """Milliseconds spent in each stage, without the time in the queue."""
 
     decode: float = Field(ge=0, examples=[3.1])
     detect: float = Field(ge=0, examples=[2.4])
@@ -135,7 +138,7 @@ class PredictReply(_Reply):
 
     @classmethod
     def of(cls, prediction: PhotoPrediction, options: PredictOptions, request_id: str) -> PredictReply:
-        """Convert what the pipeline found in one photograph."""
+        """Convert the pipeline's result for one photograph."""
         return cls(
             request_id=request_id,
             model=ModelName(name=prediction.model.name, version=prediction.model.version),
@@ -198,7 +201,7 @@ class ModelReply(_Reply):
     crop: dict[str, Any]
     metrics: dict[str, float]
     age_mix: list[float] = Field(
-        description="share of each age 0 to 100 that the probabilities are calibrated to; empty in older files"
+        description="shares of the ages 0 to 100 that the probabilities are calibrated to; empty in older models"
     )
     licence: str
     provenance: dict[str, Any]

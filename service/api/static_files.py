@@ -31,7 +31,7 @@ def web_routes(folder: Path = _WEB) -> list[Route]:
 
 
 def docs_routes() -> list[Route]:
-    """Serve Swagger UI from the installed package; a script of ours starts it, as inline code is forbidden here."""
+    """Serve Swagger UI from the installed package; started by our own script, as the page may run no inline code."""
     package = Path(str(files("fastapi_offline"))) / "static"
     return [
         _route("/docs", _SWAGGER, "index.html"),
@@ -41,7 +41,7 @@ def docs_routes() -> list[Route]:
 
 
 def sample_routes(models_dir: Path) -> list[Route]:
-    """Serve the photograph to try the page with, and a small picture of it, where set-up obtained it."""
+    """Serve the sample photograph and its thumbnail, if set-up downloaded it."""
     try:
         for entry in ModelLock.read(models_dir).of_kind("sample"):
             thumbnail = _thumbnail(verified_path(models_dir, entry))

@@ -29,7 +29,7 @@ from service.runtime.upload_budget import UploadBudget
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What a route takes: pictures under `field`, at most so many bytes and parts, raw bytes or only a form."""
+    """What a route accepts: pictures in `field`, limits of bytes and parts, and whether raw bytes are allowed."""
 
     field: str
     max_bytes: int
@@ -51,11 +51,11 @@ class UploadReader:
         Raises:
             BodyTooLarge: more bytes or parts than `limits` allows.
             BodyTooSlow: not complete within the timeout.
-            EmptyPicture: no body at all; an empty part is found out when it is decoded.
+            EmptyPicture: the body is empty; an empty part is detected when it is decoded.
             InvalidParameter: a form with a part of another name.
             MalformedBody, UnsupportedBody: not a form with pictures, and no picture by itself.
-            QueueFull: other bodies take all of the memory.
-            ClientDisconnected: the caller hung up.
+            QueueFull: other bodies take up the memory.
+            ClientDisconnected: the client disconnected.
             NotReady: the service drains.
         """
         with self._budget.reserve() as reservation:
@@ -72,20 +72,20 @@ class UploadReader:
         if announced == 0:
             raise EmptyPicture(_NO_BODY)
         if announced is not None and announced > limits.max_bytes:
-            raise BodyTooLarge(f"the body has {announced:,} bytes; at most {limits.max_bytes:,} are taken")
+            raise BodyTooLarge(f"the body has {announced:,} bytes; at most {limits.max_bytes:,} are accepted")
         collect = _collector(request, limits)
         try:
             async with self._budget.receiving_body():
                 return await collect(request, take)
         except ClientDisconnect as error:
-            raise ClientDisconnected("the caller hung up while sending") from error
+            raise ClientDisconnected("the client disconnected while sending") from error
 
 
 Take = Callable[[int], None]
 
 
 def _collector(request: Request, limits: UploadLimits) -> Callable[[Request, Take], Awaitable[list[Upload]]]:
-    """Return what reads a body of the request's content type."""
+    """Return the reader of the request's content type."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedBody("a compressed body is not read; send it without Content-Encoding")
     try:
@@ -162,7 +162,7 @@ class _Part:
 
 
 class MultipartImages:
-    """Feed it the body's chunks; `uploads` of a finished form are the parts named `name`, in order."""
+    """Parses a form chunk by chunk; `finish` returns the parts named `name`, in order."""
 
     def __init__(self, boundary: bytes, name: str, max_parts: int) -> None:
         """Start a form; raise MalformedBody for a boundary that no form can have."""
@@ -226,7 +226,7 @@ class MultipartImages:
         if options[b"name"] != self._name:
             raise InvalidParameter(unknown_field(options[b"name"].decode("utf-8", "replace"), "form", self._label))
         if len(self._uploads) >= self._max_parts:
-            raise BodyTooLarge(f"more pictures than allowed here, which is {self._max_parts}")
+            raise BodyTooLarge(f"more pictures than allowed here: at most {self._max_parts}")
         name = options.get(b"filename")
         self._part.filename = None if name is None else name.decode("utf-8", "replace")
 

@@ -29,10 +29,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 _STATUS: Final[Mapping[type[AgelensError], int]] = {PictureError: 3, RequestError: 2}
 STATUSES: Final[Mapping[int, str]] = {
     0: "success, also if there is no face",
-    1: "installation or settings are wrong, or the output cannot be written",
+    1: "the installation or a setting is wrong, or the output cannot be written",
     2: "the command line is wrong",
     3: "a photograph cannot be read",
-    4: "scoring is done, but some of what INPUT names could not be scored: the summary names it",
+    4: "scoring is done, but some photographs could not be scored: the summary names them",
     130: "interrupted",
 }
 _INTERRUPTED: Final = 130
@@ -86,7 +86,7 @@ def predict(
     as_json: AsJson = False,
     annotate: Annotated[
         Path | None,
-        typer.Option(help="Write a copy of the picture with a frame and the age at each face.", metavar="FILE"),
+        typer.Option(help="Write a copy of the picture with a frame around each face and its age.", metavar="FILE"),
     ] = None,
     models_dir: ModelsDir = None,
 ) -> None:
@@ -94,7 +94,7 @@ def predict(
 
     [bold]agelens predict family.jpg --thresholds 18,25 --annotate family-ages.jpg[/]
 
-    With --json, several photographs are one JSON object a line, named by `file`.
+    With --json, several photographs give one JSON object per line, with the name in `file`.
     """
     from service.cli.predict import PredictCommand
 
@@ -107,23 +107,24 @@ def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
     output: Annotated[
         Path,
-        typer.Option(help="Folder for the results; run again with the same folder, scoring resumes.", metavar="DIR"),
+        typer.Option(help="Folder for the results. Run again with the same folder to resume.", metavar="DIR"),
     ],
     asked: Mapping[str, Any],
     fmt: Annotated[Format, typer.Option("--format", help="Format of the rows.")] = "parquet",
     engine: Annotated[
-        EngineName, typer.Option(help="What runs the workers; ray uses the cluster at RAY_ADDRESS.")
+        EngineName,
+        typer.Option(help="Run the workers as processes, threads or Ray actors (on the cluster at RAY_ADDRESS)."),
     ] = "processes",
     workers: Annotated[int | None, typer.Option(min=1, help="Number of workers; default: all processors.")] = None,
     column: Annotated[
         str | None,
-        typer.Option(help="Parquet column with the pictures' bytes or paths; default: found by type and name."),
+        typer.Option(help="Parquet column with the pictures' bytes or paths; default: detected by type and name."),
     ] = None,
     id_column: Annotated[
         str | None, typer.Option(help="Parquet column with the photographs' ids; default: file name and row number.")
     ] = None,
     allow_any_path: Annotated[
-        bool, typer.Option("--allow-any-path", help="Read what a Parquet file names outside its own folder, and URIs.")
+        bool, typer.Option("--allow-any-path", help="Also read paths outside a Parquet file's folder, and URIs in it.")
     ] = False,
     models_dir: ModelsDir = None,
     fit_prior: Annotated[
@@ -139,7 +140,7 @@ def score(
         ),
     ] = False,
 ) -> None:
-    """Estimate the ages in many photographs into Parquet, CSV or JSON lines; an interrupted run can be resumed.
+    """Estimate the ages in many photographs; write Parquet, CSV or JSON lines. An interrupted run can be resumed.
 
     [bold]agelens score photos/ --output ages/[/]
     """

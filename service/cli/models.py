@@ -96,7 +96,7 @@ def _soundness(file: Installed) -> str:
 
 
 def _table(found: list[Installed]) -> Table:
-    """Show a row for each model; what is cut short there is whole among the details."""
+    """Show a row for each model; `--verbose` shows values that are cut short here."""
     table = Table("name", "version", "loaded", "error", "size", "licence", box=SIMPLE_HEAD, expand=True)
     table.caption = "error: in years, on average over photographs kept for testing; --verbose: all metrics and files"
     for column in table.columns:

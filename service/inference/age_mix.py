@@ -1,9 +1,9 @@
-"""Mixes of ages: what probabilities are calibrated to, another one by Bayes' rule, and an archive's own by EM.
+"""Mixes of ages (priors): convert probabilities from one to another, and estimate the mix of an archive.
 
-P(age | picture) depends on how common each age is where the picture comes from. A model states it for the mix of ages
-that it was calibrated on. Where only that mix differs, and people of one age look the same in both places (no shift of
-light, prints or poses), Bayes' rule turns one into the other: p'(a) ∝ p(a)·π'(a)/π(a) (Saerens, Latinne and
-Decaestecker 2002, equation 2.4).
+P(age | picture) depends on how common each age is where the picture comes from. A model's probabilities hold for the
+mix of ages that it was calibrated on. Where only that mix differs, and people of one age look the same in both places
+(no shift of light, prints or poses), Bayes' rule turns one into the other: p'(a) ∝ p(a)·π'(a)/π(a) (Saerens, Latinne
+and Decaestecker 2002, equation 2.4).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from service.inference.distribution import AGES
 Floats = NDArray[np.float64]
 
 RANGE: Final = "(100|[1-9]?[0-9])-(100|[1-9]?[0-9])"
-"""How a range of ages is written, as 12-30: a regular expression."""
+"""Regular expression of a range of ages such as 12-30."""
 
 FLOOR: Final = 1e-6
-"""Least share of an age in a mix: none is impossible, and none is divided by nothing."""
+"""Smallest share of an age in a mix, so that no age is impossible and nothing is divided by zero."""
 
 SMOOTH_YEARS: Final = 0.5
 """Width of the Gaussian that an estimated mix is smoothed by in each round.
@@ -38,27 +38,27 @@ broad). Without it the rounds never settle and flat mixes end in spikes; with 2 
 
 ROUNDS: Final = 200
 SETTLED: Final = 1e-4
-"""Total change of a mix in one round below which it counts as found."""
+"""Sum of the changes in one round below which a mix counts as settled."""
 
 FEWEST: Final = 200
-"""Faces below which an estimated mix says more of them than of where they come from."""
+"""Fewest faces to estimate a mix from: with less, chance decides more than the population."""
 
 
 def mix_of(shares: NDArray[np.floating]) -> Floats:
-    """Return shares [101] as a mix, float64 [101]: floored, its sum 1; raise InvalidParameter where they are none."""
+    """Return shares [101] as a mix, float64 [101], floored and of sum 1; raise InvalidParameter if they are invalid."""
     values = np.asarray(shares, dtype=np.float64)
     if values.shape != (AGES,):
         raise InvalidParameter(f"a mix of ages has {AGES} shares, one for each age 0..100, got {values.shape}")
     if not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
-        raise InvalidParameter("the shares of a mix are finite and not negative, and some are above 0")
+        raise InvalidParameter("the shares of a mix must be finite and 0 or more, and some must be above 0")
     floored = np.maximum(values / values.sum(), FLOOR)
     return np.asarray(floored / floored.sum(), dtype=np.float64)
 
 
 def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
-    """Return a mix by what it is called, float64 [101]: `uniform`, a range as `12-30`, or a name among `known`.
+    """Return the mix of a name, float64 [101]: `uniform`, a range such as `12-30`, or one of `known`.
 
-    Raises InvalidParameter naming what there is.
+    Raises InvalidParameter listing the valid names.
     """
     if known and name in known:
         return known[name]
@@ -68,12 +68,14 @@ def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
         low, high = sorted(int(age) for age in name.split("-"))
         ages = np.arange(AGES)
         return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
-    others = f", or {', '.join(known)}" if known else ""
-    raise InvalidParameter(f"prior: a mix of ages is uniform, a range as 12-30 within 0..100{others}, not {name!r}")
+    others = f", or one of {', '.join(known)}" if known else ""
+    raise InvalidParameter(
+        f"prior: a mix of ages is uniform, a range such as 12-30 within 0..100{others}, not {name!r}"
+    )
 
 
 def mixes_in(pairs: Sequence[str]) -> dict[str, Floats]:
-    """Read mixes given as `name=file.csv`, as the setting AGELENS_PRIORS has them; raise InvalidParameter."""
+    """Read the mixes of the setting AGELENS_PRIORS, each `name=file.csv`; raise InvalidParameter."""
     mixes = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
@@ -84,7 +86,7 @@ def mixes_in(pairs: Sequence[str]) -> dict[str, Floats]:
 
 
 def mix_in(path: Path) -> Floats:
-    """Read a mix from a CSV file with the columns age and share; raise InvalidParameter naming what is wrong."""
+    """Read a mix from a CSV file with the columns age and share; raise InvalidParameter."""
     shares = np.zeros(AGES)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -107,14 +109,14 @@ def _age(text: str) -> int:
 
 
 def stated_for(pmf: NDArray[np.floating], own: Floats, other: Floats) -> Floats:
-    """Restate distributions [..., 101] that hold for the mix `own` [101] for the mix `other` [101]; float64."""
+    """Convert distributions [..., 101] from the mix `own` [101] to the mix `other` [101]; float64."""
     weighted = np.asarray(pmf, dtype=np.float64) * (other / own)
     return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedMix:
-    """A mix of ages float64 [101] estimated from faces, how many, in how many rounds, and whether it settled."""
+    """An estimated mix of ages, float64 [101], the number of faces and rounds, and whether it settled."""
 
     mix: Floats
     faces: int
@@ -123,14 +125,14 @@ class FittedMix:
 
 
 def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH_YEARS) -> FittedMix:
-    """Estimate the mix of ages behind unlabelled faces from their distributions [n, 101], stated for the mix `own`.
+    """Estimate the mix of ages behind unlabelled faces from their distributions [n, 101] for the mix `own`.
 
-    Expectation-maximisation (Saerens et al. 2002, equation 2.10): state all distributions for the present mix, take
-    their mean as the next. Neighbouring ages look alike, so the mix is smoothed by a Gaussian in each round (Silverman,
-    Jones, Wilson and Nychka 1990). Raises InvalidParameter below `FEWEST` faces.
+    Expectation-maximisation (Saerens et al. 2002, equation 2.10): convert all distributions to the current mix,
+    take their mean as the next one. Neighbouring ages look alike, so the mix is smoothed by a Gaussian in each round
+    (Silverman, Jones, Wilson and Nychka 1990). Raises InvalidParameter below `FEWEST` faces.
     """
     if len(pmf) < FEWEST:
-        raise InvalidParameter(f"a mix of ages is estimated from at least {FEWEST} faces, there are {len(pmf)}")
+        raise InvalidParameter(f"a mix of ages needs at least {FEWEST} faces, there are {len(pmf)}")
     smoother = _smoother(smooth_years)
     likelihood = np.asarray(pmf, dtype=np.float64) / own
     mix, change, rounds = own, np.inf, 0
@@ -142,7 +144,7 @@ def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH
 
 
 def described(found: FittedMix) -> str:
-    """Say in one line what was found."""
+    """Describe the estimated mix in one line."""
     low, middle, high = (int(np.searchsorted(np.cumsum(found.mix), share)) for share in (0.1, 0.5, 0.9))
     settled = f"settled after {found.rounds} rounds" if found.settled else f"NOT settled after {found.rounds} rounds"
     return (

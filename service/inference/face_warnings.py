@@ -1,4 +1,4 @@
-"""When to warn of an answer: what a face is like, how its crop is lit and how sharp it is, what the model says."""
+"""Warnings about an estimate, from the face, the light and sharpness of its crop, and the model's answer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DETAIL: Final = ((1 / 148, 2 / 148), (4 / 148, 8 / 148))  # sigmas of Gaussians
 def warnings_for(
     face: Face, width: int, height: int, distribution: AgeDistribution, interval: tuple[int, int]
 ) -> tuple[str, ...]:
-    """Name what makes this answer less sure; `face` in pixels of the photograph of `width` x `height`."""
+    """Return the warnings about an estimate; `face` in pixels of the photograph of `width` x `height`."""
     found = {
         "small_face": min(face.box.width, face.box.height) < SMALL_FACE_PX,
         "low_confidence": face.confidence < LOW_CONFIDENCE,

@@ -72,7 +72,7 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | N
 
 
 class Pyramid:
-    """A picture and its halvings by area means, made when first asked for and kept for further faces."""
+    """A picture and its successive halvings (area means), made on demand and kept for further faces."""
 
     def __init__(self, pixels: Pixels) -> None:
         """Start from uint8 [height, width, 3]; nothing is computed yet."""
@@ -84,7 +84,7 @@ class Pyramid:
         return self._levels[0]
 
     def reduced(self, step: float) -> tuple[Pixels, int]:
-        """Return the coarsest level that still has a pixel per `step` pixels, and its factor 1, 2, 4, …."""
+        """Return the coarsest level with at least one pixel per `step` pixels, and its factor 1, 2, 4, …."""
         level = max(0, math.floor(math.log2(step))) if step > 1 else 0
         while len(self._levels) <= level:
             last = self._levels[-1]
@@ -99,12 +99,12 @@ class Pyramid:
 
 
 def crop_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int = 0) -> Pixels:
-    """Cut `face` out as a network sees it: upright, and with its exposure stretched where `spec` says so."""
+    """Crop `face` as a network sees it: upright, and with its exposure stretched if `spec` says so."""
     return exposed(cut_face(picture, face, spec, bleed), spec, bleed)
 
 
 def cut_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int = 0) -> Pixels:
-    """Cut `face` out upright and as light as it is, uint8 [size + 2·bleed, size + 2·bleed, 3].
+    """Crop `face` upright, with its exposure unchanged, uint8 [size + 2·bleed, size + 2·bleed, 3].
 
     Beyond the picture's border it is black. The crop's `spec.size` pixels cover `1 + 2·margin` box widths around the
     box's centre, turned so that the eyes lie level. `bleed` adds pixels around at the same scale: the centre window of
@@ -125,7 +125,7 @@ def cut_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int =
 
 
 def exposed(crop: Pixels, spec: CropSpec, bleed: int = 0) -> Pixels:
-    """Give a cut face the exposure that `spec` declares.
+    """Give a face crop the exposure that `spec` declares.
 
     Stretched, the darkest 0.5 % of its values become 0 and the brightest 0.5 % become 255, all channels alike. Pure
     black does not count and stays, since it lies beyond the picture's border; nor does the bleed count.
@@ -213,7 +213,7 @@ def _divisor(image: Image.Image, data: bytes, max_pixels: int, min_side: int | N
 
 
 def _pixels(image: Image.Image) -> Pixels:
-    """Convert any mode to RGB strip by strip: at once, Pillow would need the memory several times more."""
+    """Convert any mode to RGB strip by strip: converting it at once takes Pillow several times the memory."""
     deep = _shades(image) if image.mode.startswith("I") else None
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for index, strip in enumerate(_strips(image)):
@@ -244,7 +244,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _shades(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the 8-bit shade of each 16-bit grey, by the depth that the values need: 10, 12 or 14 bits come in 16."""
+    """Scale 16-bit grey to 8 bits, by the bit depth (10, 12, 14 or 16) that its values use."""
     lightest = max(int(np.asarray(strip, dtype=np.uint16).max(initial=0)) for strip in _strips(image))
     depth = max(8, lightest.bit_length())
     shades: NDArray[np.uint8] = np.minimum(np.arange(1 << 16) * (255 / ((1 << depth) - 1)) + 0.5, 255).astype(np.uint8)

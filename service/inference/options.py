@@ -1,4 +1,4 @@
-"""What may be asked of one photograph: the one declaration for the API, the command line, the clients and scoring.
+"""Options of a prediction, declared once for the API, the command line, the clients and scoring.
 
 Only pydantic is imported here, so that the clients need nothing else.
 """
@@ -18,18 +18,18 @@ OLDEST_AGE: Final = 100
 
 
 def _split_at_commas(value: object) -> object:
-    """Turn `"18, 25"`, as a query or a command line has it, into its items; each item of a list likewise."""
+    """Split `"18, 25"` from a query or a command line at its commas; likewise each item of a list."""
     items = value if isinstance(value, list | tuple) else [value]
     return [part for item in items for part in (item.split(",") if isinstance(item, str) else [item])]
 
 
 class PredictOptions(BaseModel):
-    """Options of a prediction, by name; pydantic raises ValidationError where a value is out of range."""
+    """Options of a prediction; raise ValidationError if a value is out of range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: str | SkipJsonSchema[None] = Field(
-        None, max_length=64, description="name of the model to ask; without one, the default model answers"
+        None, max_length=64, description="name of the model; without it, the default model answers"
     )
     thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=OLDEST_AGE)], ...], BeforeValidator(_split_at_commas)] = (
         Field(
@@ -42,28 +42,30 @@ class PredictOptions(BaseModel):
     max_faces: int = Field(100, ge=1, le=1000, description="keep the largest n faces")
     min_face_size: Annotated[float, Field(ge=0, le=100_000)] | SkipJsonSchema[None] = Field(
         None,
-        description="ignore faces whose box is smaller than this, pixels of its shorter side in the upright "
-        "photograph; without it, 16 pixels or an 80th of the longer side, whichever is more",
+        description="ignore faces whose box is smaller than this, in pixels of the upright photograph, measured at the "
+        "box's shorter side; without it, 16 pixels or 1/80 of the longer side, whichever is more",
     )
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
     prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
         None,
-        description="mix of ages to state the probabilities for: uniform, a range such as 12-30, or one named in the "
-        "settings; without one, the mix that the model is calibrated to",
+        description="mix of ages that the probabilities should hold for: uniform, a range such as 12-30, or a name "
+        "from AGELENS_PRIORS; without it, the mix that the model was calibrated on",
     )
     fields: Literal["all", "summary"] = Field(
-        "all", description="what to return of each face: summary leaves out the hundred threshold probabilities"
+        "all", description="what to return for each face; summary leaves out the 100 threshold probabilities"
     )
-    detect: bool = Field(True, description="find faces first; else the whole picture is one face already cut out")
+    detect: bool = Field(
+        True, description="find the faces; with false, the whole picture is one face that is already cut out"
+    )
 
     def completed(self, settings: object) -> Self:
-        """Return a copy in which each option that was not set is what the attribute of its name in `settings` says."""
+        """Return a copy whose unset options have the values of the same names in `settings`."""
         unset = type(self).model_fields.keys() - self.model_fields_set
         return self.model_copy(update={name: getattr(settings, name) for name in unset if hasattr(settings, name)})
 
 
 def explain(error: Mapping[str, Any], options: Mapping[str, FieldInfo], shown: str = "{}") -> str:
-    """Put pydantic's error about one of `options` into a sentence; `shown` is how callers write an option's name."""
+    """Say pydantic's error about one of `options` in a sentence; `shown` formats the option's name."""
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return unknown_name(shown.format(name[:64]), name, options)
@@ -73,7 +75,7 @@ def explain(error: Mapping[str, Any], options: Mapping[str, FieldInfo], shown: s
 
 
 def unknown_name(shown: str, name: str, known: Iterable[str]) -> str:
-    """Say that `name`, as it is `shown`, is not known, and the nearest of the known names or all of them."""
+    """Say that `name`, displayed as `shown`, is not known, and name the most similar known name or all of them."""
     names = list(known)
     near = get_close_matches(name.lower(), names, 1)
     return f"{shown} is not known; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}")

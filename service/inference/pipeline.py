@@ -36,9 +36,9 @@ DETECTION_SIDE: Final = 720
 
 @dataclass(frozen=True, slots=True)
 class PhotoPrediction:
-    """All that is said of one photograph of `width` x `height` pixels; faces largest first, times in milliseconds.
+    """Results for one photograph of `width` x `height` pixels; faces largest first, times in milliseconds.
 
-    `more_faces` says that faces were left out for `max_faces`; `warnings` are of the photograph, not of a face.
+    `more_faces`: faces were left out because of `max_faces`; `warnings` are of the photograph, not of a face.
     """
 
     model: Manifest
@@ -51,7 +51,7 @@ class PhotoPrediction:
 
 
 def no_checkpoint() -> None:
-    """Go on: the checkpoint of callers that never stop."""
+    """Do nothing: the checkpoint of callers that never stop."""
 
 
 def load_models(
@@ -87,7 +87,7 @@ def load_models(
 
 
 def _names_in(models_dir: Path) -> list[str]:
-    """Models' names as their files' names tell them, without the version: no file is loaded for a message."""
+    """Return the models' names, read from their files' names so that no file is loaded for a message."""
     return [re.sub(r"(-\d+(\.\d+)*)?\.onnx$", "", entry.file) for entry in ModelLock.read(models_dir).of_kind("model")]
 
 
@@ -221,7 +221,7 @@ class Pipeline:
             raise UnknownModel(f"no loaded model is named {name}; loaded are {', '.join(self._estimators)}") from None
 
     def _restating(self, manifest: Manifest, prior: str | None) -> Callable[[Floats], Floats]:
-        """Return what states distributions for the mix asked for; raise InvalidParameter where that cannot be."""
+        """Return a function that converts distributions to the mix asked for; raise InvalidParameter."""
         if prior is None:
             return lambda pmfs: pmfs
         other, own = stated_mix(manifest, prior, self._mixes), stated_mix(manifest)
@@ -315,7 +315,7 @@ def stated_mix(manifest: Manifest, prior: str | None = None, mixes: Mapping[str,
 
 
 def _check_shared_geometry(loaded: Mapping[str, Estimator]) -> None:
-    """One detection and one crop serve all models: refuse those that disagree on more than the size."""
+    """Raise unless all models use the same crop (its size aside): faces are detected and cropped once for all."""
     first, *others = loaded.values()
     for other in others:
         if other.manifest.crop.geometry() != first.manifest.crop.geometry():

@@ -1,1 +1,1 @@
-"""One running process: who waits, who works, what is counted. No FastAPI."""
+"""The running process: queue, worker threads, limits, metrics and logs. No FastAPI."""

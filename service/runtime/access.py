@@ -1,4 +1,4 @@
-"""Who may ask, and how much: API keys compared in constant time, and a rate limit for each."""
+"""API keys, compared in constant time, and a rate limit for each."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from service.errors import InvalidSetting, KeyRejected, RateExceeded
 
 
 class KeyRing:
-    """The API keys that are valid now: those given, and those of a file that is read again when it changes."""
+    """The valid API keys: those of the settings, and those of a file that is read again when it changes."""
 
     def __init__(self, keys: Sequence[str], file: Path | None = None) -> None:
-        """Read the file as well; raise InvalidSetting where it cannot be read or holds no key."""
+        """Read the file as well; raise InvalidSetting if it cannot be read or has no key."""
         self._given = frozenset(_digest(key.encode()) for key in keys)
         self._file = file
         self._stamp: tuple[int, int] | None = None
@@ -24,15 +24,15 @@ class KeyRing:
         if file is not None:
             self._reload()
             if not self._digests - self._given:
-                raise InvalidSetting("AGELENS_API_KEYS_FILE names a file without a key; write one key a line")
+                raise InvalidSetting("AGELENS_API_KEYS_FILE names a file without a key; write one key per line")
 
     @property
     def required(self) -> bool:
-        """Whether callers must bring a key at all."""
+        """Whether clients must send a key."""
         return bool(self._given) or self._file is not None
 
     def identify(self, brought: str) -> str | None:
-        """Return the caller's key as a digest, None where no keys are configured; raise KeyRejected.
+        """Return the digest of the client's key, or None if no keys are configured; raise KeyRejected.
 
         `brought` is what a header says, decoded as Latin-1, as ASGI's headers are; its bytes are UTF-8.
         Every valid key is compared, each in constant time, so that the time says nothing of them.
@@ -69,12 +69,12 @@ FACES_OF_ONE: Final = 10
 
 
 def pictures_worth(pixels: int, faces: int) -> float:
-    """Return as how many pictures one of so many pixels, with so many faces in it, counts."""
+    """Return how many pictures a picture counts as, by its pixels and faces."""
     return max(1.0, pixels / PIXELS_OF_ONE, faces / FACES_OF_ONE)
 
 
 class RateLimit:
-    """A token bucket for each key: `per_minute` pictures a minute, all of a minute's at once if need be.
+    """A token bucket for each key: `per_minute` pictures a minute, in bursts of up to one minute's worth.
 
     A picture costs one when it comes, and when it is answered the rest of what it was worth by its pixels and faces.
     A request is let in while its bucket is not empty and may then take more than is left, so that a large batch
@@ -107,5 +107,5 @@ class RateLimit:
 
 
 def _digest(key: bytes) -> str:
-    """Turn a key into 64 hex digits: of one length whatever the key, and nothing a memory dump could give away."""
+    """Return the SHA-256 of a key: its length says nothing of the key's, and a memory dump does not reveal the key."""
     return hashlib.sha256(key).hexdigest()

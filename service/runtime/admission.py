@@ -1,4 +1,4 @@
-"""A bounded queue that is fair between callers: each order gives up one picture at a time, in turn."""
+"""A bounded queue, fair between callers: threads take one picture from each order in turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SMOOTHING: Final = 0.1
 
 @dataclass(slots=True)
 class Job(Generic[Worker, Result]):
-    """One picture's work, when it came, and where its result goes."""
+    """The work on one picture, its time of arrival, and the future of its result."""
 
     task: Task[Worker, Result]
     order: Submission[Worker, Result]
@@ -34,7 +34,7 @@ class Job(Generic[Worker, Result]):
 
 
 class Submission(Generic[Worker, Result]):
-    """What one request asks for: pictures that are admitted together and share deadline and caller."""
+    """The pictures of one request: admitted together, with one deadline and one caller."""
 
     def __init__(self, tasks: Sequence[Task[Worker, Result]], deadline_s: float) -> None:
         """Start the clock: the deadline lies `deadline_s` seconds from now."""
@@ -44,18 +44,18 @@ class Submission(Generic[Worker, Result]):
         self.pending = deque(self.jobs)
 
     def checkpoint(self) -> None:
-        """Raise ClientDisconnected or DeadlineExceeded where going on would be in vain."""
+        """Raise ClientDisconnected or DeadlineExceeded if nobody waits for the result any more."""
         if self.gone:
-            raise ClientDisconnected("the caller hung up before the answer was ready")
+            raise ClientDisconnected("the client disconnected before the answer was ready")
         if time.monotonic() >= self.deadline:
             raise DeadlineExceeded("the deadline passed before the answer was ready")
 
 
 class Admission(Generic[Worker, Result]):
-    """Counts pictures in, hands them to threads, and says no beyond `capacity`, waiting and running together."""
+    """Admits pictures and hands them to threads; refuses more than `capacity`, waiting and running together."""
 
     def __init__(self, capacity: int, threads: int) -> None:
-        """Start closed; `open` lets orders in."""
+        """Start closed; `open` admits orders."""
         self._capacity = capacity
         self._threads = threads
         self._turns: deque[Submission[Worker, Result]] = deque()
@@ -69,21 +69,21 @@ class Admission(Generic[Worker, Result]):
         self.running = 0
 
     def open(self) -> None:
-        """Let orders in."""
+        """Admit orders from now on."""
         self._open = True
 
     def close(self) -> None:
-        """Let no further order in; those inside go on."""
+        """Admit no further orders; finish the admitted ones."""
         self._open = False
 
     def stop(self) -> None:
-        """Send the threads home once nothing waits."""
+        """Let the threads end as soon as the queue is empty."""
         with self._changed:
             self._open, self._stopped = False, True
             self._changed.notify_all()
 
     def enter(self, order: Submission[Worker, Result]) -> None:
-        """Take all of the order's pictures or none; raise QueueFull or NotReady."""
+        """Admit all of the order's pictures or none; raise QueueFull or NotReady."""
         count = len(order.jobs)
         with self._changed:
             self._require_open()
@@ -99,11 +99,11 @@ class Admission(Generic[Worker, Result]):
         self._require_place(1, deadline_s)
 
     def clear_in_s(self) -> float:
-        """Seconds until everything inside now is done, by the measured time per picture."""
+        """Estimated seconds until all admitted pictures are done, from the measured time per picture."""
         return (self.waiting + self.running) * self._mean_s / self._threads
 
     def take(self) -> Job[Worker, Result] | None:
-        """Wait for the next picture, each order in its turn; None when the threads may go home."""
+        """Wait for the next picture, one from each order in turn; None when the thread should end."""
         with self._changed:
             while not self._turns:
                 if self._stopped:
@@ -120,7 +120,7 @@ class Admission(Generic[Worker, Result]):
             return job
 
     def done(self, seconds: float | None) -> None:
-        """Count a picture out; `seconds` is what it took, None for one that was given up."""
+        """Count a picture as done; `seconds` is the time it took, None for one that was abandoned."""
         with self._changed:
             self.running -= 1
             self.moved.notify_all()
@@ -133,14 +133,14 @@ class Admission(Generic[Worker, Result]):
             raise NotReady("the service is starting or shutting down; ask again or another instance", 1)
 
     def _require_place(self, count: int, deadline_s: float) -> None:
-        """Raise QueueFull where the pictures find no place, or would only be reached after their deadline."""
+        """Raise QueueFull if the queue has no room, or would reach the pictures only after their deadline."""
         if self.waiting + self.running + count > self._capacity:
-            raise QueueFull(f"no place left in the queue for {count} more picture(s)", self.clear_in_s())
+            raise QueueFull(f"the queue has no room for {count} more picture(s)", self.clear_in_s())
         if self.clear_in_s() > deadline_s:
-            raise QueueFull("what waits already takes longer than the deadline allows", self.clear_in_s())
+            raise QueueFull("the pictures already waiting take longer than the deadline allows", self.clear_in_s())
 
     def abandon(self, order: Submission[Worker, Result]) -> None:
-        """Drop what of the order still waits, at once, and stop what runs at its next stage."""
+        """Drop the order's waiting pictures at once, and stop the running ones at their next stage."""
         with self._changed:
             order.gone = True
             dropped, order.pending = list(order.pending), deque()

@@ -1,4 +1,4 @@
-"""What decoding may take: seconds and bytes for one picture, and bytes for those of all threads together."""
+"""Limits of decoding: processor time and memory for each picture, and memory for all threads together."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LEAST_S: Final = 0.05
 
 
 class DecodeBudget:
-    """Lets pictures be decoded whose price is within the limits, and as many at once as the memory allows."""
+    """Admits pictures to decoding by their estimated cost: each within its limits, all within the memory."""
 
     def __init__(self, max_s: float, max_bytes: int) -> None:
-        """Allow each picture `max_s` of processor time, and all at once `max_bytes`."""
+        """Allow each picture `max_s` of processor time, and all together `max_bytes` of memory."""
         self.max_s = max_s
         self._max_bytes = max_bytes
         self._used = 0
@@ -32,11 +32,11 @@ class DecodeBudget:
 
     @property
     def reserved_bytes(self) -> int:
-        """Bytes that pictures hold now."""
+        """Bytes that are reserved now."""
         return self._used
 
     def check(self, picture: PricedPicture) -> None:
-        """Raise PictureTooLarge where a picture is not to be decoded at all."""
+        """Raise PictureTooLarge if a picture exceeds the limits."""
         if picture.processor_s > self.max_s:
             raise PictureTooLarge(
                 f"decoding the picture would take up to {picture.processor_s:.1f} s of a processor; at most "
@@ -50,7 +50,7 @@ class DecodeBudget:
 
     @contextmanager
     def reserved(self, count: int, checkpoint: Callable[[], None]) -> Iterator[None]:
-        """Hold `count` bytes, in the order of asking; `checkpoint` is called while there are not enough."""
+        """Reserve `count` bytes, first come, first served; `checkpoint` is called while waiting."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
@@ -71,16 +71,16 @@ class DecodeBudget:
 
 
 class BudgetedDecoder:
-    """Opens pictures for one thread's pipeline: priced, admitted, and decoded in a process that can be stopped."""
+    """Decodes for one thread: estimates the cost, admits the picture, and decodes in a process that can be killed."""
 
     def __init__(self, budget: DecodeBudget, process: DecoderProcess) -> None:
-        """Decode in `process` what `budget` allows."""
+        """Decode in `process`, within `budget`."""
         self._budget = budget
         self._process = process
 
     @contextmanager
     def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> Iterator[Decode]:
-        """Yield a function that decodes `data` at a scale; its memory is held until the block is left.
+        """Yield a function that decodes `data` at a scale; its memory stays reserved until the block is left.
 
         Raises UnsupportedPicture, CorruptPicture, PictureTooLarge.
         """
@@ -103,6 +103,6 @@ class BudgetedDecoder:
 
 
 def open_decoders(max_s: float, max_bytes: int, program: Sequence[str] = PROGRAM) -> Callable[[], BudgetedDecoder]:
-    """Start the program that decodes; return what makes a decoder for each thread, all within one budget."""
+    """Start the program that decodes; return a function that makes a decoder for a thread, within a shared budget."""
     budget, launcher = DecodeBudget(max_s, max_bytes), DecoderLauncher(program)
     return lambda: BudgetedDecoder(budget, launcher.decoder())

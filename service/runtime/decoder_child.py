@@ -1,4 +1,4 @@
-"""The program that decodes: it forks a process for each thread, which decodes within limits that end it.
+"""The program that decodes: it forks a process for each thread, which the kernel ends at its limits.
 
 `python -m service.runtime.decoder_child DESCRIPTOR`: over the socket with that number it is asked for a process, in
 place of one that is to be killed, and hands over the end of a socket on which that process answers questions.
@@ -65,7 +65,7 @@ def main(decode: Decode | None = None) -> None:
 
 
 def _end(child: int) -> int:
-    """Kill a child that was not waited for yet, so that its number is still its own; return how it ended."""
+    """Kill a child that was not waited for yet, so that its process id is still valid; return its exit status."""
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -88,7 +88,7 @@ def _serve(asker: socket.socket, decode: Decode) -> None:
 
 
 def with_limits(max_s: float, max_bytes: int) -> None:
-    """Let the kernel end this process after `max_s` of processor, and refuse it memory beyond `max_bytes` more."""
+    """Let the kernel end this process after `max_s` of processor time, and limit its further memory to `max_bytes`."""
     signal.setitimer(signal.ITIMER_PROF, max_s)  # SIGPROF ends the process, whatever it is in
     used = _address_space()
     limit = resource.RLIM_INFINITY if used is None else used + max_bytes + SPARE_BYTES
@@ -96,7 +96,7 @@ def with_limits(max_s: float, max_bytes: int) -> None:
 
 
 def without_limits() -> None:
-    """Take both limits away again: what lies between two pictures is not their work."""
+    """Remove both limits: time between two pictures counts for neither."""
     signal.setitimer(signal.ITIMER_PROF, 0)
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
@@ -127,7 +127,7 @@ def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, 
 
 
 def _address_space() -> int | None:
-    """Bytes of address space this process has; None where the system does not say."""
+    """Bytes of this process's address space; None if the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     except OSError:
@@ -135,7 +135,7 @@ def _address_space() -> int | None:
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends, whatever it is in then."""
+    """Ask Linux to kill this process when its parent ends, whatever it is doing."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

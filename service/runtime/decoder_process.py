@@ -1,4 +1,4 @@
-"""Processes that decode, one for each thread, each killed and replaced where it does not come back."""
+"""Processes that decode, one for each thread, killed and replaced when they do not answer."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _ASLEEP_S: Final = 5.0
 
 
 class DecoderLauncher:
-    """Starts the program that forks decoders; it ends when all that came from it are closed."""
+    """Starts the program that forks decoders; the program ends when all its decoders are closed."""
 
     def __init__(self, program: Sequence[str] = PROGRAM) -> None:
-        """Start the program; raise SetupError where it does not come up."""
+        """Start the program; raise SetupError if it does not start."""
         self._program = program
         self._lock = threading.Lock()
         self._decoders = 0
@@ -43,19 +43,19 @@ class DecoderLauncher:
 
     @property
     def number(self) -> int:
-        """The program's process number."""
+        """The program's process id."""
         return self._process.pid
 
     def decoder(self) -> DecoderProcess:
-        """Return a process for one more thread."""
+        """Start a process for one more thread."""
         with self._lock:
             self._decoders += 1
         return DecoderProcess(self)
 
     def exchange(self, old: int = 0) -> tuple[int, socket.socket, int]:
-        """Kill process `old`; return a new one's number and socket, and the exit status of the old one.
+        """Kill process `old`; return a new one's id and socket, and the old one's exit status.
 
-        Where the program itself has ended, with all of its processes, it is started again.
+        If the program itself has ended, with all its processes, it is started again.
         """
         with self._lock:
             try:
@@ -111,10 +111,10 @@ class DecoderLauncher:
 
 
 class DecoderProcess:
-    """Decodes pictures one at a time for one thread; whatever ends the process, the next picture has a new one."""
+    """Decodes pictures one at a time for one thread; if the process ends, the next picture gets a new one."""
 
     def __init__(self, launcher: DecoderLauncher) -> None:
-        """Have a process made."""
+        """Start a process."""
         self._launcher = launcher
         self._number, self._socket, _ = launcher.exchange()
 
@@ -126,7 +126,7 @@ class DecoderProcess:
         max_s: float,
         checkpoint: Callable[[], None],
     ) -> tuple[Photo, float]:
-        """Decode within `max_s` of processor time and the picture's price in memory; return also the seconds it took.
+        """Decode within `max_s` of processor time and the estimated memory; return also the seconds it took.
 
         `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
         """
@@ -157,7 +157,7 @@ class DecoderProcess:
         self._launcher.left()
 
     def _replace(self) -> int:
-        """Kill the process, take a new one, and return the old one's exit status: 0 where nobody knows it."""
+        """Kill the process, start a new one, and return the old one's exit status, 0 if it is unknown."""
         self._socket.close()
         self._number, self._socket, status = self._launcher.exchange(self._number)
         log.warning("decoder_replaced", status=status)
@@ -201,7 +201,7 @@ class DecoderProcess:
 
 
 class _Sleep:
-    """How long a process has not computed; on systems that do not say, it always has."""
+    """How long a process has not used a processor; 0 on systems that do not say."""
 
     def __init__(self, number: int) -> None:
         self._stat = Path(f"/proc/{number}/stat")
@@ -209,7 +209,7 @@ class _Sleep:
         self._since = time.monotonic()
 
     def seconds(self) -> float:
-        """Seconds since it was last seen waiting for a processor, or having used one."""
+        """Seconds since it last used a processor or waited for one."""
         try:
             fields = self._stat.read_bytes().rpartition(b")")[2].split()
         except OSError:
@@ -221,7 +221,7 @@ class _Sleep:
 
 
 def _explained(status: int) -> Exception:
-    """Return what the end of a process says of its picture."""
+    """Return the error of a picture whose decoder ended."""
     if status == -signal.SIGPROF:
         return PictureTooLarge(
             "decoding the picture takes more processor time than is allowed (AGELENS_MAX_DECODE_S); "

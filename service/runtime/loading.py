@@ -1,4 +1,4 @@
-"""From settings to models that answer: verified against the lock, built, and warmed."""
+"""Load the models that the settings name: verify, build and warm them up."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _WARM_UP_SIDE: Final = 640
 
 
 def load(settings: Settings) -> Loaded:
-    """Load what `settings` name; raise SetupError naming the file or setting that is wrong, and the remedy."""
+    """Load the models that `settings` name; raise SetupError naming the wrong file or setting and the remedy."""
     cv2.setNumThreads(1)  # parallelism comes from requests; OpenCV's own pool would fight with the worker threads
     return_large_buffers()
     Image.init()  # imports every format's plugin now, not with the first such picture
@@ -63,7 +63,7 @@ def _warm_pipeline(
     decoder: Callable[[], Decoder],
     mixes: Mapping[str, Floats],
 ) -> Pipeline:
-    """Make a pipeline for one thread, with a detector and a decoder of its own that have seen a picture."""
+    """Make a pipeline for one thread, with its own detector and decoder, and run it once."""
     pipeline = Pipeline(detector(), estimators, default, decoder(), mixes)
     pipeline.predict(_grey_picture())
     return pipeline

@@ -1,4 +1,4 @@
-"""Structured logs that show no picture, face or file name."""
+"""Structured logs, without pictures, faces or file names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
     logging.getLogger("python_multipart").setLevel("ERROR")  # its warnings quote the body
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,  # what nobody reads is not built
+            structlog.stdlib.filter_by_level,  # build no line that is not logged
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -74,7 +74,7 @@ def _log_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Log what a library warns of, which Python would write to standard error as text."""
+    """Log a library's warning, which Python would write to standard error as text."""
     del file, line
     log.warning(
         "library_warning", warning=str(message), category=category.__name__, module=Path(filename).stem, line=lineno

@@ -29,10 +29,10 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class Metrics:
-    """Every figure the service gives Prometheus; one process, so no files are needed to add workers up."""
+    """The service's Prometheus metrics; there is one process, so none are added up over workers."""
 
     def __init__(self) -> None:
-        """Register all metrics, so that each is there from the first scrape on."""
+        """Register all metrics, so that all exist at the first scrape."""
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -51,18 +51,22 @@ class Metrics:
             for stage in STAGES
         }
         self.queue_seconds = Histogram(
-            "agelens_queue_seconds", "Time a picture waited", buckets=_SECONDS, registry=registry
+            "agelens_queue_seconds", "Time a picture waited in the queue", buckets=_SECONDS, registry=registry
         )
         self.rejected = Counter("agelens_rejected", "Requests or pictures refused", ["reason"], registry=registry)
         self.pictures = Counter("agelens_pictures", "Pictures answered", registry=registry)
-        self.faces = Counter("agelens_faces", "Faces answered", registry=registry)
+        self.faces = Counter("agelens_faces", "Faces returned", registry=registry)
         self.faceless = Counter("agelens_pictures_without_face", "Pictures without a face", registry=registry)
         self.ages = Histogram(
-            "agelens_predicted_age_years", "Predicted ages, to see drift", ["model"], buckets=_YEARS, registry=registry
+            "agelens_predicted_age_years",
+            "Predicted ages, for detecting drift",
+            ["model"],
+            buckets=_YEARS,
+            registry=registry,
         )
         self.widths = Histogram(
             "agelens_interval_width_years",
-            "Ages in the default interval, to see drift",
+            "Width of the default interval, for detecting drift",
             ["model"],
             buckets=_YEARS,
             registry=registry,
@@ -75,7 +79,7 @@ class Metrics:
         )
 
     def watch(self, engine: WorkerPool[Any, Any], uploads: UploadBudget) -> None:
-        """Read the engine's queue and the arriving bodies at each scrape."""
+        """Read the queue and the number of arriving bodies at each scrape."""
         for name, meaning, read in (
             ("agelens_queue_depth", "Pictures waiting for a thread", lambda: engine.waiting),
             ("agelens_pictures_in_flight", "Pictures in the threads", lambda: engine.running),
@@ -86,7 +90,7 @@ class Metrics:
             Gauge(name, meaning, registry=self.registry).set_function(read)
 
     def saw_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answered request; a method that HTTP does not know is `other`, so labels stay few."""
+        """Count one answered request; unknown methods count as `other`, to keep the labels few."""
         known = method if method in _METHODS else "other"
         self.requests.labels(known, route, str(status)).inc()
         self.durations.labels(known, route).observe(seconds)
@@ -107,10 +111,10 @@ class Metrics:
             self.widths.labels(name).observe(high - low + 1)
 
     def saw_model(self, manifest: Manifest, sha256: str) -> None:
-        """Say that a model is loaded."""
+        """Record a loaded model."""
         facts = (manifest.name, manifest.version, manifest.family, manifest.precision, sha256)
         self.model_info.labels(*facts).set(1)
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """All metrics in the Prometheus text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What Python does not reach: glibc's malloc."""
+"""Configure glibc's malloc."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _M_MMAP_THRESHOLD: Final = -3
 
 
 def return_large_buffers() -> bool:
-    """Tell glibc to give buffers of `LARGE_BUFFER` bytes and more their own pages; False where it is not glibc.
+    """Tell glibc to give buffers of `LARGE_BUFFER` bytes and more their own pages; return False without glibc.
 
     Left to itself glibc raises that bound to the largest buffer freed so far, up to 32 MiB: one large photograph, and
     all later ones lie between small things in the heap, which then never shrinks. With a bound of ours it would also

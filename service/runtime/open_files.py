@@ -1,4 +1,4 @@
-"""How many connections the files that this process may open leave room for."""
+"""Fit the number of connections to the limit of open files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LEAST_CONNECTIONS: Final = 8
 
 
 def connections_that_fit(wanted: int, threads: int) -> int:
-    """Raise the soft limit of open files to the hard one, and return how many of the `wanted` connections fit.
+    """Raise the soft limit of open files to the hard one; return `wanted`, or fewer connections if more do not fit.
 
-    Raises InvalidSetting where the limit is too low to serve at all.
+    Raises InvalidSetting if the limit is too low to serve at all.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
@@ -33,12 +33,12 @@ def connections_that_fit(wanted: int, threads: int) -> int:
         fit -= 1
     if fit < LEAST_CONNECTIONS:
         least = kept + LEAST_CONNECTIONS + lingering_connections(LEAST_CONNECTIONS)
-        raise InvalidSetting(f"this process may open {hard} files; serving needs {least} at least (ulimit -n)")
+        raise InvalidSetting(f"this process may open {hard} files; serving needs at least {least} (ulimit -n)")
     if fit < wanted:
         log.warning("connections_limited", max_connections=fit, wanted=wanted, open_files=hard)
     return fit
 
 
 def lingering_connections(most: int) -> int:
-    """Return how many connections beyond `most` may stay open for a moment to read that they are refused."""
+    """Return how many refused connections beyond `most` may stay open until they have read the refusal."""
     return min(100, most // 8)

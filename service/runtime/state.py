@@ -1,4 +1,4 @@
-"""One running service: what it loaded, what it counts, and which part of its life it is in."""
+"""The state of a running service: loaded models, metrics, and whether it is starting, ready or draining."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log: Final = structlog.stdlib.get_logger("agelens.runtime")
 
 
 class Predictor(Protocol):
-    """What a worker thread owns: `service.inference.pipeline.Pipeline`, or anything that predicts like it."""
+    """What a worker thread predicts with: `service.inference.pipeline.Pipeline` or a double of it."""
 
     def predict(
         self, data: bytes, options: PredictOptions | None, checkpoint: Checkpoint, max_pixels: int
@@ -38,7 +38,7 @@ class Predictor(Protocol):
         ...
 
     def __exit__(self, *_: object) -> None:
-        """Free what it holds outside Python; its thread ends."""
+        """Free its native resources; its thread ends."""
         ...
 
 
@@ -52,7 +52,7 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What loading gives: the models by name, the default's name, and how a thread gets its predictor."""
+    """The loaded models by name, the default's name, and a function that makes a thread's predictor."""
 
     models: Mapping[str, LoadedModel]
     default_model: str
@@ -63,7 +63,7 @@ Load = Callable[[Settings], Loaded]
 
 
 class ServiceState:
-    """Owns the parts of one app and takes them through starting, ready, draining and stopped."""
+    """Owns the parts of one app while it starts, serves, drains and stops."""
 
     def __init__(self, settings: Settings, load: Load) -> None:
         """Set up what needs no model; raise InvalidSetting for keys or traces that cannot be used."""
@@ -84,10 +84,10 @@ class ServiceState:
         self.metrics.watch(self.pool, self.upload_budget)
 
     async def start(self) -> None:
-        """Load everything and let pictures in, or keep what went wrong in `failure`; `settled` is set after both."""
+        """Load everything and admit pictures, or keep the error in `failure`; set `settled` in both cases."""
         try:
             await self._start()
-        except Exception as error:  # the process's edge: say it and be not ready for ever
+        except Exception as error:  # outermost: log it and never become ready
             expected = isinstance(error, AgelensError)
             log.critical("start_failed", reason=str(error), exc_info=not expected)
             self.failure = error
@@ -104,12 +104,12 @@ class ServiceState:
         log.info("ready", models=sorted(loaded.models), default=loaded.default_model, threads=self.pool.threads)
 
     def drain(self) -> None:
-        """Be not ready from now on and admit nothing; what was accepted goes on. Safe in a signal handler."""
+        """Report not ready and admit nothing more, but finish accepted pictures. Safe in a signal handler."""
         self.draining = True
         self.pool.close()
 
     async def finish(self, grace_s: float, enough: Callable[[], bool]) -> bool:
-        """Wait until `grace_s` has passed or `enough` says so; say whether all accepted pictures were answered."""
+        """Wait up to `grace_s` seconds, less if `enough()`; return whether all accepted pictures were answered."""
         self.upload_budget.drain()
         until = asyncio.get_running_loop().time() + grace_s
         while self.pool.waiting + self.pool.running and not enough():
@@ -120,7 +120,7 @@ class ServiceState:
         return not enough()
 
     def saw(self, prediction: PhotoPrediction, waited_s: float, key: str | None = None) -> None:
-        """Count an answered picture, tell its stages, and charge `key` what it was worth beyond one."""
+        """Count an answered picture, trace its stages, and charge `key` for a picture that counts as several."""
         worth = pictures_worth(prediction.width * prediction.height, len(prediction.faces))
         self.rates.charge(key, worth - 1)
         self.metrics.saw_prediction(prediction, waited_s)
@@ -128,11 +128,11 @@ class ServiceState:
 
     @property
     def started(self) -> bool:
-        """Whether everything was loaded and warmed once."""
+        """Whether all models were loaded and warmed up."""
         return self.pool.started
 
     def complaint(self) -> str | None:
-        """Say why pictures should go elsewhere now, or None."""
+        """Say why the service is not ready, or return None."""
         if self.draining:
             return "the service is shutting down"
         if self.failure:
@@ -142,13 +142,13 @@ class ServiceState:
         return self.pool.complaint(self.settings.stuck_after_s)
 
     def require_models(self) -> Loaded:
-        """Return what is loaded; raise NotReady before that."""
+        """Return the loaded models; raise NotReady before they are loaded."""
         if self.loaded is None:
             raise NotReady("the models are being loaded", retry_after_s=1)
         return self.loaded
 
     def require_model(self, name: str | None) -> None:
-        """Raise UnknownModel unless `name` is loaded or None."""
+        """Raise UnknownModel unless `name` is None or a loaded model."""
         models = self.require_models().models
         if name is not None and name not in models:
             raise UnknownModel(f"no model of this name is loaded; there are {', '.join(sorted(models))}")

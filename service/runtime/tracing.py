@@ -1,4 +1,4 @@
-"""OpenTelemetry traces, where the extra `otel` is installed and switched on; else the spans do nothing."""
+"""OpenTelemetry traces, if AGELENS_TRACES is on and the extra `otel` installed; otherwise spans do nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RequestSpan:
 
 
 class Tracer:
-    """Records where the time of requests goes."""
+    """Records how long each stage of a request took."""
 
     def __init__(self, provider: TracerProvider) -> None:
         """Use one tracer of `provider` for all spans."""
@@ -49,7 +49,7 @@ class Tracer:
             yield RequestSpan(span, method)
 
     def stages(self, milliseconds: Mapping[str, float]) -> None:
-        """Lay the stages one after another so that the last ends now."""
+        """Record the stages as spans one after another, the last ending now."""
         stages = {name: spent for name, spent in milliseconds.items() if name != "total"}
         at = time.time_ns() - int(sum(stages.values()) * 1e6)
         for name, spent in stages.items():
@@ -61,7 +61,7 @@ class Tracer:
 def open_tracer(enabled: bool) -> Tracer:
     """Return a tracer that exports by OTLP as the OTEL_* variables say, or one that records nothing.
 
-    Raises InvalidSetting where traces are wanted and the extra is not installed.
+    Raises InvalidSetting if traces are wanted and the extra is not installed.
     """
     if not enabled:
         return Tracer(NoOpTracerProvider())

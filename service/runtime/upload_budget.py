@@ -1,4 +1,4 @@
-"""The memory that all request bodies share, and whether bodies may still arrive."""
+"""Limit the memory and the time of arriving request bodies."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from service.errors import BodyTooSlow, NotReady, QueueFull
 
 
 class Reservation:
-    """The bytes that one body holds of the budget."""
+    """The bytes that one body has reserved."""
 
     def __init__(self, budget: UploadBudget) -> None:
-        """Hold nothing yet."""
+        """Start without any."""
         self.taken_bytes = 0
         self._budget = budget
 
     def take(self, count: int) -> None:
-        """Hold `count` more bytes; raise QueueFull where other bodies hold the rest."""
+        """Reserve `count` more bytes; raise QueueFull if the budget is used up."""
         self._budget.take(count)
         self.taken_bytes += count
 
 
 class UploadBudget:
-    """At most `max_buffered_bytes` of request bodies in memory, each complete within `timeout_s`."""
+    """Allows `max_buffered_bytes` of request bodies in memory, each complete within `timeout_s`."""
 
     def __init__(self, max_buffered_bytes: int, timeout_s: float) -> None:
         """Start with nothing buffered."""
@@ -40,7 +40,7 @@ class UploadBudget:
 
     @contextmanager
     def reserve(self) -> Iterator[Reservation]:
-        """Yield a reservation whose bytes are free again when the block is left."""
+        """Yield a reservation that is released when the block is left."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -48,14 +48,14 @@ class UploadBudget:
             self._free_bytes += reservation.taken_bytes
 
     def take(self, count: int) -> None:
-        """Take `count` bytes; raise QueueFull where fewer are free."""
+        """Reserve `count` bytes; raise QueueFull if fewer are free."""
         if count > self._free_bytes:
             raise QueueFull("too many bodies are being received", retry_after_s=1)
         self._free_bytes -= count
 
     @asynccontextmanager
     async def receiving_body(self) -> AsyncIterator[None]:
-        """Limit the time that a body may take to arrive; raise BodyTooSlow, or NotReady once `drain` was called."""
+        """Limit the time of a body to arrive; raise BodyTooSlow, or NotReady after `drain`."""
         try:
             async with asyncio.timeout(0 if self._draining else self._timeout_s) as timeout:
                 self._waiting.add(timeout)

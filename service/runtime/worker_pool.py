@@ -18,7 +18,7 @@ __all__ = ["Checkpoint", "Results", "WorkerPool"]
 
 
 class Results(Generic[Worker, Result]):
-    """An admitted order seen from the event loop: its results, in order or as they come."""
+    """The results of an admitted order, for the event loop: in order or as they complete."""
 
     def __init__(self, order: Submission[Worker, Result]) -> None:
         """Watch the order's futures from the running event loop."""
@@ -28,12 +28,12 @@ class Results(Generic[Worker, Result]):
             future.add_done_callback(_mark_retrieved)
 
     async def result(self, index: int) -> Result:
-        """Return one picture's result, or raise what it raised; DeadlineExceeded at the deadline whatever runs."""
+        """Return one picture's result or raise its error; raise DeadlineExceeded at the deadline."""
         await asyncio.wait([self._futures[index]], timeout=self._left_s())
         return self.outcome(index)
 
     async def completed(self) -> AsyncIterator[int]:
-        """Yield the index of each picture when it is done; at the deadline those that are not."""
+        """Yield the index of each picture when it is done, and at the deadline the rest."""
         waiting = {future: index for index, future in enumerate(self._futures)}
         while waiting:
             done, _ = await asyncio.wait(waiting, timeout=self._left_s(), return_when=asyncio.FIRST_COMPLETED)
@@ -41,13 +41,13 @@ class Results(Generic[Worker, Result]):
                 yield waiting.pop(future)
 
     def outcome(self, index: int) -> Result:
-        """Return or raise what is known of a picture now.
+        """Return a picture's result or raise its error, as of now.
 
-        Raises ClientDisconnected where it was given up, DeadlineExceeded where it is not done.
+        Raises ClientDisconnected if it was abandoned, DeadlineExceeded if it is not done.
         """
         future = self._futures[index]
         if future.cancelled():
-            raise ClientDisconnected("the caller hung up before the answer was ready")
+            raise ClientDisconnected("the client disconnected before the answer was ready")
         if not future.done():
             raise DeadlineExceeded("the deadline passed before the answer was ready")
         return future.result()
@@ -93,12 +93,12 @@ class WorkerPool(Generic[Worker, Result]):
         return self._admission.running
 
     def wait_until(self, waiting: int, running: int, timeout_s: float) -> bool:
-        """Wait until so many pictures are in the queue and in the threads; say whether they were within `timeout_s`."""
+        """Wait until so many pictures are waiting and running; return whether they were within `timeout_s`."""
         with self._admission.moved:
             return self._admission.moved.wait_for(lambda: (self.waiting, self.running) == (waiting, running), timeout_s)
 
     async def start(self) -> None:
-        """Build a worker in each thread and open; raise the first error of building."""
+        """Build a worker in each thread and admit pictures; raise the first error of building."""
         for thread in self._crew:
             thread.start()
         await asyncio.gather(*(asyncio.wrap_future(built) for built in self._built))
@@ -106,11 +106,11 @@ class WorkerPool(Generic[Worker, Result]):
         self._admission.open()
 
     def close(self) -> None:
-        """Admit nothing any more; what is inside goes on."""
+        """Admit nothing more; finish the admitted pictures."""
         self._admission.close()
 
     def stop(self, timeout_s: float) -> bool:
-        """End the threads after what is inside; say whether all ended within `timeout_s`."""
+        """End the threads after the admitted pictures; return whether all ended within `timeout_s`."""
         self._admission.stop()
         until = time.monotonic() + timeout_s
         for thread in self._crew:
@@ -119,7 +119,7 @@ class WorkerPool(Generic[Worker, Result]):
         return not any(thread.is_alive() for thread in self._crew)
 
     def complaint(self, stuck_after_s: float) -> str | None:
-        """Say which thread cannot answer, or None."""
+        """Name a thread that does not answer, or return None."""
         now = time.monotonic()
         for thread, since in zip(self._crew, self._busy_since, strict=True):
             if not thread.is_alive():
@@ -129,16 +129,16 @@ class WorkerPool(Generic[Worker, Result]):
         return None
 
     def probe(self, deadline_s: float = math.inf) -> None:
-        """Raise QueueFull or NotReady where a picture with this deadline would be refused now."""
+        """Raise QueueFull or NotReady if a picture with this deadline would be refused now."""
         self._admission.probe(deadline_s)
 
     @contextmanager
     def admitted(
         self, tasks: Sequence[Task[Worker, Result]], deadline_s: float
     ) -> Iterator[tuple[Results[Worker, Result], Callable[[], None]]]:
-        """Admit all tasks or none; yield their results and a function that gives up what is unfinished.
+        """Admit all tasks or none; yield their results and a function that abandons the unfinished ones.
 
-        Leaving the block gives up the rest as well. Raises QueueFull or NotReady.
+        Leaving the block abandons them as well. Raises QueueFull or NotReady.
         """
         order = Submission(tasks, deadline_s)
         self._admission.enter(order)
@@ -164,7 +164,7 @@ class WorkerPool(Generic[Worker, Result]):
 
 
 def _run(job: Job[Worker, Result], worker: Worker) -> bool:
-    """Do a job and say whether it ran to its end."""
+    """Do a job and return whether it ran to its end."""
     future = job.future
     try:
         if not future.set_running_or_notify_cancel():
@@ -180,6 +180,6 @@ def _run(job: Job[Worker, Result], worker: Worker) -> bool:
 
 
 def _mark_retrieved(future: asyncio.Future[Result]) -> None:
-    """Keep asyncio from complaining of an error whose caller is gone."""
+    """Keep asyncio from reporting an error whose caller is gone."""
     if not future.cancelled():
         future.exception()

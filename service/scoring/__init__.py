@@ -1,1 +1,1 @@
-"""Many photographs into one archive of rows: from folders, lists, Parquet and object stores; here or on Ray."""
+"""Score many photographs into an archive of rows: from folders, lists, Parquet, object stores; locally or on Ray."""

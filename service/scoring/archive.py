@@ -1,4 +1,4 @@
-"""The output folder: what was agreed when it was begun, who writes to it, and which photographs are in it."""
+"""The output folder: the options it was begun with, the lock of its writer, and the photographs in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK_BYTES: Final = 32 * 2**20
 
 
 class SeenIds:
-    """A set of ids that takes 16 bytes for each: a million photographs are no reason to need memory."""
+    """A set of ids that takes 16 bytes per id."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -102,7 +102,7 @@ def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
 
 
 def _flat(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the options beside the other terms; one that an older version did not have yet is at its default."""
+    """Add the options to the terms; options unknown to an older version count as their defaults."""
     others = {name: value for name, value in terms.items() if name != "options"}
     return {**others, **PredictOptions().model_dump(mode="json"), **terms.get("options", {})}
 

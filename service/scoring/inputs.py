@@ -1,4 +1,4 @@
-"""What INPUT names, one photograph after the other and never all at once in memory."""
+"""List the photographs of INPUT, one after the other, never all in memory."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a program keeps this for itself: thumbnails, what was thrown away, environments."""
+    """Whether a file is a program's own: thumbnails, trash, virtual environments."""
     return name.startswith(".")
 
 

@@ -38,7 +38,7 @@ def part_name(ids: Iterable[str], fmt: Format) -> str:
 
 
 def write_part(path: Path, rows: Sequence[Row], fmt: Format, thresholds: Sequence[int]) -> None:
-    """Write a part so that it is there with all its rows or not there, whatever kills this process."""
+    """Write a part atomically: it has all its rows or does not exist, even if this process is killed."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")  # two nodes of a cluster may write the same part
     try:
         with writing(path.parent), beside.open("wb") as stream:
@@ -53,7 +53,7 @@ def write_part(path: Path, rows: Sequence[Row], fmt: Format, thresholds: Sequenc
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn what keeps the archive from being written, as a full disk, into InvalidSetting naming file and reason."""
+    """Turn an OSError while writing, such as a full disk, into InvalidSetting naming file and reason."""
     try:
         yield
     except OSError as error:
@@ -67,7 +67,7 @@ def finished_parts(folder: Path, fmt: Format) -> list[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what killed processes left half-written."""
+    """Delete half-written files of killed processes."""
     for left in folder.glob(f".{PREFIX}*"):
         left.unlink(missing_ok=True)
 

@@ -42,7 +42,7 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGELENS_MAX_BODY_BYTES", "999999999", "max_buffered_bytes"),
         ("AGELENS_RATE_LIMIT_PER_MINUTE", "5", "api_keys"),
         ("agelens_threds", "2", "agelens_threds is no setting"),
-        ("AGELENS_API_KEYS", "", "AGELENS_API_KEYS .*set but empty; give it a value or unset it"),
+        ("AGELENS_API_KEYS", "", "AGELENS_API_KEYS .*set but empty; set a value or unset it"),
         ("AGELENS_API_KEYS", ",", "set but empty"),
         ("AGELENS_API_KEYS", " , ", "set but empty"),
         ("AGELENS_API_KEYS", "\n", "set but empty"),

@@ -69,9 +69,11 @@ def face_proposals_command(
         float, typer.Option(min=0, help="training time in minutes; 0 only measures the existing file")
     ] = 25,
     scenes: Annotated[int, typer.Option(min=32, help="number of training scenes")] = 24_000,
-    count: Annotated[int, typer.Option(min=1, help="number of scenes to measure on")] = 400,
+    count: Annotated[int, typer.Option(min=1, help="number of scenes for the measurement")] = 400,
     start_from: Annotated[Path | None, typer.Option(help="weights of an earlier run to start from")] = None,
-    public: Annotated[Path | None, typer.Option(help="folder of portraits to measure sheets of as well")] = None,
+    public: Annotated[
+        Path | None, typer.Option(help="folder of portraits; also measure on contact sheets made of them")
+    ] = None,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
     """Train the network that proposes faces, measure the detector with it, and write its card."""

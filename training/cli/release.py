@@ -14,15 +14,15 @@ Stores = Annotated[
     list[Path], typer.Option("--store", "--stores", help="store written by `prepare`; repeat for several")
 ]
 Out = Annotated[Path, typer.Option("--out", help="models folder with its models.lock.json")]
-Name = Annotated[str, typer.Option(help="name of the model in the service: small letters, digits, dashes")]
+Name = Annotated[str, typer.Option(help="name of the model in the service: lower-case letters, digits, dashes")]
 Version = Annotated[str, typer.Option(help="version, three numbers as in 1.0.0")]
-Default = Annotated[
-    bool | None, typer.Option(help="let the service load it by default; unset keeps what the lock says")
-]
+Default = Annotated[bool | None, typer.Option(help="load it by default; without this option, the lock's entry is kept")]
 
 Balance = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="let rare ages count for more: 0 as they come, 1 all alike; default: as before"),
+    typer.Option(
+        min=0, max=1, help="weight of rare ages: 0 weighs all faces alike, 1 all ages alike; default: unchanged"
+    ),
 ]
 
 MODELS = Path("models")
@@ -208,7 +208,7 @@ def card_command(
         Path | None, typer.Option(help="JSON that `ablate` wrote; adds the rows trained on one dataset alone")
     ] = None,
 ) -> None:
-    """Write measured figures into a model's manifest and lock entry, and its model card."""
+    """Write measured figures into a model's manifest and lock entry, and write its model card."""
     from training.export.card import sign_off
 
     with exit_on_error():

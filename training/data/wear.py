@@ -79,7 +79,7 @@ def faded(face: Pixels, share: float, tint: tuple[float, float, float] = (0.0, 0
 
 
 def exposed(face: Pixels, stops: float) -> Pixels:
-    """Take the picture `stops` lighter, or darker below 0: twice the shade value each, lights cut off at white."""
+    """Change the exposure by `stops`: each doubles the shade values, cut off at white."""
     return clipped(face.astype(np.float32) * np.float32(2.0**stops))
 
 

@@ -1,4 +1,4 @@
-"""Faces without ages: cut as the service cuts them, and the mix of ages that a model sees in them."""
+"""Unlabelled faces, cropped as the service does, and the mix of ages that a model estimates for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CORAL with a width per picture, from the IMDB-WIKI network, whose own head is kept alive, on worn faces."""
+"""CORAL with a width per picture, from the IMDB-WIKI network with its own head kept, on faces with simulated wear."""
 
 from dataclasses import replace
 
@@ -9,8 +9,9 @@ RECIPE = Recipe(
     name="coral_imdbwiki",
     command="agelens-train train coral_imdbwiki --store stores/utkface --store stores/aaf --store stores/aaf_rest "
     "--store stores/portraits",
-    cost="27 ms of one processor a face on a 2024 server (TensorFlow, float32), an hour and a half for 8 epochs alone",
-    expected="nobody has run all of it yet",
+    cost="27 ms per face on one processor of a 2024 server (TensorFlow, float32); 8 epochs take an hour and a half "
+    "if nothing else runs",
+    expected="not run to its end yet",
     backbone="mobilenet",
     head="coral",
     head_options={

@@ -1,4 +1,4 @@
-"""Mean-Variance on a ResNet (dlib's: ResNet-34's plan at half width, 29 convolutions), distilled, on worn faces too."""
+"""Mean-Variance on a ResNet (dlib's: ResNet-34's plan at half width, 29 layers), distilled, on worn faces too."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ RECIPE = Recipe(
     name="mean_variance_resnet",
     command="agelens-train train mean_variance_resnet --store stores/utkface --store stores/aaf "
     "--store stores/aaf_rest --store stores/portraits",
-    cost="20 epochs of 25,000 faces; dlib's network took 44 minutes of two cores for 7 epochs of 22,000 at 150 px",
-    expected="nobody has run it yet; an earlier recipe's 7 epochs ended at a val MAE of 5.36 without this teacher",
+    cost="20 epochs of 25,000 faces; dlib's network took 44 minutes on two cores for 7 epochs of 22,000 at 150 px",
+    expected="not run yet; an earlier recipe's 7 epochs ended at a val MAE of 5.36 without this teacher",
     backbone="resnet29",
     head="mean_variance",
     # The published weights, which the first three epochs bring in. Labels are Gaussians of two years instead of one

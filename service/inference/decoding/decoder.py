@@ -1,4 +1,4 @@
-"""How a pipeline comes to pixels: in this process, or wherever a decoder of another kind has them made."""
+"""Decoders for a pipeline: in this process, or in another."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Decoder(Protocol):
     """Opens encoded pictures. Belongs to one thread."""
 
     def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> AbstractContextManager[Decode]:
-        """Return what decodes `data` within a block; `checkpoint` raises to stop. Raises PictureError."""
+        """Yield a function that decodes `data`; `checkpoint` raises to stop. Raises PictureError."""
         ...
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free its resources."""
         ...
 
 
@@ -35,4 +35,4 @@ class DirectDecoder:
         yield lambda min_side: decode_image(picture.data, max_pixels=max_pixels, min_side=min_side)
 
     def close(self) -> None:
-        """Hold nothing, free nothing."""
+        """Do nothing: there is nothing to free."""

@@ -1,4 +1,4 @@
-"""Which picture formats are read: told by the first bytes, never by a name."""
+"""The picture formats that are read, recognised by their first bytes, never by the file name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _REFUSED: Final = ((b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0
 
 
 def recognised(data: bytes) -> PictureFormat:
-    """Tell the format by its signature; raise UnsupportedPicture where none that is read has it, or EmptyPicture."""
+    """Recognise the format by its signature; raise UnsupportedPicture or EmptyPicture."""
     if not data:
         raise EmptyPicture(f"the picture is empty (0 bytes); {SEND}")
     if data.startswith(b"\xff\xd8\xff"):

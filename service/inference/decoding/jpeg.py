@@ -1,4 +1,4 @@
-"""What libjpeg does not say of a JPEG: how many scans it has, and whether a part of it is missing."""
+"""What libjpeg does not report about a JPEG: how many scans it has, and whether part of it is missing."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ Found = TypeVar("Found", Face, Proposal)
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What was found in a picture: faces, largest first, and whether there was more to see than was looked at."""
+    """The faces of a picture, largest first, and whether the limit of views left parts unsearched."""
 
     faces: tuple[Face, ...]
     capped: bool = False
@@ -142,7 +142,7 @@ class BlazeFaceDetector(FaceDetector):
         return list(found.values()), [candidate for n, candidate in enumerate(candidates) if n not in found]
 
     def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> dict[int, Face]:
-        """Find candidates again, look after look; return those that were sure enough in each by their numbers."""
+        """Find candidates again in a series of windows; return by number those confident enough in each."""
         starts = [start for n, candidate in enumerate(candidates) for start in self._starts(n, candidate, border)]
         before: dict[int, Face] = {}
         found: dict[int, Face] = {}
@@ -178,7 +178,7 @@ class BlazeFaceDetector(FaceDetector):
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """Where a numbered candidate is looked for, how sure it must be, and how sure it was in the look before."""
+    """A candidate's next search window, the confidence it needs there, and its confidence in the previous one."""
 
     number: int
     window: Window
@@ -188,7 +188,7 @@ class _Start:
 
 @dataclass(frozen=True, slots=True)
 class _Find:
-    """What a look found from where."""
+    """The face found in a window, and the window."""
 
     start: _Start
     face: Face
@@ -225,7 +225,7 @@ def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
 
 
 def _distinct(found: Iterable[Found]) -> list[Found]:
-    """Keep the first of each group that overlaps: give them best first."""
+    """Keep the first of each overlapping group; pass the best first."""
     kept: list[Found] = []
     for each in found:
         if all(each.box.overlap(other.box) < _SAME_FACE for other in kept):

@@ -1,4 +1,4 @@
-"""What the rows of an archive come to, in memory that does not grow with it."""
+"""Statistics of an archive's rows, in memory that does not grow with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One HTML page that sums an archive up: no script, no request, nothing of a photograph but its name."""
+"""An HTML page that summarises an archive, without scripts, requests or pictures."""
 
 from __future__ import annotations
 
@@ -61,5 +61,5 @@ def page(terms: dict[str, Any], findings: Findings) -> str:
 
 
 def shown(text: str) -> str:
-    """Make visible what is not, as a control character that turns the writing round: by its code."""
+    """Replace invisible characters, such as those that reverse the direction of text, by their codes."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -51,7 +51,7 @@ def test_form_without_a_part_is_malformed() -> None:
 def test_one_picture_too_many_is_refused_at_its_headers() -> None:
     fed = form(max_parts=2)
     fed.feed(part("file") * 2)
-    with pytest.raises(BodyTooLarge, match="which is 2"):
+    with pytest.raises(BodyTooLarge, match="at most 2"):
         fed.feed(part("file"))
 
 
@@ -62,7 +62,7 @@ def test_one_picture_too_many_is_refused_at_its_headers() -> None:
         ("photo", "photo in the form is not known; known: file"),
         (
             "thresholds",
-            r"thresholds in the form belongs into the URL's query, as \?thresholds=…; the form takes `file`",
+            r"thresholds in the form belongs in the URL's query, as \?thresholds=…; the form takes `file`",
         ),
     ],
 )

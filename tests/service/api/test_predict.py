@@ -161,7 +161,7 @@ def test_thresholds_are_separated_by_commas_or_given_one_by_one(client: httpx.Cl
 def test_more_faces_than_the_settings_allow_cannot_be_asked_for(make_client: MakeClient) -> None:
     client = make_client(max_faces=3)
     reply = client.post("/predict", params={"max_faces": 4}, files={"file": grey()})
-    assert (reply.status_code, reply.json()["detail"]) == (422, "max_faces: at most 3 faces are answered here")
+    assert (reply.status_code, reply.json()["detail"]) == (422, "max_faces: at most 3 faces are returned here")
     assert len(post(client, grey(), max_faces=3)["faces"]) == 1
 
 

@@ -131,5 +131,5 @@ def test_a_table_that_is_not_there_is_named() -> None:
 def test_mixes_of_the_settings_are_named() -> None:
     with pytest.raises(InvalidParameter, match=r"name=file\.csv, not 'visitors\.csv'"):
         mixes_in(["visitors.csv"])
-    with pytest.raises(InvalidParameter, match="or visitors, not 'visitor'"):
+    with pytest.raises(InvalidParameter, match="or one of visitors, not 'visitor'"):
         named_mix("visitor", {"visitors": named_mix("uniform")})

@@ -1,4 +1,4 @@
-"""A price before the work: what decoding a picture takes, found from its structure without touching a pixel."""
+"""Estimate what decoding a picture costs, from its structure, without decoding a pixel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OTHERS = {PNG: png.price, WEBP: webp.price, AVIF: avif.price, HEIC: heic.price}
 
 
 def price(data: bytes, max_pixels: int) -> PricedPicture:
-    """Price an encoded picture, in time linear in its bytes, and strip it of all that does not make pixels.
+    """Estimate the cost of a picture, in time linear in its bytes, and strip it of all but its pixels and orientation.
 
     A JPEG that has more than `max_pixels` is priced at the scale at which it is decoded.
 

@@ -1,4 +1,4 @@
-"""What decoding a picture may take, and the only bytes of it that a decoder gets to see."""
+"""The estimated cost of decoding a picture, and the bytes that the decoder gets."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class PricedPicture:
 
     @property
     def pixels(self) -> int:
-        """How many pixels the header claims."""
+        """Number of pixels according to the header."""
         return self.width * self.height
