@@ -73,9 +73,11 @@ class Settings(BaseSettings):
         description="most pixels decoded per picture; larger JPEGs are decoded at a smaller scale",
     )
     max_decode_s: float = Field(
-        2.0, gt=0, le=60, description="most processor time for decoding one picture, in seconds"
+        2.0, ge=0.001, le=60, description="most processor time for decoding one picture, in seconds"
     )
-    max_decode_mb: int = Field(1024, ge=64, description="most memory for decoding, all threads together, in megabytes")
+    max_decode_mb: int = Field(
+        1024, ge=64, le=2**20, description="most memory for decoding, all threads together, in megabytes"
+    )
     max_faces: int = Field(100, ge=1, le=1000, description="most faces returned per picture")
     min_face_size: float | None = Field(
         None,
