@@ -114,7 +114,7 @@ def test_what_is_no_mix_is_named_with_what_is(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["age,weight\n10,1\n", "age,share\nten,1\n", "age,share\n101,1\n", "age,share\n10,-1\n"]
+    "text", ["age,weight\n10,1\n", "age,share\nten,1\n", "age,share\n101,1\n", "age,share\n10,3\n20,-1\n"]
 )
 def test_a_table_that_is_no_mix_is_refused(tmp_path: Path, text: str) -> None:
     table = tmp_path / "visitors.csv"

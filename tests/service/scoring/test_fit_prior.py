@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from service.errors import InvalidParameter
-from service.inference.age_mix import FEWEST, mix_in, mix_of, stated_for
+from service.inference.age_mix import FEWEST, fit_mix, mix_in, mix_of, stated_for
 from service.inference.options import PredictOptions
 from service.scoring.command import ScoreCommand
 from service.scoring.fit_prior import FILE, write_prior
@@ -51,6 +51,14 @@ def test_the_mix_of_an_archive_is_written_as_a_table_that_a_prior_can_be(tmp_pat
     assert found.faces == 2000
     assert found.mix @ AGES == pytest.approx(12, abs=0.5)
     assert bell(18) @ AGES > stated_for(bell(18), OWN, found.mix) @ AGES + 0.5
+
+
+def test_the_rows_distributions_are_read_whole_from_the_youngest_to_the_oldest(tmp_path: Path) -> None:
+    ages = [0, 100] * 150
+    write_rows(tmp_path, ages, "parquet")
+    _, found = write_prior(tmp_path, "parquet", OWN)
+    np.testing.assert_allclose(found.mix, fit_mix(np.stack([bell(age) for age in ages]), OWN).mix, atol=1e-3)
+    assert min(found.mix[0], found.mix[100]) > 0.02
 
 
 def test_too_few_faces_make_no_mix(tmp_path: Path) -> None:
