@@ -17,12 +17,13 @@ log: Final = structlog.stdlib.get_logger("agelens.warnings")
 
 def configure_logs(level: str, stream: TextIO = sys.stdout) -> None:
     """Log to `stream`, also what uvicorn and other libraries log: JSON lines, or readable ones on a terminal."""
-    *shared, renderer = (
+    chain: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         *(_readable() if stream.isatty() else _json()),
-    )
+    ]
+    *shared, renderer = chain
     formatter = structlog.stdlib.ProcessorFormatter(
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         foreign_pre_chain=shared,
