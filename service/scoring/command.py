@@ -83,7 +83,17 @@ class ScoreCommand:
             if self.fit_prior or options.prior:
                 stated = stated_mix(manifest, options.prior, mixes_in(settings.priors))
                 facts["stated_for"] = hashlib.sha256(stated.tobytes()).hexdigest()
-            job = Job(output, self.format, options, folder, settings.providers, settings.max_pixels, settings.priors)
+            job = Job(
+                output,
+                self.format,
+                options,
+                folder,
+                settings.providers,
+                settings.max_pixels,
+                settings.priors,
+                settings.detector,
+                settings.max_views,
+            )
             with console.status("counting"):
                 total = inputs.count()
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
@@ -112,7 +122,9 @@ class ScoreCommand:
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         where = self.input if "://" in self.input else str(Path(self.input).absolute())
-        return {"input": where, "format": job.format, **facts, "options": job.options.model_dump(mode="json")}
+        found_by = {} if job.detector == "onnxruntime" else {"detector": job.detector}
+        options = job.options.model_dump(mode="json")
+        return {"input": where, "format": job.format, **facts, **found_by, "options": options}
 
 
 def _model_facts(

@@ -28,6 +28,9 @@ class Job:
     max_pixels: int = 50_000_000
     priors: tuple[str, ...] = ()
     """Mixes of ages that the options may name, as the settings have them."""
+    detector: Literal["onnxruntime", "mediapipe"] = "onnxruntime"
+    max_views: int | None = None
+    """Most views that a picture is searched in; None: the detector's default."""
 
 
 OpenPipeline = Callable[[Job], "Pipeline"]

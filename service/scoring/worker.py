@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from service.errors import PictureError
 from service.inference.age_mix import mixes_in
+from service.inference.detection.detector import open_detector
+from service.inference.detection.views import MAX_VIEWS
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import Pipeline, load_models, open_pipeline
 from service.scoring.job import Chunk, Fault, Item, Job, OpenPipeline, Tally
@@ -16,7 +18,9 @@ def open_job(job: Job) -> Pipeline:
     """Load the job's model, and a detector if one is needed; raise SetupError or UnknownModel."""
     folder, model = job.models_dir or default_models_dir(), job.options.model
     estimators = load_models(folder, [model] if model else None, 1, job.providers)
-    return open_pipeline(folder, estimators, model, detect=job.options.detect, mixes=mixes_in(job.priors))
+    detect, max_views = job.options.detect, job.max_views or MAX_VIEWS
+    detector = open_detector(folder, job.detector, max_views=max_views) if detect else None
+    return open_pipeline(folder, estimators, model, detect=detect, detector=detector, mixes=mixes_in(job.priors))
 
 
 class Scorer:

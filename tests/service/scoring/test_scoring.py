@@ -23,6 +23,7 @@ from rich.console import Console
 from service.api.schemas import FaceReply, PredictReply
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.options import PredictOptions
+from service.inference.pipeline import Pipeline
 from service.scoring.archive import SeenIds, agree, chunks, finished, locked
 from service.scoring.command import ScoreCommand
 from service.scoring.job import Fault, Item, Job
@@ -62,13 +63,26 @@ def score(tmp_path: Path, models_dir: Path) -> Any:
             str(source),
             tmp_path / output,
             models_dir=models_dir,
-            pipeline=middle_face,
-            **{"engine": THREADS, **options},
+            **{"engine": THREADS, "pipeline": middle_face, **options},
         )
         assert command.run(QUIET) == 0
         return tmp_path / output
 
     return run
+
+
+def test_the_settings_of_the_detector_reach_the_job(score: Any, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGELENS_DETECTOR", "mediapipe")
+    monkeypatch.setenv("AGELENS_MAX_VIEWS", "3")
+    jobs: list[Job] = []
+
+    def opened(job: Job) -> Pipeline:
+        jobs.append(job)
+        return middle_face(job)
+
+    out = score(photos, pipeline=opened)
+    assert (jobs[0].detector, jobs[0].max_views) == ("mediapipe", 3)
+    assert json.loads((out / "score.json").read_text())["detector"] == "mediapipe"
 
 
 def test_each_picture_of_a_folder_becomes_rows(score: Any, photos: Path) -> None:
