@@ -38,7 +38,7 @@ def test_soft_limit_of_open_files_is_raised_to_the_hard_one(models_dir: Path) ->
 def test_too_few_open_files_to_serve_at_all_are_named_with_how_many_it_takes() -> None:
     ended = agelens("serve", "--port", "0", "--threads", "1", before=under_limit(44, 44))
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "this process may open 44 files; serving needs 45 at least (ulimit -n)" in ended.stderr
+    assert "this process may open 44 files; serving needs at least 45 (ulimit -n)" in ended.stderr
 
 
 @pytest.mark.parametrize("host", ["no such host", "x" * 300, "256.1.1.1"])
