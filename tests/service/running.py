@@ -31,7 +31,7 @@ class LiveServer:
         self.url = f"http://127.0.0.1:{self.port}"
         self._settled = threading.Event()
         self.kept: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     @property
     def state(self) -> ServiceState:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -300,18 +301,20 @@ def test_agreement_that_is_none_is_named(tmp_path: Path, score: Any, photos: Pat
         score(photos)
 
 
-@pytest.fixture
-def _no_file_over_1_kb() -> Iterator[None]:
-    """A disk that is full after the first KiB of each file."""
+@contextmanager
+def no_file_over_1_kb() -> Iterator[None]:
+    """A disk that is full after the first KiB of each file; not for longer than that, or pytest's own log would end."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("_no_file_over_1_kb")
 def test_full_disk_is_said_in_a_line_and_leaves_nothing_half_written(tmp_path: Path, score: Any, photos: Path) -> None:
-    with pytest.raises(InvalidSetting, match=r"--output .*/out cannot be written: .*File too large"):
+    full = pytest.raises(InvalidSetting, match=r"--output .*/out cannot be written: .*File too large")
+    with full, no_file_over_1_kb():
         score(photos)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "score.json"}
 
