@@ -108,6 +108,7 @@ def test_what_is_passed_on_twice_or_small_has_lost_detail() -> None:
 def test_equal_generators_wear_alike_and_all_kinds_change_the_face() -> None:
     face = rng().integers(30, 220, (160, 160, 3), dtype=np.uint8)
     assert (worn(face, rng()) == worn(face, rng())).all()
+    assert (worn(face, rng()) != face).any()
     for _, kind in KINDS:
         after = kind(face, rng())
         assert after.shape == face.shape

@@ -205,7 +205,7 @@ def test_a_gate_with_nobody_on_one_side_says_nothing() -> None:
 
 def test_humps_are_counted_and_ripples_are_not() -> None:
     one, far = bells(np.array([30.0, 60.0]))
-    ripples = one * (1 + 0.04 * (-1.0) ** np.arange(101))
+    ripples = bells(np.array([50.0]), sigma=15)[0] * (1 + 0.04 * (-1.0) ** np.arange(101))
     teeth = one * (1 + 0.33 * (-1.0) ** np.arange(101))
     rows = np.stack([one, (one + far) / 2, ripples, np.full(101, 1 / 101), one[::-1]])
     assert humps(rows).tolist() == [1, 2, 1, 1, 1]
