@@ -28,8 +28,8 @@ class PredictOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: str | SkipJsonSchema[None] = Field(
-        None, max_length=64, description="name of the model; without it, the default model answers"
+    model: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
+        None, description="name of the model; without it, the default model answers"
     )
     thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=OLDEST_AGE)], ...], BeforeValidator(_split_at_commas)] = (
         Field(
