@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from contextlib import closing
 
 import cv2
 import numpy as np
@@ -36,7 +37,8 @@ def views() -> Pixels:
 @pytest.fixture(scope="module")
 def pairs() -> list[tuple[Face, Face]]:
     """Each face of ours beside mediapipe's."""
-    ours, theirs = BlazeFace(FILE, LEAST_SCORE).find(views()), MediapipeBlazeFace(FILE, LEAST_SCORE).find(views())
+    with closing(MediapipeBlazeFace(FILE, LEAST_SCORE)) as reference:
+        ours, theirs = BlazeFace(FILE, LEAST_SCORE).find(views()), reference.find(views())
     assert [len(faces) for faces in ours] == [len(faces) for faces in theirs]
     return [
         pair

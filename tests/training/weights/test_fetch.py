@@ -211,7 +211,7 @@ def test_a_failed_download_shows_its_command(bundle: Path, tmp_path: Path, monke
 
 
 def test_unknown_weights_are_named_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameter, match="'sphereface'; there are dlib, imagenet, vggface2"):
+    with pytest.raises(InvalidParameter, match="'sphereface'; there are dlib, imagenet, imdbwiki, vggface2"):
         fetch_weights("sphereface", tmp_path)
 
 
