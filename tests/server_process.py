@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,8 +103,9 @@ class ServerProcess:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for text in self.process.stdout:
-            self._unread.put(text)
+        with suppress(ValueError):  # the pipe is closed when the server was killed
+            for text in self.process.stdout:
+                self._unread.put(text)
         self._unread.put(None)
 
 
