@@ -64,10 +64,11 @@ def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
         return known[name]
     if name == "uniform":
         return mix_of(np.ones(AGES))
-    if re.fullmatch(RANGE, name):
-        low, high = sorted(int(age) for age in name.split("-"))
-        ages = np.arange(AGES)
-        return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
+    if found := re.fullmatch(RANGE, name):
+        low, high = int(found[1]), int(found[2])
+        if low <= high:
+            ages = np.arange(AGES)
+            return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
     others = f", or one of {', '.join(known)}" if known else ""
     raise InvalidParameter(
         f"prior: a mix of ages is uniform, a range such as 12-30 within 0..100{others}, not {name!r}"
