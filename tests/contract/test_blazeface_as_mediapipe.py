@@ -92,4 +92,5 @@ def test_matplotlib_can_be_imported_after_mediapipe() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert result.stdout.strip() == "True"
-    assert "Traceback" not in result.stderr  # mediapipe's own C++ logs lines there
+    # mediapipe's C++ logs there as it frees its accelerators; anything else is a fault.
+    assert [line for line in result.stderr.splitlines() if not line.startswith("INFO: [accelerator_registry")] == []
