@@ -57,7 +57,9 @@ def main() -> int:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     table = Table("what", "bar", "measured", "", title="the running service")
     long = {**LONG, "adversarial": partial(beside_hostile, arguments.minutes)}
-    chosen = SHORT if arguments.short else {**long, "mutations": partial(mutations, arguments.pictures)}
+    chosen: dict[str, Callable[[], Verdict]] = (
+        SHORT if arguments.short else {**long, "mutations": partial(mutations, arguments.pictures)}
+    )
     verdicts = []
     for name in track(arguments.names or list(chosen), "measuring", console=Console(stderr=True)):
         verdict = chosen[name]()
