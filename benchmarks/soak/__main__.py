@@ -56,7 +56,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no such measurement: {', '.join(sorted(unknown))}")
     table = Table("what", "bar", "measured", "", title="the running service")
-    long = {**LONG, "adversarial": partial(beside_hostile, arguments.minutes)}
+    long: dict[str, Callable[[], Verdict]] = {**LONG, "adversarial": partial(beside_hostile, arguments.minutes)}
     chosen: dict[str, Callable[[], Verdict]] = (
         SHORT if arguments.short else {**long, "mutations": partial(mutations, arguments.pictures)}
     )
