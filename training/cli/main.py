@@ -118,13 +118,28 @@ def ablate_command(
         )  # fmt: skip
 
 
+@app.command("gate")
+def gate_command(
+    run_dir: Annotated[Path, typer.Argument(help="folder of a run with a softmax and an IMDB-WIKI head")],
+    store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
+    out: Annotated[Path | None, typer.Option("--run", help="folder to write; default: RUN-gated")] = None,
+) -> None:
+    """Fit the gate between a run's two heads on `val`, clean and worn; write a run to export as dldl-mobilenet."""
+    from training.export.gate import gated
+
+    with exit_on_error():
+        folder = out or run_dir.with_name(run_dir.name + "-gated")
+        gate = gated(run_dir, store, folder)
+    typer.echo(f"CRPS of faces left out {gate.loss:.3f} years (restraint {gate.restraint:g}); weights in {folder}")
+
+
 data_commands.register(app)
 release_commands.register(app)
 
 
 @app.command("weights")
 def weights_command(
-    name: Annotated[str, typer.Argument(help="dlib, vggface2 or imagenet")],
+    name: Annotated[str, typer.Argument(help="dlib, vggface2, imdbwiki or imagenet")],
     folder: Annotated[Path | None, typer.Option(help="target folder; default: AGELENS_WEIGHTS_DIR, or weights")] = None,
 ) -> None:
     """Download public pretrained weights, check their sha256 and convert them."""

@@ -55,10 +55,12 @@ def ranked_probability_score(pmf: NDArray[np.floating], low: Integers, high: Int
 
     Of an age known as low..high the thresholds in between are left out.
     """
-    return np.asarray(np.square(_wrong(pmf, low, low if high is None else high)).sum(axis=1), dtype=np.float64)
+    return np.asarray(
+        np.square(wrong_thresholds(pmf, low, low if high is None else high)).sum(axis=1), dtype=np.float64
+    )
 
 
-def _wrong(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
+def wrong_thresholds(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
     """Return F_k - [y ≤ k] of each threshold k, [n, 101], 0 where it is not known whether y ≤ k."""
     ages = np.arange(AGES)
     gap = np.cumsum(pmf, axis=1, dtype=np.float64) - (ages >= low[:, None])
@@ -123,7 +125,7 @@ def fit_correction(
 def _slopes(pmf: Floats, low: Integers, high: Integers) -> Floats:
     """Return the derivative of each face's `calibration_loss` by each probability of pmf [n, 101]."""
     if known(low, high).all():
-        wrong = 2 * _wrong(pmf, low, high)
+        wrong = 2 * wrong_thresholds(pmf, low, high)
         return np.asarray(np.cumsum(wrong[:, ::-1], axis=1)[:, ::-1])
     ages = np.arange(AGES)
     inside = (ages >= low[:, None]) & (ages <= high[:, None])

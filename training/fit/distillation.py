@@ -19,13 +19,14 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from service.cpu import available_cpus
 from service.errors import FileMissing, InvalidParameter
 from service.inference.distribution import AGES
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from service.inference.onnx_session import ort, session_options
-from training.data.store import FaceSet
+from training.data.store import FaceSet, Sampling
 from training.fit.checkpoint import replace
 from training.model import imdb_wiki
 from training.model.backbones import build_backbone
@@ -86,13 +87,24 @@ def lessons(
     size: int,
     file: Path,
     on_progress: Callable[[int, int], None] | None = None,
+    ages: int = 2 * AGES,
 ) -> Targets:
     """Return a teacher's targets for each face of a set, float32 [n, ages + features], in the set's order.
 
     Each row is the mean over the exact centre crop and its mirror image; features are standardised over the set, so
-    that all weigh the same. Cached in `file`. `on_progress` is called with the number of faces done and the total.
-    Raises InvalidParameter if the file is of another set or teacher.
+    that all weigh the same. What the teacher said is kept in `file`. `on_progress` is called with the number of faces
+    done and the total. `ages` is how many of a pair's 202 probabilities a head keeps: all, or 101, those of both as
+    `trusting` joins them. Raises InvalidParameter if the file is of another set or teacher.
     """
+    told = _told(teacher, faces, size, file, on_progress)
+    if teacher.ages == 2 * AGES:
+        told[:, :AGES] = trusting(told, faces.low, faces.high)
+    return told[:, :ages] if teacher.ages > ages else told
+
+
+def _told(
+    teacher: Teacher, faces: FaceSet, size: int, file: Path, on_progress: Callable[[int, int], None] | None
+) -> Targets:
     shape = (len(faces), teacher.ages + teacher.features)
     if file.exists():
         kept: Targets = np.load(file)
@@ -108,8 +120,6 @@ def lessons(
         told[start : start + AT_ONCE] = mean[: len(faces) - start]
         if on_progress:
             on_progress(min(start + AT_ONCE, len(faces)), len(faces))
-    if teacher.ages == 2 * AGES:
-        told[:, :AGES] = trusting(told, faces.low, faces.high)
     features = told[:, teacher.ages :]
     features -= features.mean(axis=0)
     features /= np.maximum(features.std(axis=0), LEAST_DEVIATION)
@@ -134,6 +144,26 @@ def trusting(told: Targets, low: NDArray[np.integer], high: NDArray[np.integer])
     share = np.where(high - low > WIDE_LABEL, TRUST_UNLABELLED, np.where(high < GROWN_UP, TRUST_YOUNG, 0.0))
     share = share.astype(np.float32)[:, None]
     return np.asarray((1 - share) * told[:, :AGES] + share * told[:, AGES:], dtype=np.float32)
+
+
+def drawn_shares(low: NDArray[np.integer], high: NDArray[np.integer], sampling: Sampling) -> NDArray[np.float32]:
+    """How much oftener each age is seen in training than in the set, up to a factor, float32 [101].
+
+    A teacher that learnt from faces as they come expects the ages as they come, and would hand on that most are 22 to
+    40. Its distribution times these shares is what it would say of faces as they are drawn (Bayes' rule). Ages are
+    counted over faces whose age is known, smoothed over two years.
+    """
+    if sampling == "uniform":
+        return np.ones(AGES, np.float32)
+    known = high - low <= 1
+    counts = np.bincount(np.clip(high[known], 0, AGES - 1), minlength=AGES).astype(np.float64)
+    return np.asarray(1 / np.sqrt(gaussian_filter1d(counts, 2.0, mode="nearest") + 1), np.float32)
+
+
+def as_drawn(told: Targets, shares: NDArray[np.float32]) -> Targets:
+    """Return targets [b, 101 + T] whose first distribution is times `shares` [101] and sums to 1 again."""
+    tilted = told[:, :AGES] * shares
+    return np.concatenate([tilted / tilted.sum(axis=1, keepdims=True), told[:, AGES:]], axis=1)
 
 
 WIDE_LABEL: Final = 10

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.data.store import Batch
 from training.fit.checkpoint import Arrays
-from training.fit.distillation import Targets, Teacher
+from training.fit.distillation import Targets, Teacher, as_drawn
 from training.fit.loss import packed_labels, packed_loss, trained_graph
 from training.fit.optimizer import build_optimizer
 from training.fit.weight_average import WeightAverage, assign, read
@@ -35,12 +35,13 @@ class Learner:
         self.trained = trained_graph(network, teacher)
         self.average = WeightAverage(self.network.weights, recipe.ema_decay)
 
-    def begin(self, stage: Stage, lessons: Targets | None = None) -> None:
+    def begin(self, stage: Stage, lessons: Targets | None = None, shares: NDArray[np.float32] | None = None) -> None:
         """Set what is trainable and make the stage's optimiser.
 
         `lessons` are the teacher's targets for the stage's clean faces; without them the teacher is run on every batch.
+        `shares` [101] are `drawn_shares` of the stage's faces; without them a teacher's words are taken as they are.
         """
-        self.lessons = lessons
+        self.lessons, self.shares = lessons, shares
         # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
         for layer in self.network.backbone.layers:
             layer.trainable = stage.trainable == "all"
@@ -62,8 +63,12 @@ class Learner:
             return packed_labels(batch, ramp, None)
         if self.lessons is None:
             seen = batch.faces if batch.framed is None else batch.framed
-            return packed_labels(batch, ramp, self.teacher.run(seen), of_blends=True)
-        return packed_labels(batch, ramp, self.lessons[batch.places])
+            told = self.teacher.run(seen)
+        else:
+            told = self.lessons[batch.places]
+        if self.teacher.ages and self.shares is not None:
+            told = as_drawn(told, self.shares)
+        return packed_labels(batch, ramp, told, of_blends=self.lessons is None)
 
     def predict(self, faces: NDArray[np.uint8]) -> Pmf:
         """Return the distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""

@@ -59,7 +59,7 @@ def packed_loss(
     mixed faces the sum over both labels by their shares.
     """
     head = network.head
-    ages = teacher.ages if teacher else 0
+    ages = min(teacher.ages, head.taught_ages) if teacher else 0
     features = teacher.features if teacher else 0
     width = LABELS + ages + features
 

@@ -19,7 +19,7 @@ from training.errors import CheckpointCorrupt, NothingToTrain
 from training.export.convert import LEAST_SPREAD
 from training.fit.checkpoint import Arrays, Checkpoint, replace
 from training.fit.display import Display
-from training.fit.distillation import Targets, lessons, teacher_named
+from training.fit.distillation import Targets, drawn_shares, lessons, teacher_named
 from training.fit.learner import Learner
 from training.fit.schedule import Progress
 from training.fit.stage import StageRun
@@ -90,7 +90,8 @@ def train(
     with Display() as display, closing(tracker):
         for stage in recipe.stages[progress.stage :]:
             train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
-            learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display))
+            shares = drawn_shares(train_faces.low, train_faces.high, recipe.sampling)
+            learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display), shares)
             if saved is not None:
                 _restore(learner, saved, run_dir)
                 saved = None
@@ -146,7 +147,14 @@ def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, disp
     if learner.teacher is None or learner.recipe.teacher_sees != "clean":
         return None
     alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
-    return lessons(learner.teacher, faces, learner.recipe.size, run_dir / f"lessons.{alike}.npy", display.taught)
+    return lessons(
+        learner.teacher,
+        faces,
+        learner.recipe.size,
+        run_dir / f"lessons.{alike}.npy",
+        display.taught,
+        learner.network.head.taught_ages,
+    )
 
 
 def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:

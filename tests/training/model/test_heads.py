@@ -222,6 +222,28 @@ def test_dldl_knows_only_the_mass_of_a_group() -> None:
     np.testing.assert_allclose(loss_of(DldlHead(), logits, LOW, HIGH, 0.0)[:3], expected[:3], rtol=1e-4)
 
 
+def test_a_gate_mixes_dldl_with_the_imdb_wiki_head() -> None:
+    head = head_named("dldl", imdb_wiki=True)
+    logits = np.concatenate([softmax_logits(), softmax_logits()[:, ::-1], np.array([[-9.0], [0.0], [0.0], [9.0]])], 1)
+    own, other = softmax(logits[:, :101]), softmax(logits[:, 101:202])
+    pmf = pmf_of(head, logits)
+    np.testing.assert_allclose(pmf[0], own[0], atol=1e-3)
+    np.testing.assert_allclose(pmf[1], (own[1] + other[1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(pmf[3], other[3], atol=1e-3)
+
+
+def test_the_gate_learns_nothing_from_the_loss_and_each_head_from_its_own_teacher() -> None:
+    head, alone = head_named("dldl", imdb_wiki=True, imdb_wiki_weight=0.5), head_named("dldl")
+    logits = np.concatenate([softmax_logits(), softmax_logits()[:, ::-1], np.zeros((4, 1))], axis=1)
+    ages = np.array([3, 20, 40, 80])
+    np.testing.assert_allclose(
+        loss_of(head, logits, ages, ages), loss_of(alone, logits[:, :101], ages, ages), rtol=1e-5
+    )
+    pair = np.concatenate([np.eye(101)[[30] * 4], np.eye(101)[[60] * 4]], axis=1)
+    expected = -np.log(softmax(logits[:, :101])[:, 30]) - 0.5 * np.log(softmax(logits[:, 101:202])[:, 60])
+    np.testing.assert_allclose(entropy(head, logits, pair), expected, rtol=1e-4)
+
+
 def test_dldl_without_a_soft_label_is_refused() -> None:
     with pytest.raises(InvalidParameter, match="sigma > 0"):
         DldlHead(sigma=0.0)

@@ -24,6 +24,8 @@ class AgeHead(ABC):
 
     name: ClassVar[str]
     units: int
+    taught_ages = AGES
+    """Probabilities of a teacher that `taught` takes of each face."""
 
     def __init__(self, low: Ages | None = None, high: Ages | None = None, *, dropout: float = 0.2) -> None:
         """Keep the dropout on the features; take from the labels what the family starts from."""

@@ -60,8 +60,10 @@ class CoralHead(AgeHead):
         self.weight, self.imdb_wiki, self.imdb_wiki_weight = weight, imdb_wiki, imdb_wiki_weight
         self.importance: Floats = np.ones(THRESHOLDS)
         self.initial_biases: Floats = np.linspace(5.0, -5.0, THRESHOLDS)
-        self.by_age = DldlHead(low, high, dropout=dropout) if ages else None
+        # Both read the same features, dropped out once.
+        self.by_age = DldlHead(low, high, dropout=0.0) if ages else None
         self.units = THRESHOLDS + AGES * (bool(ages) + imdb_wiki)
+        self.taught_ages = AGES * (1 + imdb_wiki)
         super().__init__(low, high, dropout=dropout)
 
     def adapt(self, low: Ages, high: Ages) -> None:
@@ -83,7 +85,7 @@ class CoralHead(AgeHead):
             logits = logits * ops.exp(-_WIDEST * ops.tanh(width / _WIDEST))
         parts = [logits]
         if self.by_age is not None:
-            parts.append(self.by_age.logits(features))
+            parts.append(self.by_age.logits(seen))
         if self.imdb_wiki:
             parts.append(ages_head(features))
         return keras.layers.Concatenate(dtype="float32")(parts) if parts[1:] else logits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -20,7 +20,11 @@ from training.model.heads.base import (
     within_label,
     years_outside_label,
 )
+from training.model.imdb_wiki import ages_head
 from training.model.label_priors import Ages, Floats, log_prior
+
+GATE: Final = "head_gate"
+"""Layer that weighs the IMDB-WIKI head against the softmax beside it."""
 
 
 class SoftmaxHead(AgeHead):
@@ -43,7 +47,7 @@ class SoftmaxHead(AgeHead):
     def logits(self, features: Tensor) -> Tensor:
         """One dense layer; logits float32 [b, 101]."""
         biases = keras.initializers.Constant(self.initial_biases.tolist())
-        return keras.layers.Dense(self.units, bias_initializer=biases, dtype="float32", name="head_ages")(
+        return keras.layers.Dense(AGES, bias_initializer=biases, dtype="float32", name="head_ages")(
             self._drop(features)
         )
 
@@ -107,7 +111,13 @@ class MeanVarianceHead(SoftmaxHead):
 
 
 class DldlHead(SoftmaxHead):
-    """Softmax against a Gaussian label, with an error on the mean (Gao et al. 2018, DLDL-v2, section 3.3)."""
+    """Softmax against a Gaussian label, with an error on the mean (Gao et al. 2018, DLDL-v2, section 3.3).
+
+    With `imdb_wiki` the IMDB-WIKI network's head stands beside it, kept alive by its own frozen answers, and a gate
+    g(x) = σ(u·x + c) mixes both: p = (1 − g)·own + g·its (a mixture of experts; Jacobs et al. 1991). The gate gets no
+    gradient from the loss, since both experts know the training faces: `training.export.gate` fits it on others. Logits
+    are then the softmax's 101, the IMDB-WIKI head's 101 and the gate's.
+    """
 
     name = "dldl"
 
@@ -119,18 +129,56 @@ class DldlHead(SoftmaxHead):
         dropout: float = 0.2,
         sigma: float = 2.0,
         mean_weight: float = 0.3,
+        imdb_wiki: bool = False,
+        imdb_wiki_weight: float = 1.0,
     ) -> None:
         """Keep the weight of the mean's smooth error; raise InvalidParameter where sigma is not positive."""
         if sigma <= 0:
             raise InvalidParameter(f"dldl needs a soft label: sigma > 0 years, got {sigma}")
         self.mean_weight = mean_weight
+        self.imdb_wiki, self.imdb_wiki_weight = imdb_wiki, imdb_wiki_weight
+        if imdb_wiki:
+            self.units, self.taught_ages = 2 * AGES + 1, 2 * AGES
         super().__init__(low, high, dropout=dropout, sigma=sigma)
 
+    def logits(self, features: Tensor) -> Tensor:
+        """One dense layer, and where asked for the IMDB-WIKI head and the gate; logits float32 [b, units]."""
+        own = super().logits(features)
+        if not self.imdb_wiki:
+            return own
+        gate = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name=GATE)(features)
+        return keras.layers.Concatenate(dtype="float32")([own, ages_head(features), gate])
+
     def loss(self, logits: Tensor, low: Tensor, high: Tensor, ramp: Any = 1.0) -> Tensor:
-        """KL(label ‖ p) + ramp · weight · smooth-L1 of the mean's distance from the label, [b]."""
+        """KL(label ‖ p) + ramp · weight · smooth-L1 of the mean's distance from the label, [b]; p is its own."""
+        own = logits[:, :AGES]
         label = self.soft_label(low)
         negative_entropy = ops.sum(label * ops.log(ops.maximum(label, 1e-30)), axis=-1)
         entropy = ops.where(ops.equal(low, high), negative_entropy, 0.0)
-        error = years_outside_label(mean_age(self.pmf(logits)), low, high)
+        error = years_outside_label(mean_age(ops.softmax(own, axis=-1)), low, high)
         smooth = ops.where(error < 1, ops.square(error) / 2, error - 0.5)
-        return self.cross_entropy(logits, low, high) + entropy + ramp * self.mean_weight * smooth
+        return self.cross_entropy(own, low, high) + entropy + ramp * self.mean_weight * smooth
+
+    def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:
+        """Cross-entropy with a teacher's distribution [b, 101], [b]; of a pair [b, 202] the second teaches its head."""
+        if not self.imdb_wiki:
+            return super().taught(logits, pmf, ramp)
+        if pmf.shape[-1] != 2 * AGES:
+            raise ValueError(f"a head with imdb_wiki is taught by a pair, [b, {2 * AGES}], got {pmf.shape[-1]} lessons")
+        own, kept = (ops.log_softmax(each, axis=-1) for each in (logits[:, :AGES], logits[:, AGES : 2 * AGES]))
+        total = -ops.sum(pmf[:, :AGES] * own, axis=-1)
+        return total - self.imdb_wiki_weight * ops.sum(pmf[:, AGES:] * kept, axis=-1)
+
+    def pmf(self, logits: Tensor) -> Tensor:
+        """Softmax, or the gate's mixture of both, [b, 101]."""
+        own = ops.softmax(logits[:, :AGES], axis=-1)
+        if not self.imdb_wiki:
+            return own
+        gate = ops.sigmoid(logits[:, 2 * AGES :])
+        return (1 - gate) * own + gate * ops.softmax(logits[:, AGES : 2 * AGES], axis=-1)
+
+    def log_pmf(self, logits: Tensor) -> Tensor:
+        """Logarithm of `pmf`; of the softmax alone where there are no others, [b, 101]."""
+        if logits.shape[-1] == AGES:
+            return ops.log_softmax(logits, axis=-1)
+        return ops.log(ops.maximum(self.pmf(logits), 1e-30))

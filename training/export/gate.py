@@ -1,0 +1,163 @@
+"""Fit the gate between a network's own softmax and the IMDB-WIKI head beside it, on faces that it has not learnt.
+
+Both heads read the same features. Which one is to be believed depends on the face: the softmax knows the labelled sets,
+the IMDB-WIKI head people and prints that those do not hold. The gate is fitted on `val`, clean and worn, to the lowest
+CRPS of the mixture: on `train` the softmax would be believed too much, since it knows those faces by heart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from service.errors import InvalidParameter
+from service.inference.distribution import AGES
+from training.export.calibration import decoded, wrong_thresholds
+from training.export.release import Split
+from training.model.age_model import AgeModel
+from training.model.heads import head_named
+from training.model.heads.softmax import GATE
+from training.model.initialise import trained_model
+from training.run_folder import BEST
+
+Floats = NDArray[np.float64]
+
+WORN_COPIES: Final = 2
+"""Worn copies of each face beside the face itself."""
+
+FOLDS: Final = 5
+RESTRAINTS: Final = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1)
+"""Weights of the squared gate's weights that are tried; the one of the lowest cross-validated CRPS is taken."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Weights [C] and bias of g(x) = σ(u·x + c); CRPS of the mixture on faces left out of the fit, in years."""
+
+    weights: Floats
+    bias: float
+    loss: float
+    restraint: float
+
+    def shares(self, features: NDArray[np.floating]) -> Floats:
+        """Return g of features [n, C], [n]."""
+        return np.asarray(expit(features @ self.weights + self.bias))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Features [n, C], both heads' distributions [n, 101] and labels low..high [n]; `group` joins copies of a face."""
+
+    features: Floats
+    own: Floats
+    other: Floats
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+    def where(self, rows: NDArray[np.bool_]) -> Answers:
+        """Return some of the faces."""
+        return Answers(*(value[rows] for value in vars(self).values()))
+
+
+def fit_gate(answers: Answers) -> Gate:
+    """Return the gate of the lowest CRPS, its restraint chosen by five-fold cross-validation over faces."""
+    folds = answers.group % FOLDS
+    losses = {
+        restraint: float(
+            np.mean(
+                [
+                    mixture_loss(answers.where(folds == fold), _fitted(answers.where(folds != fold), restraint))
+                    for fold in range(FOLDS)
+                ]
+            )
+        )
+        for restraint in RESTRAINTS
+    }
+    restraint = min(losses, key=lambda each: losses[each])
+    weights, bias = _fitted(answers, restraint)
+    return Gate(weights, bias, losses[restraint], restraint)
+
+
+def mixture_loss(answers: Answers, gate: tuple[Floats, float]) -> float:
+    """Mean CRPS in years of both heads' mixture; of a group label only what lies outside it counts."""
+    share = expit(answers.features @ gate[0] + gate[1])[:, None]
+    pmf = (1 - share) * answers.own + share * answers.other
+    return float(np.square(wrong_thresholds(pmf, answers.low, answers.high)).sum(axis=1).mean())
+
+
+def _fitted(answers: Answers, restraint: float) -> tuple[Floats, float]:
+    mean, deviation = answers.features.mean(axis=0), answers.features.std(axis=0) + 1e-3
+    scaled = (answers.features - mean) / deviation
+    own = wrong_thresholds(answers.own, answers.low, answers.high)
+    # Linear in the distribution: what the mixture gets wrong is the mixture of what both get wrong.
+    step = wrong_thresholds(answers.other, answers.low, answers.high) - own
+
+    def loss(values: Floats) -> tuple[float, Floats]:
+        share = expit(scaled @ values[:-1] + values[-1])
+        wrong = own + share[:, None] * step
+        slope = 2 * (wrong * step).sum(axis=1) * share * (1 - share) / len(scaled)
+        total = np.square(wrong).sum(axis=1).mean() + restraint * np.square(values[:-1]).sum()
+        return total, np.append(slope @ scaled + 2 * restraint * values[:-1], slope.sum())
+
+    start = np.append(np.zeros(scaled.shape[1]), -1.0)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    weights = found[:-1] / deviation
+    return weights, float(found[-1] - mean @ weights)
+
+
+def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
+    """Make a `dldl` run of a run whose network has both heads: fit the gate on `val`, write the weights to `out`.
+
+    Raises InvalidParameter where the run's network lacks a head, FileMissing where the run is not whole.
+    """
+    model, recipe = trained_model(run_dir)
+    names = {layer.name for layer in model.layers}
+    if not {"head_ages", "head_imdb_wiki_ages"} <= names:
+        raise InvalidParameter(
+            f"{run_dir} trained a {recipe.head} head without a softmax and an IMDB-WIKI head beside it; a gate stands "
+            "between both: train with head_options.imdb_wiki (and for coral head_options.ages)"
+        )
+    options: dict[str, Any] = {"dropout": 0.0, "imdb_wiki": True}
+    network = AgeModel(model.backbone, head_named("dldl", **options))
+    for layer in network.layers:
+        if layer.name.startswith("head_") and layer.name in names:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    gate = fit_gate(answers_of(network, stores, recipe.size))
+    network.get_layer(GATE).set_weights([gate.weights[:, None].astype(np.float32), np.array([gate.bias], np.float32)])
+    out.mkdir(parents=True, exist_ok=True)
+    keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
+    replace(recipe, name="dldl_mobilenet", head="dldl", head_options=options).save(out)
+    return gate
+
+
+def answers_of(network: AgeModel, stores: Sequence[Path], size: int) -> Answers:
+    """Return what a network with both heads says of `val`, clean and worn."""
+    val = Split.load(stores, "val", size)
+    every = [val, *(val.worn(100 + seed) for seed in range(WORN_COPIES))]
+    look: Any = keras.Model(network.input, [network.get_layer("features").output, network.output])
+    parts = [look.predict(split.faces, batch_size=32, verbose=0) for split in every]
+    features, logits = (np.concatenate([part[i] for part in parts]).astype(np.float64) for i in (0, 1))
+    own, other = (_softmax(logits[:, start : start + AGES]) for start in (0, AGES))
+    low, high, group = (np.tile(each, len(every)) for each in (val.low, val.high, np.arange(len(val.low))))
+    return Answers(features, own, other, low, high, group)
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def mean_error(answers: Answers, gate: Gate) -> float:
+    """Mean absolute error in years of the mixture's median."""
+    share = gate.shares(answers.features)[:, None]
+    ages = decoded((1 - share) * answers.own + share * answers.other, "median")
+    return float(np.maximum(np.maximum(ages - answers.high, answers.low - ages), 0).mean())
