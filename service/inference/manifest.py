@@ -15,6 +15,9 @@ INPUT_NAME: Final = "faces"
 OUTPUT_NAME: Final = "age_pmf"
 
 
+Exposure = Literal["as-is", "stretched"]
+
+
 class CropSpec(BaseModel, frozen=True, extra="forbid"):
     """How a face is cut: a square of `1 + 2·margin` box widths around the box's centre, `size` pixels a side."""
 
@@ -24,12 +27,12 @@ class CropSpec(BaseModel, frozen=True, extra="forbid"):
     interpolation: Literal["bilinear-pyramid"] = "bilinear-pyramid"
     detector: Literal["blazeface-refined"] = "blazeface-refined"
     detector_threshold: float = Field(0.5, ge=0.0, le=1.0)
-    exposure: Literal["as-is", "stretched"] = "as-is"
+    exposure: Exposure = "as-is"
     """Whether a crop's values are spread over the whole range before the network sees it."""
 
     def geometry(self) -> dict[str, Any]:
-        """Everything but the size: what all models that are loaded together must share."""
-        return self.model_dump(exclude={"size"})
+        """Everything but size and exposure: what all models that are loaded together must share."""
+        return self.model_dump(exclude={"size", "exposure"})
 
 
 class IntervalTable(BaseModel, frozen=True, extra="forbid"):

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from service.inference.manifest import Exposure
 from training.cli.exit_on_error import exit_on_error
 
 Stores = Annotated[
@@ -60,6 +61,9 @@ def export_command(
     default: Default = None,
     flip: Annotated[bool, typer.Option(help="average over the face and its mirror image, at twice the cost")] = False,
     balance: Balance = None,
+    exposure: Annotated[
+        Exposure, typer.Option(help="stretched: spread each face's shades before the network sees it; or as-is")
+    ] = "stretched",
 ) -> None:
     """Export a run's best weights as an ONNX file, checked against Keras, calibrated and locked."""
     from training.export.convert import LICENCE, export
@@ -67,7 +71,7 @@ def export_command(
     with exit_on_error():
         path = export(
             run_dir, out, name, version, stores,
-            licence=licence or LICENCE, default=default, flip=flip, balance=balance,
+            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure,
         )  # fmt: skip
         typer.echo(path)
 

@@ -23,6 +23,9 @@ DIP: Final = 0.9
 
 GATE: Final = 18
 CHALLENGE: Final = 25
+YOUTH: Final = ((10, 18), (18, 26))
+"""Ages on both sides of the gates at 13, 16, 18, 21 and 25: where too old an answer lets a child pass."""
+
 DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
 
 
@@ -54,10 +57,10 @@ def accuracy(predictions: Predictions) -> Row:
     }
 
 
-def by_decade(predictions: Predictions, years: Floats) -> list[Row]:
-    """Accuracy by decade of `years` [n], the true or the predicted age; empty decades are left out."""
+def by_decade(predictions: Predictions, years: Floats, spans: Iterable[tuple[int, int]] = DECADES) -> list[Row]:
+    """Accuracy by decade of `years` [n], the true or the predicted age, or by other spans; empty ones are left out."""
     rows = []
-    for low, high in DECADES:
+    for low, high in spans:
         chosen = (years >= low) & (years < high)
         if chosen.any():
             rows.append({"group": f"{low}–{high - 1}", **accuracy(predictions.where(chosen))})

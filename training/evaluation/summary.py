@@ -9,6 +9,7 @@ import numpy as np
 
 from service.inference.distribution import IntervalBand
 from training.evaluation.metrics import (
+    YOUTH,
     accuracy,
     by_decade,
     by_group,
@@ -34,6 +35,7 @@ def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_
         "one_hump": float((humps(predictions.pmf) == 1).mean()),
         "challenge_25": challenge_25(predictions),
         "by_true_age": by_decade(predictions, predictions.middle),
+        "by_youth": by_decade(predictions, predictions.middle, YOUTH),
         "by_predicted_age": by_decade(predictions, predictions.age),
     }
     for name in ("sex", "race", "source"):

@@ -134,7 +134,7 @@ def source_part(source: str, result: Tree) -> str:
     first = [row for row in rows if row["group"].startswith(("0–", "6", "7", "8", "9"))]
     rest = [row for row in rows if row not in first]
     whole = {"group": "**all**", **{key: value for key, value in result.items() if not isinstance(value, list | dict)}}
-    lines = [accuracy_line(row) for row in (whole, *first, *rest)]
+    lines = [accuracy_line(row) for row in (whole, *first, *rest, *result.get("by_youth", ()))]
     for group in ("sex", "race"):
         lines += [accuracy_line(row) for row in result[f"by_{group}"]]
     constant = result["constant"]

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from service.inference.manifest import INPUT_NAME, CropSpec, Manifest, Provenance
+from service.inference.manifest import INPUT_NAME, CropSpec, Exposure, Manifest, Provenance
 from training.data.store import FaceStore
 from training.export.calibration import decoded
 from training.export.graph import (
@@ -101,12 +101,17 @@ def converted(servable: Any, faces: Faces) -> tuple[onnx.ModelProto, Parity]:
     return model, check_parity(np.asarray(servable.predict(faces, verbose=0)), run(model, faces))
 
 
-def shared_crop(stores: Sequence[Path], size: int) -> CropSpec:
-    """Return the crop that all stores were cut with, at the model's size; raise ExportRefused where they differ."""
+def shared_crop(stores: Sequence[Path], size: int, exposure: Exposure = "stretched") -> CropSpec:
+    """Return the crop that all stores were cut with, at the model's size; raise ExportRefused where they differ.
+
+    Stores keep faces as they were cut; `exposure` is what the network is to see of them (docs/adr/0015).
+    """
     crops = [FaceStore.open(path).crop for path in stores]
-    if any(crop.geometry() != crops[0].geometry() for crop in crops):
+    if any(crop != crops[0].model_copy(update={"size": crop.size}) for crop in crops):
         raise ExportRefused("the stores were cut differently; prepare them again with one crop")
-    return crops[0].model_copy(update={"size": size})
+    if crops[0].exposure != "as-is":
+        exposure = crops[0].exposure
+    return crops[0].model_copy(update={"size": size, "exposure": exposure})
 
 
 def export(
@@ -120,21 +125,23 @@ def export(
     default: bool | None = None,
     flip: bool = False,
     balance: float | None = None,
+    exposure: Exposure = "stretched",
     load: Callable[[Path], tuple[Any, Recipe]] | None = None,
 ) -> Path:
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
     With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
-    `balance` is `calibrate`'s. `load` turns a run folder into a servable Keras model and its recipe. Raises
-    ExportRefused if the file would differ from Keras, and FileMissing if files of the run or a store are missing.
+    `balance` is `calibrate`'s, `exposure` that of the faces the file is to see. `load` turns a run folder into a
+    servable Keras model and its recipe. Raises ExportRefused if the file would differ from Keras, and FileMissing if
+    files of the run or a store are missing.
     """
     servable, recipe = (load or load_run)(run_dir)
     if flip:
         from training.model.age_model import with_mirror_image
 
         servable = with_mirror_image(servable)
-    crop = shared_crop(stores, recipe.size)
-    faces = Split.load(stores, "val", recipe.size, limit=PARITY_FACES).faces
+    crop = shared_crop(stores, recipe.size, exposure)
+    faces = Split.load(stores, "val", crop, limit=PARITY_FACES).faces
     model, parity = converted(servable, faces)
     manifest = Manifest(
         name=name,

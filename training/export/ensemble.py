@@ -94,8 +94,9 @@ def ensemble(
     """
     members = [onnx.load(path) for path in paths]
     manifests = [manifest_of(member, path.name) for member, path in zip(members, paths, strict=True)]
-    if any(manifest.crop.geometry() != manifests[0].crop.geometry() for manifest in manifests):
-        raise ExportRefused("the members were trained on different crops; an ensemble cuts each face once")
+    seen = [manifest.crop.model_dump(exclude={"size"}) for manifest in manifests]
+    if any(each != seen[0] for each in seen):
+        raise ExportRefused("the members see faces cut or exposed differently; an ensemble cuts each face once")
     crop = max((manifest.crop for manifest in manifests), key=lambda each: each.size)
     precisions = {manifest.precision for manifest in manifests}
     if len(precisions) > 1:

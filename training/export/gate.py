@@ -20,7 +20,9 @@ from scipy.special import expit
 
 from service.errors import InvalidParameter
 from service.inference.distribution import AGES
+from service.inference.manifest import CropSpec
 from training.export.calibration import decoded, wrong_thresholds
+from training.export.convert import shared_crop
 from training.export.release import Split
 from training.model.age_model import AgeModel
 from training.model.heads import head_named
@@ -131,7 +133,7 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     for layer in network.layers:
         if layer.name.startswith("head_") and layer.name in names:
             layer.set_weights(model.get_layer(layer.name).get_weights())
-    gate = fit_gate(answers_of(network, stores, recipe.size))
+    gate = fit_gate(answers_of(network, stores, shared_crop(stores, recipe.size)))
     network.get_layer(GATE).set_weights([gate.weights[:, None].astype(np.float32), np.array([gate.bias], np.float32)])
     out.mkdir(parents=True, exist_ok=True)
     keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
@@ -139,9 +141,9 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     return gate
 
 
-def answers_of(network: AgeModel, stores: Sequence[Path], size: int) -> Answers:
+def answers_of(network: AgeModel, stores: Sequence[Path], crop: CropSpec) -> Answers:
     """Return what a network with both heads says of `val`, clean and worn."""
-    val = Split.load(stores, "val", size)
+    val = Split.load(stores, "val", crop)
     every = [val, *(val.worn(100 + seed) for seed in range(WORN_COPIES))]
     look: Any = keras.Model(network.input, [network.get_layer("features").output, network.output])
     parts = [look.predict(split.faces, batch_size=32, verbose=0) for split in every]

@@ -153,11 +153,11 @@ def quantize(
     manifest = manifest_of(model, path.name)
     if manifest.precision != "float32":
         raise ExportRefused(f"{path.name} is {manifest.precision} already; start from the float32 file")
-    val = Split.load(stores, "val", manifest.crop.size)
+    val = Split.load(stores, "val", manifest.crop)
     before = mean_error(run(model, val.faces), val.low, val.high, manifest.decode)
     set_correction(model, Correction())
     if precision == "int8":
-        faces = Split.load(stores, "train", manifest.crop.size, limit=CALIBRATION_FACES).faces
+        faces = Split.load(stores, "train", manifest.crop, limit=CALIBRATION_FACES).faces
         small = to_int8(model, faces, reduce_range=reduce_range)
     else:
         small = to_float16(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from service.inference.age_mix import FittedMix, fit_mix, mix_of
 from service.inference.distribution import AGES
-from service.inference.manifest import IntervalTable, Manifest
+from service.inference.imaging import exposed
+from service.inference.manifest import CropSpec, IntervalTable, Manifest
 from training.data.store import FaceSet, FaceStore, signed_error
 from training.data.wear import worn
 from training.export.calibration import (
@@ -42,29 +44,36 @@ DECODE_GAIN = 0.01
 
 @dataclass(frozen=True)
 class Split:
-    """The faces of one split at a model's size: uint8 [n, size, size, 3], ages low..high int64 [n], source names."""
+    """The faces of one split as they were cut: uint8 [n, size, size, 3], ages low..high int64 [n], source names."""
 
-    faces: NDArray[np.uint8]
+    cut: NDArray[np.uint8]
     low: Integers
     high: Integers
     sources: tuple[str, ...]
+    crop: CropSpec
+
+    @cached_property
+    def faces(self) -> NDArray[np.uint8]:
+        """The faces as the network sees them, with the exposure that its crop declares."""
+        return np.stack([exposed(face, self.crop) for face in self.cut])
 
     def worn(self, seed: int) -> Split:
         """Return the same faces, each worn in ways that `seed` and its place choose."""
-        faces = [worn(face, np.random.default_rng((seed, place))) for place, face in enumerate(self.faces)]
-        return replace(self, faces=np.stack(faces))
+        return replace(
+            self, cut=np.stack([worn(face, np.random.default_rng((seed, n))) for n, face in enumerate(self.cut)])
+        )
 
     @classmethod
-    def load(cls, stores: Sequence[Path], split: str, size: int, limit: int | None = None) -> Split:
+    def load(cls, stores: Sequence[Path], split: str, crop: CropSpec, limit: int | None = None) -> Split:
         """Read one split of several stores, at most `limit` faces spread evenly; raise ValueError where it is empty."""
         chosen = FaceSet.joined([FaceStore.open(path).select(split) for path in stores])
         if limit is not None:
             chosen = chosen.limited(limit)
         if not len(chosen):
             raise ValueError(f"no `{split}` faces in {', '.join(map(str, stores))}; prepare a store with that split")
-        faces = chosen.faces(np.arange(len(chosen)), size)
+        faces = chosen.faces(np.arange(len(chosen)), crop.size)
         sources = tuple(row["source"] for row in chosen.rows)
-        return cls(faces, np.clip(chosen.low, 0, AGES - 1), np.clip(chosen.high, 0, AGES - 1), sources)
+        return cls(faces, np.clip(chosen.low, 0, AGES - 1), np.clip(chosen.high, 0, AGES - 1), sources, crop)
 
 
 @dataclass(frozen=True)
@@ -133,8 +142,7 @@ def finish(
     `calibrate`'s.
     """
     balance = manifest.metrics.get("balance", 0.0) if balance is None else balance
-    size = manifest.crop.size
-    calib, val = Split.load(stores, "calib", size), Split.load(stores, "val", size)
+    calib, val = Split.load(stores, "calib", manifest.crop), Split.load(stores, "val", manifest.crop)
     fitted = calibrate(model, calib, balance, target)
     pmf = run(model, val.faces)
     errors = {decode: mean_error(pmf, val.low, val.high, decode) for decode in ("median", "mean")}

@@ -59,8 +59,8 @@ def test_a_mix_of_ages_needs_a_share_for_each_that_sum_to_one() -> None:
             manifest(age_mix=shares)
 
 
-def test_geometry_leaves_only_the_size_free() -> None:
-    first, second = CropSpec(size=32, margin=0.1), CropSpec(size=64, margin=0.1)
+def test_geometry_leaves_only_size_and_exposure_free() -> None:
+    first, second = CropSpec(size=32, margin=0.1), CropSpec(size=64, margin=0.1, exposure="stretched")
     assert first.geometry() == second.geometry()
     assert first.geometry() != CropSpec(size=32, margin=0.2).geometry()
 

@@ -16,6 +16,7 @@ from PIL import Image
 
 from service.errors import FileMissing
 from service.inference.estimator import Estimator
+from service.inference.imaging import exposed
 from service.inference.lockfile import ModelLock, sha256_of, verified_path
 from tests.pictures import astronaut, jpeg
 from tests.tiny_model import SIZE
@@ -82,11 +83,32 @@ def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path,
 
 def test_intervals_are_read_off_calib_alone_as_it_is_and_worn(store: Path, tmp_path: Path) -> None:
     path = recalibrate(write_bell_model(tmp_path, sigma=2), [store])
-    calib = Split.load([store], "calib", SIZE)
+    calib = Split.load([store], "calib", bell_manifest().crop)
     faces = np.concatenate([calib.faces, *(calib.worn(seed).faces for seed in range(WORN_COPIES))])
     pmf, ages = run(onnx.load(path), faces), np.tile(calib.low, 1 + WORN_COPIES)
     found = manifest_of(onnx.load(path), "bell").intervals
     assert found == conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=WIDTHS)
+
+
+def test_a_file_sees_stretched_faces_unless_told_otherwise(store: Path, tmp_path: Path) -> None:
+    stretched, plain = (
+        manifest_of(
+            onnx.load(export(tmp_path, tmp_path / name, "bell", "1.0.0", [store], load=load_bell, **option)), "bell"
+        )
+        for name, option in (("a", {}), ("b", {"exposure": "as-is"}))
+    )
+    assert (stretched.crop.exposure, plain.crop.exposure) == ("stretched", "as-is")
+    assert stretched.crop.size == plain.crop.size == SIZE
+
+
+def test_worn_faces_are_stretched_after_they_were_worn(tmp_path: Path) -> None:
+    dim = np.random.default_rng(0).integers(40, 90, (1, SIZE, SIZE, 3)).astype(np.uint8)
+    crop = bell_manifest().crop.model_copy(update={"exposure": "stretched"})
+    split = Split(dim, np.array([5]), np.array([5]), ("a",), crop)
+    assert (split.faces.min(), split.faces.max()) == (0, 255)
+    worn = split.worn(3)
+    np.testing.assert_array_equal(worn.faces[0], exposed(worn.cut[0], crop))
+    assert worn.cut.max() < 255
 
 
 def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_path: Path) -> None:
@@ -94,7 +116,7 @@ def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_p
         manifest_of(onnx.load(recalibrate(write_bell_model(tmp_path, sigma=2), [store], balance)), "bell")
         for balance in (0.0, 1.0)
     )
-    calib = Split.load([store], "calib", SIZE)
+    calib = Split.load([store], "calib", bell_manifest().crop)
     assert as_it_comes.age_mix == pytest.approx(age_mix(calib.low, calib.high), rel=1e-4)
     assert balanced.age_mix == pytest.approx([1 / 101] * 101, rel=1e-3)
     assert (as_it_comes.metrics["balance"], balanced.metrics["balance"]) == (0, 1)
@@ -107,7 +129,7 @@ def test_a_file_is_calibrated_for_the_mix_of_ages_of_faces_without_labels(store:
     manifest = manifest_of(onnx.load(path), "bell")
     assert manifest.age_mix == pytest.approx(found.mix, rel=1e-3)
     assert found.mix @ np.arange(101) == pytest.approx(35, abs=3)
-    calib = Split.load([store], "calib", SIZE)
+    calib = Split.load([store], "calib", bell_manifest().crop)
     assert abs(age_mix(calib.low, calib.high) @ np.arange(101) - 35) > 8
 
 
@@ -306,6 +328,17 @@ def test_an_ensemble_is_a_model_file_with_a_calibration_of_its_own(store: Path, 
     manifest = Estimator(path, sha256_of(path)).manifest
     assert (manifest.family, manifest.provenance.recipe) == ("ensemble", "mean of young 1.0.0 + old 1.0.0")
     assert manifest.intervals
+
+
+def test_members_that_see_faces_exposed_differently_are_refused(store: Path, tmp_path: Path) -> None:
+    plain, other = (write_bell_model(tmp_path, name) for name in ("plain", "other"))
+    model = onnx.load(other)
+    manifest = manifest_of(model, "other")
+    crop = manifest.crop.model_copy(update={"exposure": "stretched"})
+    embed(model, manifest.model_copy(update={"crop": crop}))
+    onnx.save(model, other)
+    with pytest.raises(ExportRefused, match="cut or exposed differently"):
+        ensemble([plain, other], tmp_path, "ensemble", "1.0.0", [store])
 
 
 def test_one_model_is_no_ensemble() -> None:

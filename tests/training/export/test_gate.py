@@ -11,7 +11,9 @@ import pytest
 from service.errors import InvalidParameter
 from tests.training.tiny_run import SIZE, tiny_recipe
 from training.data.store import FaceStore
+from training.export.convert import shared_crop
 from training.export.gate import Answers, answers_of, fit_gate, gated, mixture_loss
+from training.export.release import Split
 from training.fit.train import train
 from training.model.initialise import trained_model
 
@@ -62,9 +64,9 @@ def test_a_run_with_both_heads_becomes_one_that_mixes_them(store_path: Path, tmp
     gate = gated(tmp_path / "run", [store_path], tmp_path / "gated")
     model, made = trained_model(tmp_path / "gated")
     assert made.head == "dldl"
-    answers = answers_of(model, [store_path], SIZE)
+    answers = answers_of(model, [store_path], shared_crop([store_path], SIZE))
     faces = FaceStore.open(store_path).select("val")
-    pixels = faces.faces(np.arange(len(faces)), SIZE)
+    pixels = Split.load([store_path], "val", shared_crop([store_path], SIZE)).faces
     share = gate.shares(answers.features[: len(faces)])[:, None]
     expected = (1 - share) * answers.own[: len(faces)] + share * answers.other[: len(faces)]
     np.testing.assert_allclose(model.head.pmf(model.predict_on_batch(pixels)), expected, atol=1e-5)
