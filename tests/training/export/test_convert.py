@@ -91,12 +91,11 @@ def test_intervals_are_read_off_calib_alone_as_it_is_and_worn(store: Path, tmp_p
 
 
 def test_a_file_sees_stretched_faces_unless_told_otherwise(store: Path, tmp_path: Path) -> None:
-    stretched, plain = (
-        manifest_of(
-            onnx.load(export(tmp_path, tmp_path / name, "bell", "1.0.0", [store], load=load_bell, **option)), "bell"
-        )
-        for name, option in (("a", {}), ("b", {"exposure": "as-is"}))
+    paths = (
+        export(tmp_path, tmp_path / "a", "bell", "1.0.0", [store], load=load_bell),
+        export(tmp_path, tmp_path / "b", "bell", "1.0.0", [store], load=load_bell, exposure="as-is"),
     )
+    stretched, plain = (manifest_of(onnx.load(path), "bell") for path in paths)
     assert (stretched.crop.exposure, plain.crop.exposure) == ("stretched", "as-is")
     assert stretched.crop.size == plain.crop.size == SIZE
 
