@@ -118,6 +118,21 @@ def ablate_command(
         )  # fmt: skip
 
 
+@app.command("merge")
+def merge_command(
+    run_dir: Annotated[Path, typer.Argument(help="folder of a run")],
+    other: Annotated[Path, typer.Argument(help="folder of another run that began from the same weights")],
+    out: Annotated[Path, typer.Option("--run", help="folder to write")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="share of the other run's weights")] = 0.5,
+) -> None:
+    """Average the weights of two runs that began alike: one network that knows what both know, at the cost of one."""
+    from training.model.initialise import merged_run
+
+    with exit_on_error():
+        merged_run(run_dir, other, share, out)
+    typer.echo(out)
+
+
 @app.command("gate")
 def gate_command(
     run_dir: Annotated[Path, typer.Argument(help="folder of a run with a softmax and an IMDB-WIKI head")],

@@ -168,7 +168,7 @@ def initial_weights(recipe: Recipe) -> str:
     if recipe.weights is None:
         return "none"
     if recipe.merged_with:
-        return f"{initial_weights(replace(recipe, merged_with=None))}, merged with {recipe.merged_with}"
+        return f"{initial_weights(replace(recipe, merged_with=None))}, merged with {Path(recipe.merged_with).name}"
     path = Path(recipe.weights)
     if path.suffix == SUFFIX:
         earlier = ExportedFile.open(path).manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -82,6 +83,19 @@ def trained_model(run_dir: Path, momentum: float | None = None, size: int | None
     model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
     model.load_weights(run_dir / BEST)
     return model, recipe
+
+
+def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
+    """Write a run to `out` whose weights are the mean of two runs' that began alike, `share` 0..1 of the other's.
+
+    Layers that only the first has stay as they are. Raises FileMissing where a run is not whole, ValueError where the
+    networks differ.
+    """
+    (model, recipe), (other, _) = trained_model(run_dir), trained_model(other_dir)
+    merge(model, other, share)
+    out.mkdir(parents=True, exist_ok=True)
+    keras.Model(model.inputs, model.outputs).save_weights(out / BEST)
+    replace(recipe, weights=str(run_dir), merged_with=str(other_dir), merged_share=share).save(out)
 
 
 def preprocessing_of(recipe: Recipe) -> str | None:

@@ -33,19 +33,26 @@ def fold_batch_norm(model: keras.Model) -> None:
         norm.moving_variance.assign(np.ones_like(variance))
 
 
-def merge(model: keras.Model, other: keras.Model, share: float) -> None:
-    """Give `model` the mean of both networks' weights, `share` 0..1 of the other's; raise ValueError where they differ.
+def merge(model: keras.Model, other: keras.Model, share: float) -> list[str]:
+    """Give each layer of `model` that `other` has too the mean of both's weights; return the names of its own layers.
 
-    Both are folded by it. Their norms must be fixed or un-folded before training goes on.
+    `share` 0..1 is the other's. Both are folded by it. Raises ValueError where a layer of one name differs in shape.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"a share of another network's weights lies in 0..1, got {share}")
     for each in (model, other):
         fold_batch_norm(each)
-    for own, theirs in zip(model.weights, other.weights, strict=True):
-        if tuple(own.shape) != tuple(theirs.shape):
-            raise ValueError(f"{own.path} has shape {tuple(own.shape)}, the other network's {tuple(theirs.shape)}")
-        own.assign((1 - share) * np.array(own.numpy()) + share * np.array(theirs.numpy()))
+    theirs = {layer.name: layer.get_weights() for layer in other.layers if layer.weights}
+    own = []
+    for layer in (each for each in model.layers if each.weights):
+        if layer.name not in theirs:
+            own.append(layer.name)
+            continue
+        pairs = list(zip(layer.get_weights(), theirs[layer.name], strict=True))
+        if any(mine.shape != their.shape for mine, their in pairs):
+            raise ValueError(f"{layer.name} has other shapes in {other.name}")
+        layer.set_weights([(1 - share) * mine + share * their for mine, their in pairs])
+    return own
 
 
 def _pairs(model: keras.Model) -> Iterator[tuple[Any, Any]]:

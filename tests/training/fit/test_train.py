@@ -21,9 +21,10 @@ from training.fit.launch import launch, relaunch
 from training.fit.train import UNBLENDED, TrainResult, select, train
 from training.fit.validation import score
 from training.fit.weight_average import read
-from training.model.initialise import new_model, trained_model
+from training.model.initialise import merged_run, new_model, trained_model
 from training.recipes.recipe import Stage
 from training.run_folder import BEST, CHECKPOINT
+from training.weights.merge import fold_batch_norm
 
 
 @pytest.fixture
@@ -248,3 +249,17 @@ def test_a_launched_run_remembers_what_resuming_needs(store_path: Path, tmp_path
     assert json.loads((run / "run.json").read_text())["stores"] == [str(store_path)]
     assert relaunch(run) == result
     assert isinstance(result, TrainResult)
+
+
+def test_two_runs_that_began_alike_become_one_that_is_their_mean(store_path: Path, tmp_path: Path) -> None:
+    stores = [FaceStore.open(store_path)]
+    recipe = replace(tiny_recipe(epochs=1), batch_norm_momentum=1.0)
+    train(recipe, stores, tmp_path / "one")
+    train(replace(recipe, weights=str(tmp_path / "one")), stores, tmp_path / "other")
+    merged_run(tmp_path / "one", tmp_path / "other", 0.25, tmp_path / "merged")
+    (one, _), (other, _), (merged, made) = (trained_model(tmp_path / name) for name in ("one", "other", "merged"))
+    for model in (one, other):
+        fold_batch_norm(model)
+    for mine, first, second in zip(*(read(each.weights) for each in (merged, one, other)), strict=True):
+        np.testing.assert_allclose(mine, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-6)
+    assert (made.weights, made.merged_with) == (str(tmp_path / "one"), str(tmp_path / "other"))
