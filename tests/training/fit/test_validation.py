@@ -61,6 +61,13 @@ def test_each_store_has_its_own_error(faces: FaceSet, tmp_path: Path) -> None:
     )
 
 
+def test_two_stores_of_one_source_have_one_error(faces: FaceSet) -> None:
+    joined = FaceSet.joined([faces, faces])
+    ages = np.clip(joined.low + np.repeat([1, 5], 10), 0, 100)
+    errors = np.abs(ages - joined.low)
+    assert mae_by_source(scored(joined, ages), joined) == pytest.approx({"synthetic": errors.mean()})
+
+
 def test_a_caption_shows_true_age_predicted_age_and_interval(faces: FaceSet) -> None:
     scores = scored(faces, np.full(10, 40))
     assert caption(faces, scores, 2) == f"{faces.low[2]} > 40 (40-40)"
