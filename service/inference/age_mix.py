@@ -65,10 +65,10 @@ def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
     if name == "uniform":
         return mix_of(np.ones(AGES))
     if found := re.fullmatch(RANGE, name):
-        low, high = int(found[1]), int(found[2])
-        if low <= high:
-            ages = np.arange(AGES)
-            return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
+        # Either end may come first: no pattern in the API's document could ask for the younger.
+        low, high = sorted((int(found[1]), int(found[2])))
+        ages = np.arange(AGES)
+        return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
     others = f", or one of {', '.join(known)}" if known else ""
     raise InvalidParameter(
         f"prior: a mix of ages is uniform, a range such as 12-30 within 0..100{others}, not {name!r}"

@@ -107,7 +107,11 @@ def test_a_table_of_shares_is_a_mix(tmp_path: Path) -> None:
     assert mix[20] == pytest.approx(0.25, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["30-12", "0-101", "012-30", "young", "", "-5"])
+def test_a_range_may_name_either_end_first() -> None:
+    np.testing.assert_array_equal(named_mix("30-12"), named_mix("12-30"))
+
+
+@pytest.mark.parametrize("name", ["0-101", "012-30", "young", "", "-5"])
 def test_what_is_no_mix_is_named_with_what_is(name: str) -> None:
     with pytest.raises(InvalidParameter, match="uniform"):
         named_mix(name)
