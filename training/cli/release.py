@@ -61,6 +61,9 @@ def export_command(
     default: Default = None,
     flip: Annotated[bool, typer.Option(help="average over the face and its mirror image, at twice the cost")] = False,
     balance: Balance = None,
+    head: Annotated[
+        str | None, typer.Option(help="family whose head is served, if it was trained beside the run's own")
+    ] = None,
     exposure: Annotated[
         Exposure, typer.Option(help="stretched: spread each face's shades before the network sees it; or as-is")
     ] = "stretched",
@@ -71,7 +74,7 @@ def export_command(
     with exit_on_error():
         path = export(
             run_dir, out, name, version, stores,
-            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure,
+            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure, head=head,
         )  # fmt: skip
         typer.echo(path)
 

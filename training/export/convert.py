@@ -126,16 +126,17 @@ def export(
     flip: bool = False,
     balance: float | None = None,
     exposure: Exposure = "stretched",
+    head: str | None = None,
     load: Callable[[Path], tuple[Any, Recipe]] | None = None,
 ) -> Path:
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
     With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
-    `balance` is `calibrate`'s, `exposure` that of the faces the file is to see. `load` turns a run folder into a
-    servable Keras model and its recipe. Raises ExportRefused if the file would differ from Keras, and FileMissing if
-    files of the run or a store are missing.
+    `balance` is `calibrate`'s, `exposure` that of the faces the file is to see, `head` as in `load_run`. `load` turns a
+    run folder into a servable Keras model and its recipe. Raises ExportRefused if the file would differ from Keras, and
+    FileMissing if files of the run or a store are missing.
     """
-    servable, recipe = (load or load_run)(run_dir)
+    servable, recipe = load(run_dir) if load else load_run(run_dir, head)
     if flip:
         from training.model.age_model import with_mirror_image
 
@@ -179,10 +180,18 @@ def initial_weights(recipe: Recipe) -> str:
     return f"{initial_weights(before)}, then {before.name}"
 
 
-def load_run(run_dir: Path) -> tuple[Any, Recipe]:
-    """Build the servable Keras model of a run's best weights; raise FileMissing where the run is not whole."""
+def load_run(run_dir: Path, head: str | None = None) -> tuple[Any, Recipe]:
+    """Build the servable Keras model of a run's best weights; raise FileMissing where the run is not whole.
+
+    `head` serves another family's head that was trained beside the run's own; raises ExportRefused where none was.
+    """
     from training.model.age_model import servable
-    from training.model.initialise import trained_model
+    from training.model.initialise import trained_model, with_other_head
 
     model, recipe = trained_model(run_dir)
-    return servable(model), recipe
+    if head is None or head == recipe.head:
+        return servable(model), recipe
+    other, lacking = with_other_head(model, head)
+    if lacking:
+        raise ExportRefused(f"{run_dir} trained no {head} head beside its {recipe.head} one: it lacks {lacking[0]}")
+    return servable(other), replace(recipe, head=head)

@@ -25,9 +25,8 @@ from training.export.calibration import decoded, wrong_thresholds
 from training.export.convert import shared_crop
 from training.export.release import Split
 from training.model.age_model import AgeModel
-from training.model.heads import head_named
 from training.model.heads.softmax import GATE
-from training.model.initialise import trained_model
+from training.model.initialise import trained_model, with_other_head
 from training.run_folder import BEST
 
 Floats = NDArray[np.float64]
@@ -124,22 +123,17 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     Raises InvalidParameter where the run's network lacks a head, FileMissing where the run is not whole.
     """
     model, recipe = trained_model(run_dir)
-    names = {layer.name for layer in model.layers}
-    if not {"head_ages", "head_imdb_wiki_ages"} <= names:
+    network, lacking = with_other_head(model, "dldl", imdb_wiki=True)
+    if lacking != [GATE]:
         raise InvalidParameter(
             f"{run_dir} trained a {recipe.head} head without a softmax and an IMDB-WIKI head beside it; a gate stands "
             "between both: train with head_options.imdb_wiki (and for coral head_options.ages)"
         )
-    options: dict[str, Any] = {"dropout": 0.0, "imdb_wiki": True}
-    network = AgeModel(model.backbone, head_named("dldl", **options))
-    for layer in network.layers:
-        if layer.name.startswith("head_") and layer.name in names:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
     gate = fit_gate(answers_of(network, stores, shared_crop(stores, recipe.size)))
     network.get_layer(GATE).set_weights([gate.weights[:, None].astype(np.float32), np.array([gate.bias], np.float32)])
     out.mkdir(parents=True, exist_ok=True)
     keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
-    replace(recipe, name="dldl_mobilenet", head="dldl", head_options=options).save(out)
+    replace(recipe, name="dldl_mobilenet", head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(out)
     return gate
 
 

@@ -161,7 +161,7 @@ def quantize(
         small = to_int8(model, faces, reduce_range=reduce_range)
     else:
         small = to_float16(model)
-    cost = {"float32_val_mae": round(before, 4)}
+    cost = {"float32_val_mae": round(before, 4), "balance": manifest.metrics.get("balance", 0.0)}
     facts: dict[str, Any] = {"name": name or f"{manifest.name}-{precision}", "precision": precision, "metrics": cost}
     # Calibration moves medians, so only finished files can be compared.
     finished = finish(small, manifest.model_copy(update=facts), stores)

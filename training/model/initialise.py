@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -83,6 +84,22 @@ def trained_model(run_dir: Path, momentum: float | None = None, size: int | None
     model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
     model.load_weights(run_dir / BEST)
     return model, recipe
+
+
+def with_other_head(model: AgeModel, head: str, **options: Any) -> tuple[AgeModel, list[str]]:
+    """Put another family's head behind a trained network, with the weights of its layers that were trained beside.
+
+    Returns the network and the names of layers that were not.
+    """
+    other = AgeModel(model.backbone, head_named(head, dropout=0.0, **options))
+    learnt = {layer.name: layer.get_weights() for layer in model.layers if layer.name.startswith(HEAD_PREFIX)}
+    lacking = []
+    for layer in (each for each in other.layers if each.name.startswith(HEAD_PREFIX) and each.weights):
+        if layer.name in learnt:
+            layer.set_weights(learnt[layer.name])
+        else:
+            lacking.append(layer.name)
+    return other, lacking
 
 
 def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
