@@ -58,6 +58,7 @@ def main(decode: Decode | None = None) -> None:
                     parent.close()
                     ours.close()
                     _serve(theirs, decode or _decode)
+                    return
                 children.add(new)
                 socket.send_fds(parent, [GIVEN.pack(new, status)], [ours.fileno()])
     for child in children:
@@ -71,7 +72,7 @@ def _end(child: int) -> int:
 
 
 def _serve(asker: socket.socket, decode: Decode) -> None:
-    """Answer questions until the socket is closed, and end the process."""
+    """Answer questions until the socket is closed."""
     _end_with_parent()
     return_large_buffers()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -84,7 +85,6 @@ def _serve(asker: socket.socket, decode: Decode) -> None:
         with_limits(max_s, max_bytes)
         _answer(asker, decode, data, max_pixels, None if min_side < 0 else min_side)
         without_limits()
-    os._exit(0)
 
 
 def with_limits(max_s: float, max_bytes: int) -> None:

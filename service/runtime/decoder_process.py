@@ -114,9 +114,9 @@ class DecoderProcess:
     """Decodes pictures one at a time for one thread; if the process ends, the next picture gets a new one."""
 
     def __init__(self, launcher: DecoderLauncher) -> None:
-        """Start a process."""
+        """Start a process; `number` is its process id."""
         self._launcher = launcher
-        self._number, self._socket, _ = launcher.exchange()
+        self.number, self._socket, _ = launcher.exchange()
 
     def decode(
         self,
@@ -130,7 +130,7 @@ class DecoderProcess:
 
         `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
         """
-        asleep = _Sleep(self._number)
+        asleep = _Sleep(self.number)
 
         def look() -> None:
             checkpoint()
@@ -159,7 +159,7 @@ class DecoderProcess:
     def _replace(self) -> int:
         """Kill the process, start a new one, and return the old one's exit status, 0 if it is unknown."""
         self._socket.close()
-        self._number, self._socket, status = self._launcher.exchange(self._number)
+        self.number, self._socket, status = self._launcher.exchange(self.number)
         log.warning("decoder_replaced", status=status)
         return status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -119,6 +120,18 @@ def test_memory_beyond_the_price_is_refused_by_the_system(process: DecoderProces
 def test_row_1a_is_stopped_even_where_its_price_was_not_asked(process: DecoderProcess) -> None:
     with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_S"):
         decode(process, adversarial.progressive_runs(400), max_s=0.3)
+
+
+def test_decoder_leaves_by_itself_with_status_0_when_its_thread_is_done(launcher: DecoderLauncher) -> None:
+    process = launcher.decoder()
+    assert still_works(process)
+    ended = os.pidfd_open(process.number)
+    process.close()
+    assert select.select([ended], [], [], 60)[0], "the process is still there after a minute"
+    os.close(ended)
+    _, next_one, status = launcher.exchange(process.number)
+    next_one.close()
+    assert status == 0
 
 
 def test_end_of_the_whole_program_costs_no_further_picture() -> None:
