@@ -46,7 +46,7 @@ class PredictCommand:
     def run(self, console: Console | None = None) -> int:
         """Predict and print one photograph after the other; return 0, also if there is no face, or an error's status.
 
-        Raises AgelensError for what concerns all photographs, as a model that is not there.
+        Raises AgelensError for what concerns all photographs, such as a missing model.
         """
         paths = find_photos(self.photos)
         if self.annotate:

@@ -151,7 +151,7 @@ class ServiceState:
         """Raise UnknownModel unless `name` is None or a loaded model."""
         models = self.require_models().models
         if name is not None and name not in models:
-            raise UnknownModel(f"no model of this name is loaded; there are {', '.join(sorted(models))}")
+            raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(models))}")
 
     def _make_predictor(self) -> Predictor:
         return self.require_models().make_predictor()

@@ -145,7 +145,7 @@ def test_a_lost_part_comes_back_under_its_name_and_a_new_picture_alone(score: An
 def test_other_questions_are_refused_in_the_same_folder(score: Any, photos: Path) -> None:
     score(photos)
     with pytest.raises(
-        InvalidParameter, match=r"begun otherwise: interval was 0.9, is 0.5; choose another --output"
+        InvalidParameter, match=r"holds results of another command: interval was 0.9, is 0.5; choose another --output"
     ):
         score(photos, options=PredictOptions(interval=0.5))
 
