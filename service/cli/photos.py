@@ -16,10 +16,7 @@ _SUFFIXES: Final = {suffix for kind in READ for suffix in kind.suffixes}
 
 
 def find_photos(words: Sequence[str]) -> list[str]:
-    """Return the paths that `words` name, in order; raise InvalidParameter for a folder or a pattern without pictures.
-
-    Whether a file that is named by itself exists is found out when it is read.
-    """
+    """Return the paths that `words` name, in order; raise InvalidParameter for one without pictures."""
     return [path for word in words for path in _named(word)]
 
 
