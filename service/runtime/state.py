@@ -114,7 +114,7 @@ class ServiceState:
         until = asyncio.get_running_loop().time() + grace_s
         while self.pool.waiting + self.pool.running and not enough():
             if asyncio.get_running_loop().time() >= until:
-                log.warning("grace_over", waiting=self.pool.waiting, running=self.pool.running)
+                log.warning("drain_timed_out", waiting=self.pool.waiting, running=self.pool.running)
                 return False
             await asyncio.sleep(0.02)
         return not enough()
