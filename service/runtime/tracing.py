@@ -33,8 +33,9 @@ class Tracer:
 
             def answered(route: str, status: int) -> None:
                 span.update_name(f"{method} {route}")
-                known = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
-                span.set_attributes(known)
+                span.set_attributes(
+                    {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+                )
 
             yield answered
 
