@@ -1,6 +1,6 @@
-"""Ages from photographs: clients of the service, and the pipeline for those who need no service.
+"""Ages from photographs: clients of the HTTP service, and the pipeline for use without one.
 
-Names are imported when they are first used: the clients need httpx and pydantic, and nothing else.
+Names are imported when first used, so that the clients need httpx and pydantic and nothing else.
 """
 
 from __future__ import annotations

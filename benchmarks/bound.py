@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import Spread
+from benchmarks.peers.same_pipeline import open_pipeline
 from service.api.schemas import PredictReply
 from service.api.uploads import MultipartImages
 from service.inference.options import PredictOptions
-from service.runtime.loading import load
-from service.settings import load_settings
 
 STAGES: Final = ("receive", "decode", "detect", "crop", "estimate", "serialise")
 _BOUNDARY: Final = b"agelens-benchmark"
@@ -33,7 +32,7 @@ CONTENT_TYPE: Final = b"multipart/form-data; boundary=" + _BOUNDARY
 def main() -> None:
     """Time the stages of one picture: FILE COUNT; print their medians in milliseconds and the whole's."""
     body, count = form(Path(sys.argv[1]).read_bytes()), int(sys.argv[2])
-    pipeline = load(load_settings(threads=1)).make_predictor()
+    pipeline = open_pipeline()
     options, max_pixels = PredictOptions(), 50_000_000
     rounds: dict[str, list[float]] = defaultdict(list)
     for number in range(count + 3):

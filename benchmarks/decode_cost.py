@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from skimage import data as photographs
 
-from benchmarks.soak import adversarial
+from benchmarks.soak import adversarial, adversarial_jpeg
 from benchmarks.soak.pictures import mutated
 from service.errors import PictureError
 from service.inference.decoding.cost import PricedPicture, price
@@ -67,7 +67,7 @@ def good() -> Iterator[tuple[str, bytes]]:
             ("WEBP", {"lossless": True, "method": 0, "quality": 0}),
             ("AVIF", {"quality": 75, "speed": 10}),
         ):
-            yield f"{fmt} {options} {width}", adversarial.encoded(photo, fmt, **options)
+            yield f"{fmt} {options} {width}", adversarial_jpeg.encoded(photo, fmt, **options)
 
 
 def measure(sort: str, pictures: Iterable[tuple[str, bytes]], max_s: float) -> Ratios:

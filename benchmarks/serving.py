@@ -18,6 +18,7 @@ import httpx
 
 from benchmarks.figures import quantile
 from benchmarks.pinned import ROOT, ask, cores, taskset
+from tests.server_process import family
 
 _PATIENCE_S: Final = 120
 
@@ -33,7 +34,7 @@ class Serving:
 
     def rss_mb(self) -> float:
         """Resident memory of the process and its children, in megabytes."""
-        return sum(_rss_bytes(pid) for pid in _family(self.pid)) / 1e6
+        return sum(_rss_bytes(pid) for pid in family(self.pid)) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def serving(
         ready_s = _ready_after(process, f"http://127.0.0.1:{port}{probe}", began, name)
         yield Serving(name, port, process.pid, ready_s)
     finally:
-        for pid in _family(process.pid):  # by tree: BentoML's workers have a session of their own
+        for pid in family(process.pid):  # by tree: BentoML's workers have a session of their own
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
@@ -114,15 +115,6 @@ def _ready_after(process: subprocess.Popen[bytes], url: str, began: float, name:
             pass
         time.sleep(0.02)
     raise SystemExit(f"{name} was not ready after {_PATIENCE_S} s")
-
-
-def _family(pid: int) -> list[int]:
-    """List a process and all its descendants."""
-    children: list[int] = []
-    with suppress(FileNotFoundError):  # it ended meanwhile
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            children += [int(child) for child in (task / "children").read_text().split()]
-    return [pid, *(member for child in children for member in _family(child))]
 
 
 def _rss_bytes(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""How many processors this process may really use: affinity and the container's quota."""
+"""Count the processors that CPU affinity and the container's CPU quota leave to this process."""
 
 from __future__ import annotations
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 class AgelensError(Exception):
-    """Base class of all expected errors; the message may be shown to a caller."""
+    """Base class of all expected errors; the message may be shown to a caller.
+
+    `retry_after_s` says when to try again, if that helps and is known.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        """Keep the message and the seconds after which the caller may try again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class PictureError(AgelensError):
@@ -64,12 +72,7 @@ class NotAcceptable(RequestError):
 
 
 class AccessError(AgelensError):
-    """The caller is not allowed to send the request; `retry_after_s` says when to try again, if that helps."""
-
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """Keep the message and the seconds after which the caller may try again."""
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    """The caller is not allowed to send the request."""
 
 
 class KeyRejected(AccessError):
@@ -81,12 +84,7 @@ class RateExceeded(AccessError):
 
 
 class AvailabilityError(AgelensError):
-    """The service cannot answer now; `retry_after_s` says when to try again, if that is known."""
-
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
-        """Keep the message and the seconds after which the caller may try again."""
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    """The service cannot answer now."""
 
 
 class QueueFull(AvailabilityError):

@@ -15,7 +15,7 @@ from service.inference.lockfile import default_models_dir
 
 PREFIX: Final = "AGELENS_"
 _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
-"""Prefixes of variables that are no settings of the service: Kubernetes sets the first two for a Service called
+"""Prefixes of variables that are not settings of the service: Kubernetes sets the first two for a Service called
 `agelens`; `agelens-train` reads the last."""
 
 _BLANKS: Final = ", \t\r\n"
@@ -41,14 +41,16 @@ class Settings(BaseSettings):
         (), description="names of the models to load; default: those marked as default in models.lock.json"
     )
     default_model: str | None = Field(None, description="model that answers requests without `model`")
-    priors: Names = Field((), description="mixes of ages for the option prior: name=file.csv, columns age and share")
+    priors: Names = Field(
+        (), description="mixes of ages that requests may name as `prior`: name=file.csv, with the columns age and share"
+    )
     providers: Names = Field(("CPUExecutionProvider",), description="ONNX Runtime execution providers, best first")
 
     threads: int = Field(default_factory=available_cpus, ge=1, le=256, description="worker threads; default: CPU quota")
     intra_op_threads: int = Field(1, ge=1, le=64, description="ONNX Runtime threads per estimate")
     queue_size: int = Field(64, ge=1, le=10_000, description="pictures that may wait for a worker thread")
-    deadline_s: Seconds = Field(30.0, description="seconds from the end of a request's body to its answer")
-    batch_deadline_s: Seconds = Field(120.0, description="seconds from the end of a batch's body to its answer")
+    deadline_s: Seconds = Field(30.0, description="most seconds from the end of a request's body to its answer")
+    batch_deadline_s: Seconds = Field(120.0, description="most seconds from the end of a batch's body to its answer")
     stuck_after_s: Seconds = Field(
         120.0, description="seconds a thread may spend on one picture before /health/ready answers 503"
     )
@@ -176,7 +178,7 @@ def _refuse_unknown() -> None:
     for variable in sorted(os.environ):
         name = variable.upper()  # as it is read, whatever its case
         if name.startswith(PREFIX) and name not in known and not name.startswith(_FOREIGN):
-            raise InvalidSetting(f"{variable} is no setting; `agelens settings` lists them all")
+            raise InvalidSetting(f"{variable} is not a setting; `agelens settings` lists them all")
 
 
 def _explain(error: ValidationError) -> str:

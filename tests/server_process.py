@@ -53,12 +53,9 @@ class ServerProcess:
         """
         return sum(self._status_bytes("RssAnon", each) for each in (self.family() if family else [self.process.pid]))
 
-    def family(self, number: int | None = None) -> list[int]:
+    def family(self) -> list[int]:
         """Return the process and all that it started."""
-        number = number or self.process.pid
-        tasks = Path(f"/proc/{number}/task").iterdir()
-        children = [int(each) for task in tasks for each in (task / "children").read_text().split()]
-        return [number, *(each for child in children for each in self.family(child))]
+        return family(self.process.pid)
 
     def peak_bytes(self) -> int:
         """Return the largest resident memory since the start, or since `forget_peak`."""
@@ -109,6 +106,20 @@ class ServerProcess:
         self._unread.put(None)
 
 
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without settings of agelens, and with `variables`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")} | variables
+
+
+def family(number: int) -> list[int]:
+    """Return a process and all its descendants."""
+    children: list[int] = []
+    with suppress(FileNotFoundError):  # it ended meanwhile
+        for task in Path(f"/proc/{number}/task").iterdir():
+            children += [int(each) for each in (task / "children").read_text().split()]
+    return [number, *(each for child in children for each in family(child))]
+
+
 @contextmanager
 def run_server(
     command: Sequence[str] = SERVE, stderr: IO[bytes] | None = None, **settings: Any
@@ -118,8 +129,7 @@ def run_server(
     Its standard error goes to `stderr`, by default to that of this process.
     """
     variables = {f"AGELENS_{name.upper()}": str(value) for name, value in settings.items()}
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
-    environment = {**clean, "AGELENS_PORT": "0", "AGELENS_THREADS": "1", **variables}
+    environment = clean_environment(**{"AGELENS_PORT": "0", "AGELENS_THREADS": "1", **variables})
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True
     ) as process:

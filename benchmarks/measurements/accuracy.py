@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from rich.progress import track
 
 from benchmarks.figures import Findings
 from benchmarks.labelled import Labelled, validation_photos
-from benchmarks.measurements.precision import models_folder
 from benchmarks.pictures import PHONE, jpeg, paste, scene
 from benchmarks.scale import Scale
 from service.inference.detection.detector import open_detector
@@ -22,6 +20,7 @@ from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline, load_models
+from service.settings import load_settings
 
 SMALLEST, LARGEST = 40, 800
 FACE_SHARE = 0.62
@@ -32,7 +31,7 @@ Ages = dict[str, list[float | None]]
 
 def run(scale: Scale, console: Console) -> Findings:
     """Compare the reduced decode with a full one by the default model, and each int8 model with its float32 one."""
-    folder = models_folder()
+    folder = load_settings().models_folder
     names = _model_names(folder)
     photos = validation_photos(scale, scale.scenes)
     found: Ages = {f"{name} {way}": [] for name in names for way in ("reduced", "full")}
@@ -96,17 +95,10 @@ def _age_at(
 
 def _change(found: Ages, truth: list[float], before: str, after: str) -> tuple[float, int, int, int]:
     """Change of the mean absolute error over faces that both found, their number, and how many each found."""
-    pairs = list(_both(found[before], found[after], truth))
+    triples = zip(found[before], found[after], truth, strict=True)
+    pairs = [(old, new, age) for old, new, age in triples if old is not None and new is not None]
     if not pairs:
         raise SystemExit(f"{before} and {after} found no face together")
     change = sum(abs(new - age) - abs(old - age) for old, new, age in pairs) / len(pairs)
     counts = [sum(age is not None for age in found[way]) for way in (before, after)]
     return change, len(pairs), counts[0], counts[1]
-
-
-def _both(
-    before: list[float | None], after: list[float | None], truth: list[float]
-) -> Iterator[tuple[float, float, float]]:
-    for old, new, age in zip(before, after, truth, strict=True):
-        if old is not None and new is not None:
-            yield old, new, age

@@ -11,13 +11,10 @@ from PIL import Image
 from rich.console import Console
 
 from benchmarks.figures import Findings, Spread
+from benchmarks.peers.same_pipeline import answer, open_pipeline
 from benchmarks.pictures import large_photo
 from benchmarks.pinned import ask, cores
 from benchmarks.scale import Scale
-from service.api.schemas import PredictReply
-from service.inference.options import PredictOptions
-from service.runtime.loading import load
-from service.settings import load_settings
 
 
 def run(scale: Scale, console: Console) -> Findings:
@@ -35,18 +32,18 @@ def run(scale: Scale, console: Console) -> Findings:
 def main() -> None:
     """Time COUNT turns; print JSON."""
     picture = large_photo()
-    pipeline = load(load_settings(threads=1)).make_predictor()
+    pipeline = open_pipeline()
     turns: dict[str, list[float]] = {"whole_ms": [], "decode_ms": []}
     for _ in range(int(sys.argv[1]) + 1):
         began = time.perf_counter()
-        prediction = pipeline.predict(picture, PredictOptions(), lambda: None, 50_000_000)
-        PredictReply.of(prediction, PredictOptions(), "request").model_dump_json()
+        reply = answer(pipeline, picture)
+        reply.model_dump_json()
         middle = time.perf_counter()
         Image.open(io.BytesIO(picture)).load()
         turns["decode_ms"].append((time.perf_counter() - middle) * 1e3)
         turns["whole_ms"].append((middle - began) * 1e3)
     kept = {name: values[1:] for name, values in turns.items()}  # the first turn warms caches
-    sys.stdout.write("\n" + json.dumps({**kept, "faces": len(prediction.faces)}) + "\n")
+    sys.stdout.write("\n" + json.dumps({**kept, "faces": len(reply.faces)}) + "\n")
 
 
 if __name__ == "__main__":

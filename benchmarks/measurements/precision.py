@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -23,11 +22,6 @@ from service.settings import load_settings
 
 PROVIDERS: Final = ("CPUExecutionProvider", "OpenVINOExecutionProvider")
 _WARM_UP: Final = 5
-
-
-def models_folder() -> Path:
-    """Return the folder that the settings name, or the one shipped."""
-    return load_settings().models_folder
 
 
 def run(scale: Scale, console: Console) -> Findings:
@@ -55,7 +49,7 @@ def _ratios(found: dict[str, dict[str, Any]]) -> dict[str, float]:
 def main() -> None:
     """Time each locked model with each provider, taking turns: COUNT; print JSON."""
     count = int(sys.argv[1])
-    folder = models_folder()
+    folder = load_settings().models_folder
     sessions: dict[tuple[str, str], Estimator] = {}
     for entry in ModelLock.read(folder).of_kind("model"):
         for provider in PROVIDERS:

@@ -7,40 +7,21 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 from benchmarks.caller import Caller
+from benchmarks.soak.load import post_all
 from benchmarks.soak.pictures import bombs, mutated, portrait
 from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
-from tests.server_process import ServerProcess
 
 CONTRACT = Path(__file__).with_name("schemathesis.toml").resolve()
-
-
-async def _mutations(served: ServerProcess, count: int) -> tuple[Counter[int], int]:
-    """Statuses of `count` broken pictures, and the memory after the first tenth."""
-    statuses: Counter[int] = Counter()
-    early = 0
-    pictures = enumerate(mutated(count))
-
-    async def call() -> None:
-        nonlocal early
-        async with Caller(served.port) as caller:
-            for number, picture in pictures:
-                if number == count // 10:
-                    early = served.resident_bytes(family=True)
-                statuses[(await caller.post("/predict", picture, "application/octet-stream")).status] += 1
-
-    await asyncio.gather(*(call() for _ in range(4)))
-    return statuses, early
 
 
 def mutations(count: int = 100_000) -> Verdict:
     """Send pictures that are broken at random."""
     with serving() as served:
-        statuses, early = asyncio.run(_mutations(served, count))
+        statuses, early = asyncio.run(post_all(served, mutated(count), count // 10, family=True))
         late = served.resident_bytes(family=True)
         served.signal()
         status = served.end()

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import count
 from statistics import median
 
@@ -88,30 +89,35 @@ def overload(seconds: float = 60) -> Verdict:
     )
 
 
-async def _mixed(served: ServerProcess, count: int, callers: int) -> tuple[Counter[int], int]:
-    """Statuses of `count` pictures of mixed sizes, and the memory after the first twentieth."""
+async def post_all(
+    served: ServerProcess, pictures: Iterable[bytes], measured_at: int, family: bool = False
+) -> tuple[Counter[int], int]:
+    """Return the statuses of pictures that four callers send, and the memory when number `measured_at` is sent."""
     statuses: Counter[int] = Counter()
     early = 0
-    numbers = iter(range(count))
+    numbered = enumerate(pictures)
 
     async def call() -> None:
         nonlocal early
         async with Caller(served.port) as caller:
-            for number in numbers:
-                if number == count // 20:
-                    early = served.resident_bytes()
-                side = SIDES[number % len(SIDES)]
-                fmt, media = (("JPEG", "image/jpeg"), ("PNG", "image/png"), ("WEBP", "image/webp"))[number // 7 % 3]
-                statuses[(await caller.post("/predict", portrait(side, fmt), media)).status] += 1
+            for number, picture in numbered:
+                if number == measured_at:
+                    early = served.resident_bytes(family=family)
+                statuses[(await caller.post("/predict", picture, "application/octet-stream")).status] += 1
 
-    await asyncio.gather(*(call() for _ in range(callers)))
+    await asyncio.gather(*(call() for _ in range(4)))
     return statuses, early
+
+
+def _mixed(count: int) -> Iterator[bytes]:
+    for number in range(count):
+        yield portrait(SIDES[number % len(SIDES)], ("JPEG", "PNG", "WEBP")[number // 7 % 3])
 
 
 def soak(count: int = 20_000) -> Verdict:
     """Send good pictures for a long time and see whether memory stays."""
     with serving() as served:
-        statuses, early = asyncio.run(_mixed(served, count, 4))
+        statuses, early = asyncio.run(post_all(served, _mixed(count), count // 20))
         late = served.resident_bytes()
     return Verdict(
         f"soak: {count:,} good requests of mixed sizes",

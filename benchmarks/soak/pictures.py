@@ -14,6 +14,8 @@ import pillow_heif
 from PIL import Image
 from skimage import data
 
+from benchmarks.soak.adversarial import png, riff, webp_chunk
+
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF")
 VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     *((fmt, {}) for fmt in FORMATS),
@@ -62,8 +64,8 @@ def bombs() -> dict[str, bytes]:
     """Small files that claim enormous pictures."""
     side = 65_000
     return {
-        "PNG": _png(side, side),
-        "PNG with a megabyte of zeros": _png(side, side, bytes(10**9 // 64)),
+        "PNG": png(side, side, zlib.compress(b"", 9)),
+        "PNG with a megabyte of zeros": png(side, side, zlib.compress(bytes(10**9 // 64), 9)),
         "GIF": b"GIF89a"
         + struct.pack("<HHBBB", side, side, 0, 0, 0)
         + b",\0\0\0\0"
@@ -77,17 +79,6 @@ def bombs() -> dict[str, bytes]:
         + struct.pack("<IiiHHIIiiII", 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
         + bytes(4),
     }
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def _png(width: int, height: int, content: bytes = b"") -> bytes:
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(content, 9)) + _chunk(b"IEND", b"")
-    )
 
 
 def _tiff(side: int) -> bytes:
@@ -104,6 +95,4 @@ def _jpeg_size(jpeg: bytes, side: int) -> tuple[bytes, bytes]:
 def _webp() -> bytes:
     side = 16_383 - 1
     bits = side | side << 14
-    content = b"\x2f" + struct.pack("<I", bits) + b"\x88\x88\x08" + bytes(16)
-    body = b"WEBPVP8L" + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
-    return b"RIFF" + struct.pack("<I", len(body)) + body
+    return riff(webp_chunk(b"VP8L", b"\x2f" + struct.pack("<I", bits) + b"\x88\x88\x08" + bytes(16)))

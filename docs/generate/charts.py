@@ -58,11 +58,7 @@ def gate_curves(gates: Sequence[Tree]) -> str:
         places = [
             (left + panel * row["refused"], _TOP + _HEIGHT * (1 - row["passed"] / highest)) for row in gate["bars"]
         ]
-        shown = [
-            (row["bar"], place)
-            for row, place in zip(gate["bars"], places, strict=True)
-            if row["bar"] in (0.5, 0.9, 0.95)
-        ]
+        shown = [(row["bar"], place) for row, place in zip(gate["bars"], places, strict=True) if row["bar"] in _NAMED]
         parts += [
             f'<rect class="axis" x="{left}" y="{_TOP}" width="{panel}" height="{_HEIGHT}"/>',
             f'<path class="line" d="{path(places)}"/>',

@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, *, load_models: Load = load) ->
     )
     app.state.service = state
     keyed = state.keys.required
-    for prefix in ("/v1", ""):  # the stable addresses, and those without a version, which are kept
+    for prefix in ("/v1", ""):  # the stable paths, and the same without a version for older clients
         for router, allowed in ((pictures, within_rate), (models, current_key)):
             keys = [Depends(allowed)] if keyed else []
             app.include_router(router, prefix=prefix, dependencies=keys, include_in_schema=bool(prefix))

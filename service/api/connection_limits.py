@@ -1,4 +1,4 @@
-"""Limit the number of connections, and the time of request heads and unread answers."""
+"""Limit the number of connections, and how long request heads and unread answers may take."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     connections the one that has waited longest gives way, so that slow callers cannot shut others out.
     """
 
-    crowd: ConnectionLimits
+    limits: ConnectionLimits
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Take the connection if there is room."""
@@ -65,19 +65,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._refusal: bytes | None = None
         self._clock: asyncio.TimerHandle | None = None
         self._write_clock: asyncio.TimerHandle | None = None
-        excess = len(self.connections) - self.crowd.settings.max_connections
-        if excess > self.crowd.lingering:
+        excess = len(self.connections) - self.limits.settings.max_connections
+        if excess > self.limits.lingering:
             self.drop()
             return
-        if excess > 0 and not self.crowd.make_room():
-            self._refuse(503, "too many connections are open; ask again in a moment")
+        if excess > 0 and not self.limits.make_room():
+            self._refuse(503, "too many connections are open; try again in a moment")
             return
-        self.crowd.waiting[self] = None
+        self.limits.waiting[self] = None
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self.crowd.waiting.pop(self, None)
+        self.limits.waiting.pop(self, None)
         self._stop_clock()
         for timer in (self._write_clock, self.timeout_keep_alive_task):
             if timer is not None:
@@ -85,7 +85,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and end a head, or the framing of a body, that grows beyond its limit."""
+        """Parse the bytes; refuse a head, or the chunk sizes and trailers of a body, that exceed the limit."""
         if self._refusal is not None:
             return
         self._unset_keepalive_if_required()
@@ -149,11 +149,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         self._in_body = False
         if not self.cycle.response_complete:
-            self.crowd.waiting.pop(self, None)
+            self.limits.waiting.pop(self, None)
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Wait for the caller again; the rest of a body that was refused early is dropped for a while only."""
+        """Wait for the next request; discard the rest of a body that was refused early, but not for long."""
         super().on_response_complete()
         self._unanswered -= 1
         if self.transport.is_closing():
@@ -162,9 +162,9 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if not self._unanswered:
                 self._say_refusal()
             return
-        self.crowd.waiting[self] = None
+        self.limits.waiting[self] = None
         if self._in_body:
-            self._clock = self.loop.call_later(self.crowd.settings.header_timeout_s, self.transport.abort)
+            self._clock = self.loop.call_later(self.limits.settings.header_timeout_s, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, at once if its caller does not even read."""
@@ -176,7 +176,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Start the timer of an unread answer."""
         super().pause_writing()
-        self._write_clock = self.loop.call_later(self.crowd.settings.write_timeout_s, self.transport.abort)
+        self._write_clock = self.loop.call_later(self.limits.settings.write_timeout_s, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Stop that timer."""
@@ -187,15 +187,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def drop(self) -> None:
         """End the connection at once."""
-        self.crowd.waiting.pop(self, None)
+        self.limits.waiting.pop(self, None)
         self.transport.abort()
 
     @property
     def _most_head_bytes(self) -> int:
-        return self.crowd.settings.max_header_bytes
+        return self.limits.settings.max_header_bytes
 
     def _parse(self, data: bytes) -> bool:
-        """Feed the parser and say whether to go on; where it stops for an Upgrade, a new one takes over without it.
+        """Feed the parser; return False if the connection was refused. After an Upgrade a new parser goes on.
 
         The parser takes an upgraded request for one without a body, whatever its Content-Length says: it would go on
         with the body as the next request.
@@ -229,12 +229,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         return 431, f"the head has more than {self._most_head_bytes:,} bytes"
 
     def _stop_parsing(self, fault: tuple[int, str]) -> NoReturn:
-        """Raise to leave the parser from within its callback; there is no other way."""
+        """Raise, which is the only way to stop the parser from within its callback."""
         self._fault = fault
         raise ValueError(fault[1])
 
     def _start_clock(self) -> None:
-        self._clock = self.loop.call_later(self.crowd.settings.header_timeout_s, self._head_too_slow)
+        self._clock = self.loop.call_later(self.limits.settings.header_timeout_s, self._head_too_slow)
 
     def _stop_clock(self) -> None:
         if self._clock is not None:
@@ -252,7 +252,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Read no more requests, answer the complete ones, then send a problem document without the app."""
         self._stop_clock()
         problem = plain_problem(status, detail, new_request_id())
-        self.crowd.metrics.rejected.labels(problem.kind.slug).inc()
+        self.limits.metrics.rejected.labels(problem.kind.slug).inc()
         self._refusal = _written(problem)
         if self._in_body:
             self._abandon()
@@ -288,7 +288,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 def protocol_for(settings: Settings, metrics: Metrics) -> type[LimitedHttpProtocol]:
     """Return a protocol class whose connections share one limit."""
-    return type("BoundProtocol", (LimitedHttpProtocol,), {"crowd": ConnectionLimits(settings, metrics)})
+    return type("BoundProtocol", (LimitedHttpProtocol,), {"limits": ConnectionLimits(settings, metrics)})
 
 
 _CLOSE: Final = (("content-type", MEDIA_TYPE), ("connection", "close"))

@@ -102,7 +102,7 @@ class RequestContextMiddleware:
         with (
             structlog.contextvars.bound_contextvars(request_id=request_id),
             self._metrics.in_flight.track_inprogress(),
-            self._tracer.request(scope["method"], headers) as span,
+            self._tracer.request(scope["method"], headers) as answered,
         ):
             try:
                 await self._app(inner, receive, send_and_note)
@@ -111,7 +111,7 @@ class RequestContextMiddleware:
                 if status == 499:
                     await problem_of(reason, request_id, scope["path"]).response()(scope, receive, send_and_note)
             account()
-            span.end(_route(inner), status)
+            answered(_route(inner), status)
 
     def _account(self, scope: Scope, route: str, status: int, seconds: float) -> None:
         self._metrics.saw_request(scope["method"], route, status, seconds)

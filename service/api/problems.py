@@ -75,7 +75,7 @@ PLAIN: Final = {
     500: KINDS[errors.AgelensError],
     503: KINDS[errors.AvailabilityError],
 }
-"""Problem types of what the framework or the server refuses, by status."""
+"""Problem types of what the framework or the server itself refuses, by status."""
 _INTERNAL_DETAIL: Final = "the service failed on this request; its log has the reason under this request_id"
 
 

@@ -113,8 +113,8 @@ async def predict_batch(request: Request, options: Options) -> Response:
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(UploadReader(state.upload_budget).receive(request, limits))
         state.rates.charge(key, len(uploads))
-        order = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
-        results, give_up = stack.enter_context(order)
+        admitted = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
+        results, give_up = stack.enter_context(admitted)
         request.state.facts = {"pictures": len(uploads)}
         batch = Batch(state, results, uploads, options, request.state.request_id, key)
         if media == NDJSON:

@@ -67,7 +67,7 @@ def _thumbnail(photo: Path) -> Route:
 
 
 def _route(path: str, folder: Path, name: str) -> Route:
-    """Make a route for one file: a mount at `/` would answer 404 where a path is known and only its method is wrong."""
+    """Serve one file as a route; a mount at `/` would answer a wrong method with 404 instead of 405."""
     folder_files = StaticFiles(directory=folder)
 
     async def answer(request: Request) -> Response:

@@ -113,7 +113,7 @@ _NO_BODY: Final = "the body is empty (0 bytes); send a picture in it"
 
 
 def _announced_bytes(headers: Headers) -> int | None:
-    """Return the body's length as its head says it, None where that is only known at the body's end."""
+    """Return the Content-Length, 0 without one, or None if the length is only known at the body's end."""
     if "transfer-encoding" in headers:
         return None
     length = headers.get("content-length", "0")

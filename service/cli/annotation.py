@@ -21,7 +21,7 @@ _INK: Final = (27, 26, 16)
 def check_suffix(path: Path) -> None:
     """Raise InvalidParameter unless the file name ends in a format that can be written."""
     if path.suffix.lower() not in FORMATS:
-        raise InvalidParameter(f"an annotated picture is written as {', '.join(FORMATS)}; {path.name} ends otherwise")
+        raise InvalidParameter(f"--annotate writes {', '.join(FORMATS)}; {path.name} has another ending")
 
 
 def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:

@@ -58,7 +58,7 @@ def agelens(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (AGELENS_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free port (AGELENS_PORT).")] = None,
-    models_dir: Annotated[Path | None, typer.Option(help="Folder with models.lock.json (AGELENS_MODELS_DIR).")] = None,
+    models_dir: ModelsDir = None,
     threads: Annotated[int | None, typer.Option(help="Number of worker threads (AGELENS_THREADS).")] = None,
 ) -> None:
     """Run the HTTP service. Settings are environment variables AGELENS_…; `agelens settings` lists them."""
@@ -130,7 +130,8 @@ def score(
     fit_prior: Annotated[
         bool,
         typer.Option(
-            "--fit-prior", help="Also estimate the archive's mix of ages into DIR/prior.csv, for AGELENS_PRIORS."
+            "--fit-prior",
+            help="Also estimate the archive's mix of ages and write it to DIR/prior.csv, for AGELENS_PRIORS.",
         ),
     ] = False,
     report: Annotated[

@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.errors import SetupError
+from service.inference.detection.face_proposals import FaceProposals
+from service.inference.estimator import Estimator
 from service.inference.lockfile import LockEntry, ModelLock, verified_path
 from service.inference.manifest import Manifest
 from service.settings import load_settings
@@ -70,21 +72,13 @@ def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
         try:
             path = verified_path(folder, entry)
             if entry.kind == "proposals":
-                _load_proposals(folder)
+                FaceProposals(folder)
             yield Installed(entry, _manifest(path, entry, run) if entry.kind == "model" else None)
         except SetupError as error:
             yield Installed(entry, trouble=str(error))
 
 
-def _load_proposals(folder: Path) -> None:
-    from service.inference.detection.face_proposals import FaceProposals
-
-    FaceProposals(folder)
-
-
 def _manifest(path: Path, entry: LockEntry, run: bool) -> Manifest:
-    from service.inference.estimator import Estimator
-
     estimator = Estimator(path, entry.sha256)
     if run:
         estimator.warm_up()

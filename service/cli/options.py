@@ -24,7 +24,8 @@ def takes_predict_options(command: Callable[..., None]) -> Callable[..., None]:
     declared = signature(command, eval_str=True)
     parameters: list[Parameter] = []
     for parameter in declared.parameters.values():
-        parameters += _parameters() if parameter.name == "asked" else [parameter]
+        options = [_parameter(*field) for field in PredictOptions.model_fields.items()]
+        parameters += options if parameter.name == "asked" else [parameter]
 
     @wraps(command)
     def run(**words: Any) -> None:
@@ -43,10 +44,6 @@ def predict_options(asked: Mapping[str, Any]) -> PredictOptions:
         first = error.errors(include_url=False)[0]
         typed = f"--{str(first['loc'][0]).replace('_', '-')}"
         raise InvalidParameter(explain(first, PredictOptions.model_fields, typed)) from None
-
-
-def _parameters() -> list[Parameter]:
-    return [_parameter(name, field) for name, field in PredictOptions.model_fields.items()]
 
 
 def _parameter(name: str, field: FieldInfo) -> Parameter:

@@ -16,10 +16,7 @@ _SUFFIXES: Final = {suffix for kind in READ for suffix in kind.suffixes}
 
 
 def find_photos(words: Sequence[str]) -> list[str]:
-    """Return the paths that `words` name, in order; raise InvalidParameter for a folder or a pattern that has none.
-
-    A file that is named by itself need not exist: reading it says so.
-    """
+    """Return the paths that `words` name, in order; raise InvalidParameter for one without pictures."""
     return [path for word in words for path in _named(word)]
 
 
@@ -44,5 +41,5 @@ def _named(word: str) -> Iterator[str]:
     else:
         found = [word]
     if not found:
-        raise InvalidParameter(f"{word}: there is no picture; endings are {', '.join(sorted(_SUFFIXES))}")
+        raise InvalidParameter(f"{word}: no picture found; file names must end in {', '.join(sorted(_SUFFIXES))}")
     yield from found

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from service.api.schemas import PredictReply
 from service.cli.annotation import check_suffix, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
@@ -21,11 +22,10 @@ from service.inference.age_mix import mixes_in
 from service.inference.detection.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
+from service.inference.imaging import decode_image
 from service.inference.options import PredictOptions
+from service.inference.pipeline import PhotoPrediction, Pipeline, load_models, open_pipeline
 from service.settings import Settings, load_settings
-
-if TYPE_CHECKING:
-    from service.inference.pipeline import PhotoPrediction, Pipeline
 
 UNREADABLE: Final = 3
 """Exit status if a photograph cannot be read."""
@@ -46,7 +46,7 @@ class PredictCommand:
     def run(self, console: Console | None = None) -> int:
         """Predict and print one photograph after the other; return 0, also if there is no face, or an error's status.
 
-        Raises AgelensError for what concerns all photographs, as a model that is not there.
+        Raises AgelensError for what concerns all photographs, such as a missing model.
         """
         paths = find_photos(self.photos)
         if self.annotate:
@@ -95,8 +95,6 @@ class PredictCommand:
 
 
 def _draw(path: Path, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
-    from service.inference.imaging import decode_image
-
     try:
         save_annotated(path, decode_image(data, max_pixels=max_pixels), prediction.faces)
     except OSError as error:
@@ -105,8 +103,6 @@ def _draw(path: Path, data: bytes, prediction: PhotoPrediction, max_pixels: int)
 
 def json_of(prediction: PhotoPrediction, options: PredictOptions) -> dict[str, Any]:
     """Return a prediction as the service's reply without the request id."""
-    from service.api.schemas import PredictReply
-
     reply = PredictReply.of(prediction, options, request_id="")
     return reply.model_dump(mode="json", exclude={"request_id"}, exclude_unset=True)
 
@@ -157,8 +153,6 @@ def percent(probability: float) -> str:
 
 
 def _open(model: str | None, settings: Settings) -> Pipeline:
-    from service.inference.pipeline import load_models, open_pipeline
-
     wanted = model or settings.default_model
     names = [wanted] if wanted else settings.models or None
     estimators = load_models(settings.models_folder, names, settings.threads, settings.providers)

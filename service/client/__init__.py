@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -55,7 +54,7 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
         **httpx_options: Any,
     ) -> None:
-        """Connect to `base_url`; `httpx_options`, as `verify` or `proxy`, are passed to `httpx.Client`."""
+        """Connect to `base_url`; `httpx_options`, such as `verify` or `proxy`, are passed to `httpx.Client`."""
         self._http = httpx.Client(**http_options(base_url, api_key, timeout_s, httpx_options))
         self._retry = retry or Retry()
         self._sleep = sleep
@@ -84,9 +83,7 @@ class Client:
         """Return the client."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self.close()
 
@@ -95,18 +92,15 @@ class Client:
         request.read()  # kept, so that it can be sent again
         attempt = 1
         while True:
-            outcome = self._send(request)
+            try:
+                outcome: httpx.Response | httpx.TransportError = self._http.send(request)
+            except httpx.TransportError as error:
+                outcome = error
             wait_s = self._retry.wait_s(attempt, outcome)
             if wait_s is None:
                 return parse_reply(outcome, reply)
             self._sleep(wait_s)
             attempt += 1
-
-    def _send(self, request: httpx.Request) -> httpx.Response | httpx.TransportError:
-        try:
-            return self._http.send(request)
-        except httpx.TransportError as error:
-            return error
 
 
 class AsyncClient:
@@ -149,9 +143,7 @@ class AsyncClient:
         """Return the client."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
         await self.close()
 
@@ -160,15 +152,12 @@ class AsyncClient:
         await request.aread()  # kept, so that it can be sent again
         attempt = 1
         while True:
-            outcome = await self._send(request)
+            try:
+                outcome: httpx.Response | httpx.TransportError = await self._http.send(request)
+            except httpx.TransportError as error:
+                outcome = error
             wait_s = self._retry.wait_s(attempt, outcome)
             if wait_s is None:
                 return parse_reply(outcome, reply)
             await self._sleep(wait_s)
             attempt += 1
-
-    async def _send(self, request: httpx.Request) -> httpx.Response | httpx.TransportError:
-        try:
-            return await self._http.send(request)
-        except httpx.TransportError as error:
-            return error

@@ -119,19 +119,19 @@ def parse_reply(outcome: httpx.Response | httpx.TransportError, reply: type[Repl
         return reply.model_validate_json(outcome.content)
     except ValidationError as error:
         raise UnexpectedReply(
-            "the service's reply is not what this version of agelens knows; install the service's version here too"
+            "this version of agelens cannot read the service's reply; install the version that the service runs"
         ) from error
 
 
 def _problem(response: httpx.Response) -> ProblemReply:
     try:
         return ProblemReply.model_validate_json(response.content)
-    except ValidationError:  # a gateway on the way answers in its own manner
+    except ValidationError:  # a gateway answers in its own way
         return ProblemReply(
             type="about:blank",
             title=response.reason_phrase or "Error",
             status=response.status_code,
-            detail="the answer is no problem document; something before the service may have given it",
+            detail="the response is not a problem document; a gateway in front of the service may have sent it",
             request_id=response.headers.get("X-Request-ID", ""),
         )
 

@@ -31,16 +31,16 @@ class KeyRing:
         """Whether clients must send a key."""
         return bool(self._given) or self._file is not None
 
-    def identify(self, brought: str) -> str | None:
+    def identify(self, sent: str) -> str | None:
         """Return the digest of the client's key, or None if no keys are configured; raise KeyRejected.
 
-        `brought` is what a header says, decoded as Latin-1, as ASGI's headers are; its bytes are UTF-8.
-        Every valid key is compared, each in constant time, so that the time says nothing of them.
+        `sent` is the header's value, decoded as Latin-1 as ASGI does; its bytes are UTF-8.
+        Every valid key is compared, each in constant time, so that timing reveals nothing.
         """
         if not self.required:
             return None
         self._reload()
-        caller = _digest(brought.encode("latin-1", "replace").strip())
+        caller = _digest(sent.encode("latin-1", "replace").strip())
         matches = [hmac.compare_digest(caller, digest) for digest in self._digests]
         if not any(matches):
             raise KeyRejected("send a valid API key as `X-API-Key` or `Authorization: Bearer`")
@@ -65,7 +65,7 @@ class KeyRing:
 
 PIXELS_OF_ONE: Final = 12_500_000
 FACES_OF_ONE: Final = 10
-"""Up to so many pixels and faces a picture counts as one, beyond in proportion: a face takes 25 ms of a processor."""
+"""A picture of up to so many pixels and faces counts as one, a larger one as more; a face takes 25 ms to estimate."""
 
 
 def pictures_worth(pixels: int, faces: int) -> float:
@@ -76,9 +76,8 @@ def pictures_worth(pixels: int, faces: int) -> float:
 class RateLimit:
     """A token bucket for each key: `per_minute` pictures a minute, in bursts of up to one minute's worth.
 
-    A picture costs one when it comes, and when it is answered the rest of what it was worth by its pixels and faces.
-    A request is let in while its bucket is not empty and may then take more than is left, so that a large batch
-    passes and the caller waits for it afterwards.
+    A picture costs one token when it arrives and, once answered, the rest of its worth by pixels and faces. A request
+    is admitted while there is a token and may overdraw the bucket: a large batch passes, and its caller waits later.
     """
 
     def __init__(self, per_minute: int | None) -> None:
@@ -87,13 +86,13 @@ class RateLimit:
         self._buckets: dict[str, tuple[float, float]] = {}
 
     def check(self, key: str | None) -> None:
-        """Raise RateExceeded where the key's bucket is empty."""
+        """Raise RateExceeded if the key's bucket is empty."""
         if self._per_minute is None or key is None:
             return
         tokens = self._tokens(key)
         if tokens < 1:
             wait_s = (1 - tokens) * 60 / self._per_minute
-            raise RateExceeded(f"this key may ask for {self._per_minute} pictures a minute", wait_s)
+            raise RateExceeded(f"this key may send {self._per_minute} pictures per minute", wait_s)
 
     def charge(self, key: str | None, pictures: float) -> None:
         """Take tokens for `pictures` out of the key's bucket."""
@@ -107,5 +106,5 @@ class RateLimit:
 
 
 def _digest(key: bytes) -> str:
-    """Return the SHA-256 of a key: its length says nothing of the key's, and a memory dump does not reveal the key."""
+    """Return the SHA-256 of a key, which hides its length and keeps the key itself out of memory dumps."""
     return hashlib.sha256(key).hexdigest()

@@ -1,4 +1,4 @@
-"""A bounded queue, fair between callers: threads take one picture from each order in turn."""
+"""A bounded queue, fair between callers: threads take one picture from each submission in turn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Job(Generic[Worker, Result]):
     """The work on one picture, its time of arrival, and the future of its result."""
 
     task: Task[Worker, Result]
-    order: Submission[Worker, Result]
+    submission: Submission[Worker, Result]
     since: float = field(default_factory=time.monotonic)
     waited_s: float = 0.0
     future: Future[Result] = field(default_factory=Future)
@@ -55,13 +55,13 @@ class Admission(Generic[Worker, Result]):
     """Admits pictures and hands them to threads; refuses more than `capacity`, waiting and running together."""
 
     def __init__(self, capacity: int, threads: int) -> None:
-        """Start closed; `open` admits orders."""
+        """Start closed; `open` admits submissions."""
         self._capacity = capacity
         self._threads = threads
         self._turns: deque[Submission[Worker, Result]] = deque()
         lock = threading.Lock()
         self._changed = threading.Condition(lock)
-        self.moved = threading.Condition(lock)  # told of each picture that comes, starts, ends or is dropped
+        self.moved = threading.Condition(lock)  # notified when a picture arrives, starts, ends or is dropped
         self._open = False
         self._stopped = False
         self._mean_s = 0.0
@@ -69,11 +69,11 @@ class Admission(Generic[Worker, Result]):
         self.running = 0
 
     def open(self) -> None:
-        """Admit orders from now on."""
+        """Admit submissions from now on."""
         self._open = True
 
     def close(self) -> None:
-        """Admit no further orders; finish the admitted ones."""
+        """Admit no further submissions; finish the admitted ones."""
         self._open = False
 
     def stop(self) -> None:
@@ -82,13 +82,13 @@ class Admission(Generic[Worker, Result]):
             self._open, self._stopped = False, True
             self._changed.notify_all()
 
-    def enter(self, order: Submission[Worker, Result]) -> None:
-        """Admit all of the order's pictures or none; raise QueueFull or NotReady."""
-        count = len(order.jobs)
+    def enter(self, submission: Submission[Worker, Result]) -> None:
+        """Admit all of the submission's pictures or none; raise QueueFull or NotReady."""
+        count = len(submission.jobs)
         with self._changed:
             self._require_open()
-            self._require_place(count, order.deadline - time.monotonic())
-            self._turns.append(order)
+            self._require_place(count, submission.deadline - time.monotonic())
+            self._turns.append(submission)
             self.waiting += count
             self._changed.notify(count)
             self.moved.notify_all()
@@ -103,16 +103,16 @@ class Admission(Generic[Worker, Result]):
         return (self.waiting + self.running) * self._mean_s / self._threads
 
     def take(self) -> Job[Worker, Result] | None:
-        """Wait for the next picture, one from each order in turn; None when the thread should end."""
+        """Wait for the next picture, one from each submission in turn; None when the thread should end."""
         with self._changed:
             while not self._turns:
                 if self._stopped:
                     return None
                 self._changed.wait()
-            order = self._turns.popleft()
-            job = order.pending.popleft()
-            if order.pending:
-                self._turns.append(order)
+            submission = self._turns.popleft()
+            job = submission.pending.popleft()
+            if submission.pending:
+                self._turns.append(submission)
             self.waiting -= 1
             self.running += 1
             job.waited_s = time.monotonic() - job.since
@@ -130,7 +130,7 @@ class Admission(Generic[Worker, Result]):
 
     def _require_open(self) -> None:
         if not self._open:
-            raise NotReady("the service is starting or shutting down; ask again or another instance", 1)
+            raise NotReady("the service is starting or shutting down; try again, or use another instance", 1)
 
     def _require_place(self, count: int, deadline_s: float) -> None:
         """Raise QueueFull if the queue has no room, or would reach the pictures only after their deadline."""
@@ -139,14 +139,14 @@ class Admission(Generic[Worker, Result]):
         if self.clear_in_s() > deadline_s:
             raise QueueFull("the pictures already waiting take longer than the deadline allows", self.clear_in_s())
 
-    def abandon(self, order: Submission[Worker, Result]) -> None:
-        """Drop the order's waiting pictures at once, and stop the running ones at their next stage."""
+    def abandon(self, submission: Submission[Worker, Result]) -> None:
+        """Drop the submission's waiting pictures at once, and stop the running ones at their next stage."""
         with self._changed:
-            order.gone = True
-            dropped, order.pending = list(order.pending), deque()
+            submission.gone = True
+            dropped, submission.pending = list(submission.pending), deque()
             self.waiting -= len(dropped)
             if dropped:
-                self._turns.remove(order)
+                self._turns.remove(submission)
                 self.moved.notify_all()
         for job in dropped:
             job.future.cancel()

@@ -16,7 +16,7 @@ from service.runtime.decoder_process import PROGRAM, DecoderLauncher, DecoderPro
 
 _LOOK_S: Final = 0.05
 _LEAST_S: Final = 0.05
-"""Processor seconds that a further decode of the same picture has in any case."""
+"""Processor seconds that a second decode of the same picture gets at least."""
 
 
 class DecodeBudget:

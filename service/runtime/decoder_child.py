@@ -1,7 +1,7 @@
-"""The program that decodes: it forks a process for each thread, which the kernel ends at its limits.
+"""The decoding program: it forks a process for each thread, which the kernel ends at its limits.
 
-`python -m service.runtime.decoder_child DESCRIPTOR`: over the socket with that number it is asked for a process, in
-place of one that is to be killed, and hands over the end of a socket on which that process answers questions.
+`python -m service.runtime.decoder_child DESCRIPTOR`: each request on the socket of that number asks for a new process,
+perhaps in place of one to kill; the reply carries the socket on which the new process takes pictures.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ GIVEN: Final = struct.Struct("!qi")
 """The new process and the exit status of the old one; a socket comes with them."""
 READY: Final = b"\1"
 SPARE_BYTES: Final = 64 * 2**20
-"""Address space beyond what a picture was priced at: Python's own objects, and what malloc rounds up."""
+"""Address space beyond a picture's estimated memory: Python's own objects, and what malloc rounds up."""
 ERRORS: Final[tuple[type[PictureError], ...]] = (UnsupportedPicture, PictureTooLarge, CorruptPicture, PictureError)
-"""What an answer can say instead of pixels: the first has number 1."""
+"""Errors that an answer can carry instead of pixels; the first has number 1."""
 
 Decode = Callable[[bytes, int, int | None], Photo]
 _PR_SET_PDEATHSIG: Final = 1
@@ -58,6 +58,7 @@ def main(decode: Decode | None = None) -> None:
                     parent.close()
                     ours.close()
                     _serve(theirs, decode or _decode)
+                    return
                 children.add(new)
                 socket.send_fds(parent, [GIVEN.pack(new, status)], [ours.fileno()])
     for child in children:
@@ -71,7 +72,7 @@ def _end(child: int) -> int:
 
 
 def _serve(asker: socket.socket, decode: Decode) -> None:
-    """Answer questions until the socket is closed, and end the process."""
+    """Answer questions until the socket is closed."""
     _end_with_parent()
     return_large_buffers()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -84,7 +85,6 @@ def _serve(asker: socket.socket, decode: Decode) -> None:
         with_limits(max_s, max_bytes)
         _answer(asker, decode, data, max_pixels, None if min_side < 0 else min_side)
         without_limits()
-    os._exit(0)
 
 
 def with_limits(max_s: float, max_bytes: int) -> None:

@@ -25,10 +25,10 @@ log: Final = structlog.stdlib.get_logger("agelens.decoder")
 
 PROGRAM: Final = (sys.executable, "-m", "service.runtime.decoder_child")
 _LOOK_S: Final = 0.05
-"""How often a thread that waits for pixels looks whether its caller still does."""
+"""Seconds between two checks, of a thread that waits for pixels, that its caller still waits."""
 _START_S: Final = 120.0
 _ASLEEP_S: Final = 5.0
-"""A decoder that neither computes nor answers for so long never will. One that computes has a limit of its own."""
+"""Seconds without computing or answering after which a decoder hangs; one that computes has its processor limit."""
 
 
 class DecoderLauncher:
@@ -66,7 +66,7 @@ class DecoderLauncher:
                 return self._asked(0)
 
     def left(self) -> None:
-        """Count a decoder out; with the last one the program ends."""
+        """Count one decoder less; end the program with the last one."""
         with self._lock:
             self._decoders -= 1
             if not self._decoders:
@@ -114,9 +114,9 @@ class DecoderProcess:
     """Decodes pictures one at a time for one thread; if the process ends, the next picture gets a new one."""
 
     def __init__(self, launcher: DecoderLauncher) -> None:
-        """Start a process."""
+        """Start a process; `number` is its process id."""
         self._launcher = launcher
-        self._number, self._socket, _ = launcher.exchange()
+        self.number, self._socket, _ = launcher.exchange()
 
     def decode(
         self,
@@ -130,12 +130,12 @@ class DecoderProcess:
 
         `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
         """
-        asleep = _Sleep(self._number)
+        asleep = _Sleep(self.number)
 
         def look() -> None:
             checkpoint()
             if asleep.seconds() > _ASLEEP_S:
-                raise DeadlineExceeded("the picture's decoder stands still; send another picture")
+                raise DeadlineExceeded("the picture's decoder stopped responding; send another picture")
 
         for last in (False, True):
             try:
@@ -159,7 +159,7 @@ class DecoderProcess:
     def _replace(self) -> int:
         """Kill the process, start a new one, and return the old one's exit status, 0 if it is unknown."""
         self._socket.close()
-        self._number, self._socket, status = self._launcher.exchange(self._number)
+        self.number, self._socket, status = self._launcher.exchange(self.number)
         log.warning("decoder_replaced", status=status)
         return status
 
@@ -201,7 +201,7 @@ class DecoderProcess:
 
 
 class _Sleep:
-    """How long a process has not used a processor; 0 on systems that do not say."""
+    """Measures how long a process has used no processor; 0 if the system does not say."""
 
     def __init__(self, number: int) -> None:
         self._stat = Path(f"/proc/{number}/stat")
@@ -230,5 +230,5 @@ def _explained(status: int) -> Exception:
     if status == -signal.SIGKILL:
         return PictureTooLarge("the system had no memory left to decode the picture; scale it down")
     if status < 0:
-        return CorruptPicture("the picture broke its decoder; save it anew with another program")
+        return CorruptPicture("the picture crashed its decoder; save it again with another program")
     return RuntimeError(f"a decoder ended with status {status}")

@@ -34,26 +34,21 @@ def load(settings: Settings) -> Loaded:
     folder = settings.models_folder
     try:
         estimators = load_models(folder, settings.models or None, settings.intra_op_threads, settings.providers)
+        mixes = mixes_in(settings.priors)
     except UnknownModel as error:
         raise InvalidSetting(f"AGELENS_MODELS: {error}") from error
+    except InvalidParameter as error:
+        raise InvalidSetting(f"AGELENS_PRIORS: {error}") from error
     default = settings.default_model or next(iter(estimators))
     if default not in estimators:
         loaded = ", ".join(sorted(estimators))
         raise InvalidSetting(f"AGELENS_DEFAULT_MODEL names {default}, which is not loaded; loaded are {loaded}")
-    mixes = _mixes(settings)
     for estimator in estimators.values():
         estimator.warm_up()
     models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}
     decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20)
     detector = partial(open_detector, folder, settings.detector, max_views=settings.max_views)
     return Loaded(models, default, partial(_warm_pipeline, estimators, default, detector, decoder, mixes))
-
-
-def _mixes(settings: Settings) -> dict[str, Floats]:
-    try:
-        return mixes_in(settings.priors)
-    except InvalidParameter as error:
-        raise InvalidSetting(f"AGELENS_PRIORS: {error}") from error
 
 
 def _warm_pipeline(

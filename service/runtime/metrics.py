@@ -78,14 +78,18 @@ class Metrics:
             registry=registry,
         )
 
-    def watch(self, engine: WorkerPool[Any, Any], uploads: UploadBudget) -> None:
+    def watch(self, pool: WorkerPool[Any, Any], uploads: UploadBudget) -> None:
         """Read the queue and the number of arriving bodies at each scrape."""
         for name, meaning, read in (
-            ("agelens_queue_depth", "Pictures waiting for a thread", lambda: engine.waiting),
-            ("agelens_pictures_in_flight", "Pictures in the threads", lambda: engine.running),
+            ("agelens_queue_depth", "Pictures waiting for a thread", lambda: pool.waiting),
+            ("agelens_pictures_in_flight", "Pictures being processed", lambda: pool.running),
             ("agelens_bodies_arriving", "Request bodies being received", lambda: uploads.receiving),
-            ("agelens_threads", "Worker threads", lambda: engine.threads),
-            ("agelens_queue_capacity", "Pictures admitted at once, waiting and in threads", lambda: engine.capacity),
+            ("agelens_threads", "Worker threads", lambda: pool.threads),
+            (
+                "agelens_queue_capacity",
+                "Most pictures admitted at once, waiting or being processed",
+                lambda: pool.capacity,
+            ),
         ):
             Gauge(name, meaning, registry=self.registry).set_function(read)
 

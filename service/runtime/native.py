@@ -18,9 +18,9 @@ _M_MMAP_THRESHOLD: Final = -3
 def return_large_buffers() -> bool:
     """Tell glibc to give buffers of `LARGE_BUFFER` bytes and more their own pages; return False without glibc.
 
-    Left to itself glibc raises that bound to the largest buffer freed so far, up to 32 MiB: one large photograph, and
-    all later ones lie between small things in the heap, which then never shrinks. With a bound of ours it would also
-    give back what is free at a heap's end after every picture, and a thread would take 900 fresh pages for each.
+    By default glibc raises that threshold to the largest buffer freed so far, up to 32 MiB: after one large photograph
+    all later ones lie in the heap among small objects, and it never shrinks again. With a threshold of our own it would
+    also trim the heap after every picture, each of which then takes 900 fresh pages; `KEPT` prevents that.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, LARGE_BUFFER) and mallopt(_M_TRIM_THRESHOLD, KEPT))

@@ -114,7 +114,7 @@ class ServiceState:
         until = asyncio.get_running_loop().time() + grace_s
         while self.pool.waiting + self.pool.running and not enough():
             if asyncio.get_running_loop().time() >= until:
-                log.warning("grace_over", waiting=self.pool.waiting, running=self.pool.running)
+                log.warning("drain_timed_out", waiting=self.pool.waiting, running=self.pool.running)
                 return False
             await asyncio.sleep(0.02)
         return not enough()
@@ -151,7 +151,7 @@ class ServiceState:
         """Raise UnknownModel unless `name` is None or a loaded model."""
         models = self.require_models().models
         if name is not None and name not in models:
-            raise UnknownModel(f"no model of this name is loaded; there are {', '.join(sorted(models))}")
+            raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(models))}")
 
     def _make_predictor(self) -> Predictor:
         return self.require_models().make_predictor()

@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry.propagate import extract
-from opentelemetry.trace import NoOpTracerProvider, Span, SpanKind, TracerProvider
+from opentelemetry.trace import NoOpTracerProvider, SpanKind, TracerProvider
 
 from service.errors import InvalidSetting
-
-
-class RequestSpan:
-    """The span of one HTTP request."""
-
-    def __init__(self, span: Span, method: str) -> None:
-        """Take the span that is open."""
-        self._span = span
-        self._method = method
-
-    def end(self, route: str, status: int) -> None:
-        """Name the span after its route and set how it ended."""
-        self._span.update_name(f"{self._method} {route}")
-        self._span.set_attributes(
-            {"http.request.method": self._method, "http.route": route, "http.response.status_code": status}
-        )
 
 
 class Tracer:
@@ -43,10 +27,17 @@ class Tracer:
             shutdown()
 
     @contextmanager
-    def request(self, method: str, headers: Mapping[str, str]) -> Iterator[RequestSpan]:
-        """Open a server span, a child of the one that `traceparent` names."""
+    def request(self, method: str, headers: Mapping[str, str]) -> Iterator[Callable[[str, int], None]]:
+        """Open a server span below that of `traceparent`; yield a function that ends it with route and status."""
         with self._tracer.start_as_current_span(method, extract(dict(headers)), SpanKind.SERVER) as span:
-            yield RequestSpan(span, method)
+
+            def answered(route: str, status: int) -> None:
+                span.update_name(f"{method} {route}")
+                span.set_attributes(
+                    {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+                )
+
+            yield answered
 
     def stages(self, milliseconds: Mapping[str, float]) -> None:
         """Record the stages as spans one after another, the last ending now."""

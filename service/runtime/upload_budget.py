@@ -65,7 +65,7 @@ class UploadBudget:
                     self._waiting.discard(timeout)
         except TimeoutError as error:
             if self._draining:
-                raise NotReady("the service is shutting down; ask another instance", retry_after_s=1) from error
+                raise NotReady("the service is shutting down; use another instance", retry_after_s=1) from error
             raise BodyTooSlow(f"the body did not arrive within {self._timeout_s:g} s") from error
 
     def drain(self) -> None:

@@ -12,18 +12,16 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Generic
 
 from service.errors import ClientDisconnected, DeadlineExceeded
-from service.runtime.admission import Admission, Checkpoint, Job, Result, Submission, Task, Worker
-
-__all__ = ["Checkpoint", "Results", "WorkerPool"]
+from service.runtime.admission import Admission, Job, Result, Submission, Task, Worker
 
 
 class Results(Generic[Worker, Result]):
-    """The results of an admitted order, for the event loop: in order or as they complete."""
+    """The results of an admitted submission, for the event loop: in order or as they complete."""
 
-    def __init__(self, order: Submission[Worker, Result]) -> None:
-        """Watch the order's futures from the running event loop."""
-        self._order = order
-        self._futures = [asyncio.wrap_future(job.future) for job in order.jobs]
+    def __init__(self, submission: Submission[Worker, Result]) -> None:
+        """Watch the submission's futures from the running event loop."""
+        self._submission = submission
+        self._futures = [asyncio.wrap_future(job.future) for job in submission.jobs]
         for future in self._futures:
             future.add_done_callback(_mark_retrieved)
 
@@ -54,10 +52,10 @@ class Results(Generic[Worker, Result]):
 
     def waited_s(self, index: int) -> float:
         """Return how many seconds a picture was in the queue."""
-        return self._order.jobs[index].waited_s
+        return self._submission.jobs[index].waited_s
 
     def _left_s(self) -> float:
-        return max(0.0, self._order.deadline - time.monotonic())
+        return max(0.0, self._submission.deadline - time.monotonic())
 
 
 class WorkerPool(Generic[Worker, Result]):
@@ -140,12 +138,12 @@ class WorkerPool(Generic[Worker, Result]):
 
         Leaving the block abandons them as well. Raises QueueFull or NotReady.
         """
-        order = Submission(tasks, deadline_s)
-        self._admission.enter(order)
+        submission = Submission(tasks, deadline_s)
+        self._admission.enter(submission)
         try:
-            yield Results(order), lambda: self._admission.abandon(order)
+            yield Results(submission), lambda: self._admission.abandon(submission)
         finally:
-            self._admission.abandon(order)
+            self._admission.abandon(submission)
 
     def _work(self, index: int) -> None:
         with ExitStack() as stack:
@@ -169,8 +167,8 @@ def _run(job: Job[Worker, Result], worker: Worker) -> bool:
     try:
         if not future.set_running_or_notify_cancel():
             return False
-        job.order.checkpoint()
-        future.set_result(job.task(worker, job.order.checkpoint))
+        job.submission.checkpoint()
+        future.set_result(job.task(worker, job.submission.checkpoint))
     except Exception as error:  # it belongs to the caller, not to the thread
         future.set_exception(error)
         return False

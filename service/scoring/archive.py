@@ -24,9 +24,9 @@ _LOCK: Final = ".lock"
 _DIGEST_BYTES: Final = 16
 _FRESH: Final = 1 << 16
 _NAMED: Final = 5
-"""Photographs that are named for each reason why they could not be scored."""
+"""Most photographs that are named for each reason why they could not be scored."""
 CHUNK_BYTES: Final = 32 * 2**20
-"""Bytes of pictures after which a chunk is full, where they come from a table."""
+"""Bytes of pictures from a table after which a chunk is full."""
 
 
 class SeenIds:
@@ -61,7 +61,7 @@ class SeenIds:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it for this process alone; raise InvalidSetting where another one has it."""
+    """Create the folder and lock it for this process; raise InvalidSetting if another one has locked it."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / _LOCK).open("wb")
@@ -79,7 +79,7 @@ def locked(folder: Path) -> Iterator[None]:
 def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
     """Create `score.json`, or check that it matches this command; return its chunk size.
 
-    Raises InvalidParameter naming what differs: an archive of two models would be of none.
+    Raises InvalidParameter naming what differs: the rows of two models must not be mixed.
     """
     path = folder / AGREEMENT
     if not path.is_file():
@@ -97,7 +97,7 @@ def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
     differ = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
     if differ:
         named = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in differ)
-        raise InvalidParameter(f"{folder} was begun otherwise: {named}; choose another --output")
+        raise InvalidParameter(f"{folder} holds results of another command: {named}; choose another --output")
     return size
 
 
@@ -122,7 +122,7 @@ class NotScored:
 
 
 def finished(folder: Path, fmt: Format, not_scored: dict[str, NotScored] | None = None) -> SeenIds:
-    """Return the ids of all photographs in the parts; raise InvalidParameter where one is in two of them.
+    """Return the ids of all photographs in the parts; raise InvalidParameter if one is in two of them.
 
     With `not_scored`, those that could not be scored for a reason of `NOT_SCORED` are counted there by reason.
     """
@@ -140,7 +140,7 @@ def chunks(items: Iterable[Item], seen: SeenIds, size: int, fmt: Format) -> Iter
     """Yield the photographs that are not in `seen` yet, in chunks of `size`; they are in it afterwards."""
     chosen: list[Item] = []
     weight = 0
-    for item in _told_apart(items):
+    for item in _with_unique_ids(items):
         if not seen.add(item.id):
             continue
         chosen.append(item)
@@ -163,8 +163,8 @@ def _chunk(items: list[Item], fmt: Format) -> Chunk:
     )
 
 
-def _told_apart(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the photographs; the second of one id as a failure under another name, so that none is lost in silence."""
+def _with_unique_ids(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield the photographs; one whose id is taken becomes a failure under another name, so that none is lost."""
     given = SeenIds()
     for item in items:
         if given.add(item.id):
@@ -173,5 +173,5 @@ def _told_apart(items: Iterable[Item]) -> Iterator[Item]:
         name = item.place or f"{item.id}#again"
         while not given.add(name):
             name += "#again"
-        fault = Fault("repeated-id", f"the id {item.id} was given to a photograph before this one")
+        fault = Fault("repeated-id", f"the id {item.id} is that of an earlier photograph")
         yield Item(name, None, fault=item.fault or fault)

@@ -1,4 +1,4 @@
-"""What `agelens score` does: agree on an archive, score what is not in it yet, and check that nothing is missing."""
+"""`agelens score`: open the archive, score what is not in it yet, and check that nothing is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
-from service.scoring.progress import Totals, add_up
+from service.scoring.progress import add_up
 from service.scoring.ray import score_on_ray
 from service.scoring.report.page import write_report
 from service.scoring.tables import Columns
@@ -38,7 +38,7 @@ ENGINES: Final[Mapping[EngineName, Engine]] = {
     "ray": score_on_ray,
 }
 SOME_NOT_SCORED: Final = 4
-"""Exit status where INPUT names what could not be scored, as a row without an id or a file that cannot be read."""
+"""Exit status if some of INPUT could not be scored, such as a row without an id or a file that cannot be read."""
 _FULL_CHUNK: Final = 256
 _LEAST_CHUNK: Final = 8
 _CHUNKS_PER_WORKER: Final = 8
@@ -46,7 +46,7 @@ _CHUNKS_PER_WORKER: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class ScoreCommand:
-    """What the command line asks; workers default to the processors there are."""
+    """The arguments of the command; `workers` defaults to the number of processors."""
 
     input: str
     output: Path
@@ -130,7 +130,7 @@ class ScoreCommand:
 def _model_facts(
     folder: Path, options: PredictOptions, wanted: str | None, providers: tuple[str, ...]
 ) -> tuple[PredictOptions, dict[str, Any], Manifest]:
-    """Load the model once, so that what is wrong with it is said before any worker starts; name it by its bytes."""
+    """Load the model once, so that its errors show before any worker starts; return its version and sha256 as well."""
     name, model = next(iter(load_models(folder, [wanted] if wanted else None, 1, providers).items()))
     facts = {"version": model.manifest.version, "sha256": model.sha256}
     return options.model_copy(update={"model": name}), facts, model.manifest
@@ -149,9 +149,9 @@ def _listed(photographs: NotScored) -> str:
     return f"{photographs.count:,}: {', '.join(map(repr, photographs.first))}{more}"
 
 
-def _summary(totals: Totals, before: int, seconds: float) -> str:
+def _summary(totals: Tally, before: int, seconds: float) -> str:
     text = (
-        f"{totals.pictures:,} photographs in {seconds:.1f} s ({totals.pictures / max(seconds, 1e-9):.1f}/s): "
-        f"{totals.faces:,} faces, {totals.empty:,} without a face, {totals.failures:,} failures"
+        f"{totals['pictures']:,} photographs in {seconds:.1f} s ({totals['pictures'] / max(seconds, 1e-9):.1f}/s): "
+        f"{totals['faces']:,} faces, {totals['empty']:,} without a face, {totals['failures']:,} failures"
     )
     return f"{text}; {before:,} were there already" if before else text

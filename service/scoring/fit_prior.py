@@ -8,19 +8,20 @@ from typing import Final
 
 import numpy as np
 
+from service.atomic_write import atomic_write
 from service.errors import InvalidParameter
 from service.inference.age_mix import FittedMix, Floats, fit_mix
 from service.inference.distribution import AGES
 from service.inference.options import PredictOptions
 from service.scoring.job import Format
-from service.scoring.parts import columns_in, finished_parts
+from service.scoring.parts import columns_in, finished_parts, writing
 
 FILE: Final = "prior.csv"
 """Name of the table beside the parts: the setting AGELENS_PRIORS takes it as name=DIR/prior.csv."""
 
 
 def refuse_unfit(options: PredictOptions, fmt: Format) -> None:
-    """Raise InvalidParameter where the rows will not hold the distributions that a mix is estimated from."""
+    """Raise InvalidParameter if the rows will not hold the distributions that a mix is estimated from."""
     if options.fields != "all":
         raise InvalidParameter("--fit-prior needs the threshold probabilities: leave --fields at all")
     if fmt == "csv":
@@ -30,11 +31,11 @@ def refuse_unfit(options: PredictOptions, fmt: Format) -> None:
 def write_prior(folder: Path, fmt: Format, own: Floats) -> tuple[Path, FittedMix]:
     """Estimate the mix of the faces in an archive whose rows are stated for the mix `own` [101]; write `prior.csv`.
 
-    Raises InvalidParameter where there are too few faces.
+    Raises InvalidParameter if there are too few faces.
     """
     found = fit_mix(_distributions(folder, fmt), own)
     path = folder / FILE
-    with path.open("w", newline="") as stream:
+    with writing(folder), atomic_write(path) as partial, partial.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(("age", "share"))
         writer.writerows((age, f"{share:.6g}") for age, share in enumerate(found.mix))

@@ -18,34 +18,34 @@ from service.scoring.storage import is_uri, located
 from service.scoring.tables import SUFFIX, Columns, items_in, rows_in
 
 SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
-"""Endings that make a file of a folder a photograph; files that a list or a pattern names need none.
+"""Endings of the photographs in a folder; files that a list or a pattern names may have any.
 
-Pictures that are not read are among them: a row that says so is better than a photograph that is passed over.
+Formats that are not read are among them: a row that says so is better than a photograph left out silently.
 """
 
 Entry = tuple[str, str] | tuple[str, str, Fault]
-"""Name in the output, and path or URI; and what keeps it from being read, where that is known already."""
+"""Name in the output, and path or URI; and why it cannot be read, if that is known already."""
 
 
 class Inputs:
-    """Photographs that can be counted and gone through, again and again."""
+    """Photographs that can be counted, and iterated over more than once."""
 
     def __init__(self, entries: Callable[[], Iterator[Entry]], columns: Columns) -> None:
-        """Take a function that lists files; those that are Parquet are opened and their rows are meant."""
+        """Take a function that lists files; a Parquet file stands for its rows."""
         self._entries = entries
         self._columns = columns
 
     def count(self) -> int:
-        """Count the photographs without reading any; raise InvalidParameter where what names them cannot be read."""
+        """Count the photographs without reading any; raise InvalidParameter if INPUT cannot be read."""
         try:
             return sum(1 if fault or not _is_table(where) else rows_in(where) for _, where, *fault in self._entries())
         except OSError as error:
             raise InvalidParameter(f"INPUT cannot be read: {error}") from error
 
     def __iter__(self) -> Iterator[Item]:
-        """Go through the photographs; those of a folder come in the order of its file system.
+        """Yield the photographs; those of a folder come in the order of its file system.
 
-        Raises InvalidParameter where what names them cannot be read, or a Parquet file is damaged.
+        Raises InvalidParameter if INPUT cannot be read, or a Parquet file is damaged.
         """
         try:
             yield from self._items()
@@ -63,7 +63,7 @@ class Inputs:
 def open_inputs(text: str, skip: Path, columns: Columns | None = None) -> Inputs:
     """Find out what `text` is: a folder, a Parquet file, a picture, a text list, a URI or a pattern.
 
-    Nothing in the folder `skip` is taken. Raises InvalidParameter where there is no such thing.
+    Files in the folder `skip` are left out. Raises InvalidParameter if `text` is none of these.
     """
     try:
         return Inputs(_entries(text, skip), columns or Columns())
@@ -82,7 +82,7 @@ def _entries(text: str, skip: Path) -> Callable[[], Iterator[Entry]]:
         return (lambda: iter([(path.name, text)])) if single else (lambda: _of_list(path))
     if glob.has_magic(text):
         return lambda: _of_pattern(text)
-    raise InvalidParameter(f"{text} is no folder, file, pattern or URI; nothing can be scored")
+    raise InvalidParameter(f"{text} is not a folder, file, pattern or URI; nothing can be scored")
 
 
 def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:

@@ -1,7 +1,8 @@
-"""What is to be scored and how: the part of it that every worker needs, and the units that work comes in."""
+"""What to score and how: the job that every worker is given, and the units of work."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,10 +38,9 @@ OpenPipeline = Callable[[Job], "Pipeline"]
 
 
 class Item(NamedTuple):
-    """One photograph: its name in the output, and its path or URI or, where those are None, its bytes.
+    """One photograph: its name in the output, and its path or URI or, if that is None, its bytes.
 
-    With a `fault`, the reason and its text, it is not read but written down as a failure. `place` names it where its
-    id has been given to another one already.
+    With a `fault` it is not read but recorded as a failure; `place` names it if its id is taken.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Fault(NamedTuple):
 
 UNREADABLE: Final = "unreadable"
 NOT_SCORED: Final = (UNREADABLE, "missing-id", "repeated-id", "path-outside", "folder-link")
-"""Reasons that do not lie in a picture, but in what INPUT says: `score` ends with a status of its own for them."""
+"""Reasons that lie in INPUT rather than in a picture: for them `score` ends with a status of its own."""
 
 
 class Chunk(TypedDict):
@@ -72,11 +72,5 @@ class Chunk(TypedDict):
     faults: list[list[str] | None]
 
 
-class Tally(TypedDict):
-    """What became of a chunk."""
-
-    part: str
-    pictures: int
-    faces: int
-    empty: int
-    failures: int
+Tally = Counter[str]
+"""What became of a chunk: numbers of `pictures`, `faces`, `empty` pictures without a face, and `failures`."""

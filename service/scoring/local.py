@@ -1,4 +1,4 @@
-"""Scoring on this machine's processors: a few processes, or threads, with a bounded number of chunks in flight."""
+"""Score on this machine, in processes or threads, with a bounded number of chunks in flight."""
 
 from __future__ import annotations
 
@@ -76,12 +76,14 @@ def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects:
 
 
 def _alone(job: Job, chunk: Chunk, pipeline: OpenPipeline) -> Iterator[Tally]:
-    """Score a chunk in a process of its own; where that dies, its halves."""
+    """Score a chunk in a process of its own; if that dies, score its halves."""
     with _executor(job, 1, "processes", pipeline) as executor:
         try:
             executor.submit(_stand_by).result()
         except BrokenProcessPool as error:
-            raise SetupError("worker processes are killed while they load the models; is memory short?") from error
+            raise SetupError(
+                "worker processes are killed while they load the models; there may be too little memory"
+            ) from error
         try:
             yield executor.submit(_score, chunk).result()
         except BrokenProcessPool:
@@ -105,9 +107,9 @@ def _alone(job: Job, chunk: Chunk, pipeline: OpenPipeline) -> Iterator[Tally]:
 
 
 def _given_up(job: Job, chunk: Chunk) -> Tally:
-    died = WorkerDied("the process that read this photograph was killed: a native library crashed, or memory was short")
+    died = WorkerDied("the process that read this photograph was killed: a native library crashed, or memory ran out")
     write_part(job.output / chunk["part"], [failure(chunk["ids"][0], died)], job.format, job.options.thresholds)
-    return Tally(part=chunk["part"], pictures=1, faces=0, empty=0, failures=1)
+    return Tally(pictures=1, failures=1)
 
 
 def _executor(job: Job, workers: int, kind: Kind, pipeline: OpenPipeline) -> Executor:

@@ -6,10 +6,9 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from service.atomic_write import PARTIAL, atomic_write
 from service.errors import CorruptPicture, InvalidSetting
 from service.scoring.job import Format
 from service.scoring.rows import Row, flat, flat_columns, schema
@@ -26,7 +26,7 @@ from service.scoring.rows import Row, flat, flat_columns, schema
 PREFIX: Final = "part-"
 _LONGEST_LINE: Final = 1 << 24
 _RUNS: Final = re.compile("'*[=+\\-@\\t\\r\\n\uff1d\uff0b\uff0d\uff20]")
-"""How text begins that a spreadsheet takes for a formula, in Latin or full-width characters, or skips to find one."""
+"""Beginnings of text that a spreadsheet runs as a formula, in Latin or full-width characters, or skips before one."""
 
 
 def part_name(ids: Iterable[str], fmt: Format) -> str:
@@ -39,16 +39,8 @@ def part_name(ids: Iterable[str], fmt: Format) -> str:
 
 def write_part(path: Path, rows: Sequence[Row], fmt: Format, thresholds: Sequence[int]) -> None:
     """Write a part atomically: it has all its rows or does not exist, even if this process is killed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")  # two nodes of a cluster may write the same part
-    try:
-        with writing(path.parent), beside.open("wb") as stream:
-            stream.write(_ENCODERS[fmt](rows, schema(thresholds)))
-            stream.flush()
-            os.fsync(stream.fileno())
-            beside.replace(path)
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+    with writing(path.parent), atomic_write(path, shared=True) as partial:  # two nodes may write the same part
+        partial.write_bytes(_ENCODERS[fmt](rows, schema(thresholds)))
 
 
 @contextmanager
@@ -67,8 +59,8 @@ def finished_parts(folder: Path, fmt: Format) -> list[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Delete half-written files of killed processes."""
-    for left in folder.glob(f".{PREFIX}*"):
+    """Delete unfinished files of killed processes."""
+    for left in folder.glob(f"{PARTIAL}*"):
         left.unlink(missing_ok=True)
 
 

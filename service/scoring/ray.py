@@ -1,9 +1,9 @@
-"""Scoring on Ray Data: a pool of actors, each the same `Scorer` that local processes run, on one machine or many."""
+"""Score on Ray Data with a pool of actors, each the same `Scorer` that local processes run, on one machine or many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from service.errors import InvalidParameter
 from service.scoring.job import Chunk, Job, OpenPipeline, Tally
@@ -18,7 +18,7 @@ def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int, pipeline: Open
 
     An actor reads, decodes and writes by itself; only names, or bytes that came from a table, go through Ray. A
     chunk whose node dies is scored again elsewhere into a part of the same name. The output folder must be the same
-    on every node. Raises InvalidParameter where Ray is not installed.
+    on every node. Raises InvalidParameter if Ray is not installed.
     """
     try:
         import ray
@@ -36,7 +36,7 @@ def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int, pipeline: Open
             Scorer, fn_constructor_args=(job, pipeline), compute=pool, num_cpus=1, scheduling_strategy="SPREAD"
         )
         for row in scored.iter_rows():
-            yield _tally(row)
+            yield Tally({name: int(count) for name, count in row.items()})
 
 
 def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
@@ -52,13 +52,3 @@ def _windows(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
             window, pictures, weight = [], 0, 0
     if window:
         yield window
-
-
-def _tally(row: dict[str, Any]) -> Tally:
-    return Tally(
-        part=str(row["part"]),
-        pictures=int(row["pictures"]),
-        faces=int(row["faces"]),
-        empty=int(row["empty"]),
-        failures=int(row["failures"]),
-    )

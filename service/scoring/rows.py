@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def schema(thresholds: Sequence[int] = ()) -> pa.Schema:
-    """Return the columns of a row; `at_least` is among them where there are thresholds."""
+    """Return the columns of a row; `at_least` is among them if there are thresholds."""
     point = pa.list_(pa.float64())
     level: pa.Field[Any] = pa.field("level", pa.float64())
     bounds: list[pa.Field[Any]] = [pa.field(name, pa.int32()) for name in ("low", "high")]

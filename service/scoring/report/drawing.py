@@ -23,7 +23,7 @@ def share_bar(seen: int, empty: int, failed: int) -> str:
 
 
 def histogram(ages: Sequence[int]) -> str:
-    """Draw faces by age, in bars of a year, or of five where faces are few."""
+    """Draw faces by age, in bars of one year, or of five if there are few faces."""
     step = 1 if sum(ages) >= _FEW else 5
     counts = [sum(ages[first : first + step]) for first in range(0, len(ages), step)]
     top = _round_up(max(counts))

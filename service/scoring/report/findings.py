@@ -102,7 +102,7 @@ class Counts:
 
 
 class Folders:
-    """Counts by folder; where there are too many, the deepest are counted with the folders that they are in."""
+    """Counts by folder; if there are too many, the deepest are merged into their parents."""
 
     def __init__(self, most: int = FOLDERS) -> None:
         """Keep at most so many."""
@@ -111,14 +111,14 @@ class Folders:
         self.depth: int | None = None
 
     def add_picture(self, rows: Sequence[Fact]) -> None:
-        """Count one photograph where it lies."""
+        """Count one photograph in its folder."""
         where = tuple(rows[0].id.split("/")[:-1])[: self.depth]
         self._counts.setdefault(where, Counts()).add_picture(rows)
         while len(self._counts) > self._most:
             self._fold()
 
     def __iter__(self) -> Iterator[tuple[str, Counts]]:
-        """Yield folders by name; "" is where photographs lie in no folder."""
+        """Yield folders by name; "" stands for photographs in no folder."""
         yield from ((_joined(where), counts) for where, counts in sorted(self._counts.items()))
 
     def _fold(self) -> None:

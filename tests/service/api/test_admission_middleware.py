@@ -3,6 +3,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from benchmarks.caller import post_request
 from tests.service.conftest import MakeServer
 from tests.service.doubles import Gate, grey
 from tests.service.running import LiveServer
@@ -14,9 +15,7 @@ ORIGIN = {"origin": "https://a.example"}
 def full(make_server: MakeServer, gate: Gate) -> LiveServer:
     """A server whose only place is taken."""
     server = make_server(gated=True, queue_size=1, max_batch_parts=2, cors_origins="*")
-    data = grey()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
-    server.kept = [server.connect(head.encode() + data) for _ in range(2)]
+    server.kept = [server.connect(post_request("/predict", grey(), "image/png")) for _ in range(2)]
     gate.wait_for()
     assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
     return server

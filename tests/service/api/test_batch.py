@@ -5,6 +5,7 @@ import json
 import httpx
 import pytest
 
+from benchmarks.caller import post_request
 from tests.service.conftest import MakeClient, MakeServer
 from tests.service.doubles import Gate, grey
 
@@ -66,7 +67,7 @@ def test_batch_is_admitted_by_its_number_of_pictures(make_client: MakeClient) ->
 
 def test_batch_larger_than_the_free_places_is_refused_whole(make_server: MakeServer, gate: Gate) -> None:
     server = make_server(gated=True, queue_size=2, max_batch_parts=3)
-    with server.client() as client, server.connect(raw_post(grey())):
+    with server.client() as client, server.connect(post_request("/predict", grey(), "image/png")):
         gate.wait_for()
         reply = client.post("/predict/batch", files=files(*[grey()] * 3))
     assert (reply.status_code, reply.json()["type"]) == (503, "urn:agelens:problem:queue-full")
@@ -86,8 +87,3 @@ def test_file_name_is_said_in_the_reply_only(client: httpx.Client, capfd: pytest
     reply = client.post("/predict/batch", files=[("files", ("my-daughter.png", b"bad"))])
     assert "my-daughter" in reply.text
     assert "my-daughter" not in "".join(capfd.readouterr())
-
-
-def raw_post(data: bytes) -> bytes:
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
-    return head.encode() + data

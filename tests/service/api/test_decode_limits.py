@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.soak import adversarial
+from benchmarks.soak import adversarial, adversarial_jpeg
 from service.runtime.decoder_process import PROGRAM
 from tests.server_process import ServerProcess, run_server
 from tests.service.doubles import grey, load_double
@@ -31,17 +31,17 @@ def guarded(models_dir: Path) -> Iterator[httpx.Client]:
 
 
 REFUSED: dict[str, tuple[Callable[[], bytes], int, str]] = {
-    "1a: progressive JPEG of many scans": (adversarial.progressive_empty_scans, 413, "AGELENS_MAX_DECODE_S"),
-    "1a: progressive JPEG of long runs": (adversarial.progressive_runs, 413, "AGELENS_MAX_DECODE_S"),
+    "1a: progressive JPEG of many scans": (adversarial_jpeg.progressive_empty_scans, 413, "AGELENS_MAX_DECODE_S"),
+    "1a: progressive JPEG of long runs": (adversarial_jpeg.progressive_runs, 413, "AGELENS_MAX_DECODE_S"),
     "1a: sequential JPEG of many scans": (
-        lambda: adversarial.sequential_scans(1000),
+        lambda: adversarial_jpeg.sequential_scans(1000),
         413,
         "AGELENS_MAX_DECODE_S",
     ),
     "1b: TIFF tiles beyond the picture": (lambda: adversarial.tiff_tiles(100, 1000), 415, "TIFF files are not read"),
     "1c: BMP of run-length codes": (adversarial.bmp_rows, 415, "BMP files are not read"),
     "1d: PNG of private chunks": (lambda: adversarial.png_private_chunks(1_600_000), 413, "chunks"),
-    "1d: JPEG of empty segments": (adversarial.jpeg_segments, 413, "segments"),
+    "1d: JPEG of empty segments": (adversarial_jpeg.jpeg_segments, 413, "segments"),
     "2: WebP canvas of many frames": (adversarial.webp_frames, 413, "AGELENS_MAX_DECODE_MB"),
     "2: TIFF of one huge tile": (lambda: adversarial.tiff_tiles(1, 1_000_000), 415, "TIFF files are not read"),
 }
@@ -55,7 +55,7 @@ def test_row_is_refused_by_the_name_of_its_limit(guarded: httpx.Client, name: st
 
 
 def test_one_decode_too_long_fails_alone_in_a_batch(guarded: httpx.Client) -> None:
-    pictures = [grey(51), adversarial.progressive_runs(), grey(102)]
+    pictures = [grey(51), adversarial_jpeg.progressive_runs(), grey(102)]
     reply = guarded.post("/predict/batch", files=[("files", picture) for picture in pictures]).json()
     assert [each["status"] for each in reply["results"]] == ["ok", "error", "ok"]
 
@@ -116,5 +116,5 @@ def test_work_whose_callers_had_their_answer_does_not_hold_the_drain_up(models_d
 def test_picture_that_breaks_its_decoder_is_a_422_and_the_next_one_is_answered(models_dir: Path) -> None:
     with hanging_server(models_dir) as (server, _):
         broken = post(server, grey(side=CRASHES))
-        assert (broken.status_code, "broke its decoder" in broken.json()["detail"]) == (422, True)
+        assert (broken.status_code, "crashed its decoder" in broken.json()["detail"]) == (422, True)
         assert age_of(post(server, grey(51))) == pytest.approx(20, abs=1e-4)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks.caller import post_request
 from service.errors import FileMissing
 from service.runtime.state import Loaded, ServiceState
 from service.settings import Settings
@@ -69,9 +70,7 @@ def test_ready_is_503_while_draining_but_live_is_not(make_server: MakeServer) ->
 
 def test_ready_is_503_when_a_worker_cannot_answer(make_server: MakeServer, gate: Gate) -> None:
     server = make_server(gated=True, stuck_after_s=0.001)
-    data = grey()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
-    with server.connect(head.encode() + data), server.client() as client:
+    with server.connect(post_request("/predict", grey(), "image/png")), server.client() as client:
         gate.wait_for()
         reply = client.get("/health/ready")
         assert reply.status_code == 503

@@ -196,7 +196,7 @@ def test_no_answer_is_tried_again_and_then_said() -> None:
 
 
 def test_another_versions_reply_is_refused() -> None:
-    with pytest.raises(UnexpectedReply, match="install the service's version"):
+    with pytest.raises(UnexpectedReply, match="install the version that the service runs"):
         client_of(Service(httpx.Response(200, json={"ages": [3]}))).predict(b"p")
 
 

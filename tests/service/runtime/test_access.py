@@ -96,7 +96,7 @@ def test_file_without_keys_is_refused_at_the_start(tmp_path: Path, content: str 
 def test_bucket_empties_and_says_when_it_fills() -> None:
     rates = RateLimit(per_minute=2)
     rates.charge("a", 2)
-    with pytest.raises(RateExceeded, match="2 pictures a minute") as refused:
+    with pytest.raises(RateExceeded, match="2 pictures per minute") as refused:
         rates.check("a")
     assert 0 < (refused.value.retry_after_s or 0) <= 30
     rates.check("b")

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-from benchmarks.soak import adversarial
+from benchmarks.soak import adversarial, adversarial_jpeg
 from tests.server_process import ROOT, ServerProcess, run_server
 
 THREADS, DECODE_MB, BODIES_MB = 4, 400, 64
@@ -20,13 +20,13 @@ THREADS, DECODE_MB, BODIES_MB = 4, 400, 64
 HUNGRY: dict[str, Callable[[], bytes]] = {
     "RGBA PNG": lambda: adversarial.flat_png(5000),
     "16-bit grey PNG": lambda: adversarial.flat_png(5000, 0, 16),
-    "progressive JPEG": lambda: adversarial.sampled((0x11,) * 3, 4000),
+    "progressive JPEG": lambda: adversarial_jpeg.sampled((0x11,) * 3, 4000),
     "WebP canvas": lambda: adversarial.webp_frames(1, 1000, 4600),
     "WebP canvas of two frames": lambda: adversarial.webp_frames(2, 1000, 4600),
     "WebP canvas of three": lambda: adversarial.webp_frames(3, 1000, 4600),
     "WebP canvas of four": lambda: adversarial.webp_frames(4, 1000, 4600),
-    "lossless WebP": lambda: adversarial.stripes(3000, 3000, "WEBP", lossless=True, method=0),
-    "AVIF": lambda: adversarial.stripes(2000, 2000, "AVIF", speed=10),
+    "lossless WebP": lambda: adversarial_jpeg.stripes(3000, 3000, "WEBP", lossless=True, method=0),
+    "AVIF": lambda: adversarial_jpeg.stripes(2000, 2000, "AVIF", speed=10),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.caller import post_request
 from service.api.middleware import new_request_id
 from service.runtime.logs import configure_logs
 from tests.service.conftest import MakeClient, MakeServer
@@ -73,9 +74,8 @@ def test_models_are_told(make_client: MakeClient) -> None:
 
 def test_queue_depth_is_read_while_it_is_full(make_server: MakeServer, gate: Gate) -> None:
     server = make_server(gated=True)
-    data = grey()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
-    with server.connect(head.encode() + data), server.connect(head.encode() + data), server.client() as client:
+    good = post_request("/predict", grey(), "image/png")
+    with server.connect(good), server.connect(good), server.client() as client:
         gate.wait_for()
         assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
         seen = metrics_of(client)

@@ -25,9 +25,9 @@ def spans_of_a_request() -> dict[str, ReadableSpan]:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
     tracer = Tracer(provider)
-    with tracer.request("POST", {"traceparent": PARENT}) as span:
+    with tracer.request("POST", {"traceparent": PARENT}) as answered:
         tracer.stages(MS)
-        span.end("/predict", 200)
+        answered("/predict", 200)
     return {span.name: span for span in kept.get_finished_spans()}
 
 
@@ -67,9 +67,9 @@ def test_the_app_tells_one_span_for_a_request_one_for_each_stage_and_the_rest_at
 
 def test_traces_are_off_unless_wanted() -> None:
     tracer = open_tracer(enabled=False)
-    with tracer.request("POST", {}) as span:
+    with tracer.request("POST", {}) as answered:
         assert not get_current_span().is_recording()
-        span.end("/predict", 200)
+        answered("/predict", 200)
     tracer.close()
 
 

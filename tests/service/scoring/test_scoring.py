@@ -22,6 +22,7 @@ import pytest
 from rich.console import Console
 
 from service.api.schemas import FaceReply, PredictReply
+from service.atomic_write import atomic_write
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline
@@ -143,7 +144,9 @@ def test_a_lost_part_comes_back_under_its_name_and_a_new_picture_alone(score: An
 
 def test_other_questions_are_refused_in_the_same_folder(score: Any, photos: Path) -> None:
     score(photos)
-    with pytest.raises(InvalidParameter, match=r"begun otherwise: interval was 0.9, is 0.5; choose another --output"):
+    with pytest.raises(
+        InvalidParameter, match=r"holds results of another command: interval was 0.9, is 0.5; choose another --output"
+    ):
         score(photos, options=PredictOptions(interval=0.5))
 
 
@@ -206,7 +209,7 @@ def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> N
     ScoreCommand(str(photos), output, models_dir=models_dir, pipeline=middle_face, engine=THREADS).run(QUIET)
     assert sorted(row["id"] for row in scored(output)) == sorted(f"{number}.png" for number in range(40))
     assert before.stat().st_mtime_ns == written
-    assert not list(output.glob(".part-*"))
+    assert not list(output.glob(".partial.*"))
 
 
 def _until(happened: Any, running: subprocess.Popen[bytes]) -> None:
@@ -218,7 +221,16 @@ def _until(happened: Any, running: subprocess.Popen[bytes]) -> None:
 def test_a_part_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(pa.ArrowInvalid):
         write_part(tmp_path / "part-1.parquet", [{"id": "a", "face": "no number"}], "parquet", ())
-    assert not list(tmp_path.glob("part-*"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_is_written_beside_another_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "part-1.csv"
+    with atomic_write(path) as other:
+        other.write_text("half")
+        write_part(path, [failure("a", OSError())], "csv", ())
+        assert list(ids_in(path, "csv")) == [("a", "unreadable")]
+        assert other.read_text() == "half"
 
 
 def test_an_id_in_two_parts_is_found(tmp_path: Path) -> None:
@@ -284,7 +296,7 @@ def test_file_that_cannot_be_read_is_named_and_makes_the_exit_status_4(
     assert "cut.png" not in said.getvalue()
 
 
-@pytest.mark.parametrize("name", [".lock", "score.json", ".part-left"])
+@pytest.mark.parametrize("name", [".lock", "score.json", ".partial.left"])
 def test_folder_where_a_file_of_the_archive_should_be_is_named(
     tmp_path: Path, score: Any, photos: Path, name: str
 ) -> None:

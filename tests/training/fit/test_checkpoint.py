@@ -92,4 +92,4 @@ def test_a_writer_that_fails_leaves_the_file(tmp_path: Path) -> None:
     with pytest.raises(CheckpointNotWritten, match="No space left"):
         replace(path, fail)
     assert path.read_text() == "good"
-    assert not (tmp_path / "partial.best.weights.h5").exists()
+    assert list(tmp_path.iterdir()) == [path]

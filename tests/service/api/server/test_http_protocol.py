@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from benchmarks.caller import post_request
 from service.api.middleware import SECURITY_HEADERS
 from tests.service.conftest import MakeServer
 from tests.service.doubles import Gate, grey
@@ -15,6 +16,7 @@ from tests.service.running import LiveServer, answer_on, status_on
 
 LIVE = b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 POST = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\n"
+GOOD = post_request("/predict", grey(51), "image/png")
 JAVA = (
     b"POST /predict HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: %d\r\nHost: 127.0.0.1:8000\r\n"
     b"HTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAABgAGAAA\r\nUpgrade: h2c\r\n"
@@ -86,9 +88,9 @@ def test_upgrade_without_a_body_and_a_pipelined_request_have_an_answer_each(make
         (b"GET / HTTP/1.1\r\n\r\n", 400, "no Host"),
         (b"GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400, "more than one Host"),
         (b"GET / HTTP/1.0\r\nhost: a\r\nHost: b\r\n\r\n", 400, "more than one Host"),
-        (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "no host name"),
-        (b"GET / HTTP/1.1\r\nhost: http://a/\r\n\r\n", 400, "no host name"),
-        (b"GET / HTTP/1.1\r\nhost: a, b@c\r\n\r\n", 400, "no host name"),
+        (b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n", 400, "not a host name"),
+        (b"GET / HTTP/1.1\r\nhost: http://a/\r\n\r\n", 400, "not a host name"),
+        (b"GET / HTTP/1.1\r\nhost: a, b@c\r\n\r\n", 400, "not a host name"),
         (b"GET /\r\n\r\n", 400, "HTTP/0.9"),
         (b"GET / HTTP/0.9\r\nhost: a\r\n\r\n", 400, "HTTP/0.9"),
         (b"GET / HTTP/2.0\r\nhost: a\r\n\r\n", 505, "HTTP/2.0"),
@@ -96,6 +98,7 @@ def test_upgrade_without_a_body_and_a_pipelined_request_have_an_answer_each(make
         (POST + b"content-length: " + b"0" * 4301 + b"5\r\n\r\nhello", 400, "18 digits"),
         (POST + b"content-length: 1" + b"0" * 18 + b"\r\n\r\nhello", 400, "18 digits"),
         (POST + b"content-length: 5\r\ncontent-length: 5\r\n\r\nhello", 400, "not a valid"),
+        (POST + b"content-length: 5\r\ncontent-length: 6\r\n\r\nhello", 400, "not a valid"),
         (POST + b"content-length: 5, 5\r\n\r\nhello", 400, "not a valid"),
         (POST + b"content-length: +5\r\n\r\nhello", 400, "not a valid"),
         (POST + b"content-length: -5\r\n\r\nhello", 400, "not a valid"),
@@ -157,10 +160,8 @@ def test_head_over_the_limit_in_one_write_is_431(make_server: MakeServer, sent: 
 
 
 def test_pipelined_head_over_the_limit_is_431_after_the_answers_before_it(make_server: MakeServer, gate: Gate) -> None:
-    data = grey(51)
     server = make_server(gated=True)
-    good = POST + b"content-length: %d\r\n\r\n" % len(data) + data
-    with server.connect(good + LIVE + b"GET / HTTP/1.1\r\nhost: x\r\n" + LARGE + LIVE) as connection:
+    with server.connect(GOOD + LIVE + b"GET / HTTP/1.1\r\nhost: x\r\n" + LARGE + LIVE) as connection:
         gate.wait_for()
         gate.open()
         assert ages_on(connection) == [20]
@@ -170,9 +171,8 @@ def test_pipelined_head_over_the_limit_is_431_after_the_answers_before_it(make_s
 
 
 def test_garbage_behind_a_request_in_work_is_refused_after_its_answer(make_server: MakeServer, gate: Gate) -> None:
-    data = grey(51)
     server = make_server(gated=True)
-    with server.connect(POST + b"content-length: %d\r\n\r\n" % len(data) + data + b"\x16\x03\x01 what?") as connection:
+    with server.connect(GOOD + b"\x16\x03\x01 what?") as connection:
         gate.wait_for()
         gate.open()
         assert ages_on(connection) == [20]
@@ -181,9 +181,8 @@ def test_garbage_behind_a_request_in_work_is_refused_after_its_answer(make_serve
 
 
 def test_slow_head_behind_a_request_in_work_is_refused_after_its_answer(make_server: MakeServer, gate: Gate) -> None:
-    data = grey(51)
     server = make_server(gated=True, header_timeout_s=0.05)
-    with server.connect(POST + b"content-length: %d\r\n\r\n" % len(data) + data + b"GET / HT") as connection:
+    with server.connect(GOOD + b"GET / HT") as connection:
         gate.wait_for()
         with server.connect(b"GET / HT") as later:
             assert status_on(later) == 408
@@ -309,8 +308,7 @@ def test_refusal_at_a_full_queue_has_them_too(make_server: MakeServer, gate: Gat
     good = POST + b"x-request-id: mine\r\ncontent-length: %d\r\n\r\n" % len(data) + data
     with server.connect(good), server.connect(good):
         gate.wait_for()
-        while not server.state.pool.waiting:
-            pass
+        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
         with server.connect(good) as connection:
             status, headers, body = answer_on(connection)
         gate.open()

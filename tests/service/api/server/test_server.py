@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from tests.server_process import ROOT
+from tests.server_process import ROOT, clean_environment
 
 
 def agelens(*arguments: str, before: Sequence[str] = (), **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command of `agelens`, by what is `before` it, and without the settings of this process."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AGELENS_")}
     command = [*before, sys.executable, "-m", "service.cli.main", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**clean, **variables}, capture_output=True, text=True, check=False)
+    environment = clean_environment(**variables)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_taken_port_is_named_with_the_way_out() -> None:

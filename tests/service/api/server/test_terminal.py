@@ -12,16 +12,15 @@ from pathlib import Path
 
 import httpx
 
-from tests.server_process import ROOT
+from tests.server_process import ROOT, clean_environment
 
 
 def test_a_terminal_shows_readable_lines_and_where_to_look(models_dir: Path) -> None:
     terminal, inside = os.openpty()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AGELENS_", "NO_COLOR"))}
     with subprocess.Popen(
         [sys.executable, "-m", "tests.service.double_server", str(models_dir)],
         cwd=ROOT,
-        env={**clean, "AGELENS_PORT": "0", "AGELENS_THREADS": "1", "TERM": "xterm"},
+        env=clean_environment(AGELENS_PORT="0", AGELENS_THREADS="1", TERM="xterm", NO_COLOR=""),
         stdout=inside,
     ) as process:
         try:

@@ -11,18 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.soak import adversarial
+from benchmarks.soak import adversarial, adversarial_jpeg
 from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding.cost import PricedPicture
 from service.inference.decoding.cost import price as price_of
 from service.inference.decoding.cost.orientation import exif_with, orientation_of
 from service.inference.imaging import decode_image
 from tests.pictures import astronaut
-
-BUDGET_S = 2.0
-"""The setting's default."""
-
-MEGABYTES = 1024
 
 
 def price(data: bytes) -> PricedPicture:
@@ -119,12 +114,12 @@ def test_damaged_exif_says_nothing(exif: bytes) -> None:
 
 MORE_WORK: dict[str, tuple[Callable[[], bytes], Callable[[], bytes]]] = {
     "scans of a progressive JPEG": (
-        lambda: adversarial.progressive_empty_scans(10, 2000),
-        lambda: adversarial.progressive_empty_scans(60, 2000),
+        lambda: adversarial_jpeg.progressive_empty_scans(10, 2000),
+        lambda: adversarial_jpeg.progressive_empty_scans(60, 2000),
     ),
     "scans of a sequential JPEG": (
-        lambda: adversarial.sequential_scans(10, 2000),
-        lambda: adversarial.sequential_scans(60, 2000),
+        lambda: adversarial_jpeg.sequential_scans(10, 2000),
+        lambda: adversarial_jpeg.sequential_scans(60, 2000),
     ),
     "rows of a PNG": (lambda: adversarial.flat_png(200), lambda: adversarial.flat_png(800)),
     "passes of a PNG": (lambda: adversarial.flat_png(400), lambda: adversarial.flat_png(400, interlace=1)),
@@ -134,8 +129,8 @@ MORE_WORK: dict[str, tuple[Callable[[], bytes], Callable[[], bytes]]] = {
         lambda: adversarial.webp_frames(1, 100, 2000),
     ),
     "pixels of an AVIF": (
-        lambda: adversarial.noise(64, 64, "AVIF", speed=10),
-        lambda: adversarial.noise(256, 256, "AVIF", speed=10),
+        lambda: adversarial_jpeg.noise(64, 64, "AVIF", speed=10),
+        lambda: adversarial_jpeg.noise(256, 256, "AVIF", speed=10),
     ),
 }
 
@@ -149,9 +144,9 @@ def test_more_work_costs_more(name: str) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: adversarial.progressive_empty_scans(100),
-        lambda: adversarial.progressive_runs(40),
-        lambda: adversarial.jpeg_tables(19),
+        lambda: adversarial_jpeg.progressive_empty_scans(100),
+        lambda: adversarial_jpeg.progressive_runs(40),
+        lambda: adversarial_jpeg.jpeg_tables(19),
     ],
     ids=["empty scans", "runs", "tables"],
 )
@@ -164,7 +159,7 @@ def test_row_1a_small_jpeg_that_takes_seconds_is_over_the_budget(make: Callable[
     [
         adversarial.png_private_chunks,
         adversarial.png_empty_data,
-        lambda: adversarial.jpeg_segments(200_000),
+        lambda: adversarial_jpeg.jpeg_segments(200_000),
         adversarial.webp_chunks,
     ],
     ids=["private chunks", "empty data", "segments", "webp chunks"],
@@ -181,9 +176,9 @@ def test_row_1d_picture_of_a_hundred_thousand_parts_is_refused_unread(make: Call
         lambda: adversarial.png_texts(10),
         adversarial.png_exif,
         lambda: adversarial.png_animation(4000),
-        adversarial.jpeg_exif,
-        adversarial.jpeg_fill,
-        lambda: adversarial.jpeg_fill(byte=b"\xff\0"),
+        adversarial_jpeg.jpeg_exif,
+        adversarial_jpeg.jpeg_fill,
+        lambda: adversarial_jpeg.jpeg_fill(byte=b"\xff\0"),
         adversarial.webp_exif,
         lambda: adversarial.webp_frames(3000, 64, 64),
     ],
@@ -197,13 +192,13 @@ def test_what_makes_no_pixels_reaches_no_decoder(make: Callable[[], bytes]) -> N
 
 @pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA, 0xC5])
 def test_jpeg_that_no_browser_reads_is_not_read(kind: int) -> None:
-    data = adversarial.dense_baseline(0.01).replace(b"\xff\xc0", bytes([0xFF, kind]), 1)
+    data = adversarial_jpeg.dense_baseline(0.01).replace(b"\xff\xc0", bytes([0xFF, kind]), 1)
     with pytest.raises(UnsupportedPicture, match="baseline or progressive"):
         price(data)
 
 
 def test_jpeg_with_two_frame_headers_is_damaged() -> None:
-    data = adversarial.dense_baseline(0.01)
+    data = adversarial_jpeg.dense_baseline(0.01)
     start = data.index(b"\xff\xc0")
     header = data[start : start + 13]
     with pytest.raises(CorruptPicture, match="two frame headers"):
@@ -211,7 +206,7 @@ def test_jpeg_with_two_frame_headers_is_damaged() -> None:
 
 
 def test_jpeg_of_one_scan_is_priced_at_the_scale_it_is_decoded_at() -> None:
-    data = adversarial.sampled((0x11,), 4000, progressive=False)
+    data = adversarial_jpeg.sampled((0x11,), 4000, progressive=False)
     assert price_of(data, 4_000_000).processor_s < 0.6 * price_of(data, 16_000_000).processor_s
 
 
