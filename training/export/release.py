@@ -41,8 +41,8 @@ WIDTHS = 3
 DECODE_GAIN = 0.05
 """Years of `val` MAE by which the mean must beat the median to be preferred.
 
-A child's distribution leans towards the older, and its mean with it: where both erred alike, to 0.02 years, the mean put
-those of 10 to 17 at 3.0 years too old, the median at 2.2.
+A child's distribution leans towards the older, and its mean with it: where both erred alike, to 0.02 years, the mean
+read those of 10 to 17 as 3.0 years too old, the median as 2.2.
 """
 
 

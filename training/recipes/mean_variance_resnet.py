@@ -9,8 +9,8 @@ RECIPE = Recipe(
     name="mean_variance_resnet",
     command="agelens-train train mean_variance_resnet --store stores/utkface --store stores/aaf "
     "--store stores/aaf_rest --store stores/portraits",
-    cost="20 epochs of 25,000 faces; dlib's network took 44 minutes on two cores for 7 epochs of 22,000 at 150 px",
-    expected="not run yet; an earlier recipe's 7 epochs ended at a val MAE of 5.36 without this teacher",
+    cost="21 ms per face on one processor of a 2024 server (TensorFlow, float32): 9 minutes an epoch, 3 hours in all",
+    expected="not run to its end yet: val MAE of UTKFace 9.83, 6.32 and 5.88 years after the first three epochs",
     backbone="resnet29",
     head="mean_variance",
     # The published weights, which the first three epochs bring in. Labels are Gaussians of two years instead of one

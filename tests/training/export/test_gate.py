@@ -11,8 +11,9 @@ import pytest
 from service.errors import InvalidParameter
 from tests.training.tiny_run import SIZE, tiny_recipe
 from training.data.store import FaceStore
-from training.export.convert import shared_crop
+from training.export.convert import load_run, shared_crop
 from training.export.gate import Answers, answers_of, fit_gate, gated, mixture_loss
+from training.export.graph import ExportRefused
 from training.export.release import Split
 from training.fit.train import train
 from training.model.initialise import trained_model
@@ -76,3 +77,21 @@ def test_a_run_without_both_heads_is_refused(store_path: Path, tmp_path: Path) -
     train(tiny_recipe(epochs=1), [FaceStore.open(store_path)], tmp_path / "run")
     with pytest.raises(InvalidParameter, match="a gate stands between both"):
         gated(tmp_path / "run", [store_path], tmp_path / "gated")
+
+
+def test_a_softmax_that_taught_beside_coral_can_be_served_alone(store_path: Path, tmp_path: Path) -> None:
+    recipe = replace(tiny_recipe(epochs=1), head="coral", head_options={"ages": True, "weight": 0.3})
+    train(recipe, [FaceStore.open(store_path)], tmp_path / "run")
+    served, made = load_run(tmp_path / "run", "dldl")
+    model, _ = trained_model(tmp_path / "run")
+    faces = Split.load([store_path], "val", shared_crop([store_path], SIZE)).faces
+    ages = model.predict_on_batch(faces)[:, 100:201]
+    powers = np.exp(ages - ages.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(served.predict_on_batch(faces), powers / powers.sum(axis=1, keepdims=True), atol=1e-5)
+    assert made.head == "dldl"
+
+
+def test_a_head_that_was_not_trained_is_not_served(store_path: Path, tmp_path: Path) -> None:
+    train(replace(tiny_recipe(epochs=1), head="coral"), [FaceStore.open(store_path)], tmp_path / "run")
+    with pytest.raises(ExportRefused, match="no dldl head beside its coral one: it lacks head_ages"):
+        load_run(tmp_path / "run", "dldl")

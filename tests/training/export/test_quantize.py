@@ -14,6 +14,7 @@ from tests.training.export.bell_model import bell_model, grey_faces, write_bell_
 from training.export.calibration import decoded
 from training.export.graph import ExportRefused, run, tail_nodes
 from training.export.quantize import first_nodes, quantize, refuse_costly, to_float16, to_int8
+from training.export.release import recalibrate
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 32))
@@ -108,6 +109,13 @@ def test_only_a_float32_file_is_quantised(store: Path, tmp_path: Path) -> None:
     path = quantize(write_bell_model(tmp_path), "float16", [store])
     with pytest.raises(ExportRefused, match="float16 already"):
         quantize(path, "int8", [store])
+
+
+def test_a_smaller_file_is_calibrated_to_the_same_balance_of_ages(store: Path, tmp_path: Path) -> None:
+    source = recalibrate(write_bell_model(tmp_path), [store], balance=1.0)
+    small = manifest_of(onnx.load(quantize(source, "float16", [store])), "small")
+    assert small.metrics["balance"] == 1.0
+    assert small.age_mix == pytest.approx([1 / 101] * 101, rel=1e-3)
 
 
 def test_the_manifest_says_what_float32_scored(store: Path, tmp_path: Path) -> None:
