@@ -95,7 +95,7 @@ class PredictCommand:
 
 
 def _draw(path: Path, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
-    from service.inference.imaging import decode_image
+    from service.inference.decoding.photo import decode_image
 
     try:
         save_annotated(path, decode_image(data, max_pixels=max_pixels), prediction.faces)
