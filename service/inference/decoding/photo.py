@@ -48,7 +48,7 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | N
 
     Raises:
         EmptyPicture: there are no bytes.
-        UnsupportedPicture: the bytes are not of a format in `picture_formats.READ`.
+        UnsupportedPicture: the bytes are not of a format in `formats.READ`.
         PictureTooLarge: it would be decoded to more than `max_pixels`, or to a side over `MAX_SIDE`; nothing was.
         CorruptPicture: the picture is truncated or damaged.
     """
