@@ -5,17 +5,18 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-# pip brings the locked uv, and uv makes the environment what the locks say. uv does not read pip's settings, so
-# it is told of an index that pip was told of.
-BOOTSTRAP := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement requirements/build.txt
-INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(1)/bin/python -m pip config get global.index-url 2>/dev/null))
-define INSTALL # environment, lock, --exact to take away what is not in it
-	@$(1)/bin/python $(BOOTSTRAP)
+# What installs has an environment of its own, .venv-setup, and none of it lies beside what serves: pip brings the locked
+# uv and what builds the project, and uv makes the other environments what their locks say. uv does not read pip's
+# settings, so it is told of an index that pip was told of.
+TOOLS := .venv-setup/.tools
+UV = UV_DEFAULT_INDEX="$(INDEX)" .venv-setup/bin/uv pip
+INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell .venv-setup/bin/python -m pip config get global.index-url 2>/dev/null))
+WITH_TOOLS := PYTHONPATH=$$(echo $$PWD/.venv-setup/lib/python3*/site-packages)
+define INSTALL # environment, locks, --exact to take away what is not in them
 	@# Two packages hold cv2: the one of former locks goes first, or it would take the other's files along.
-	@$(1)/bin/uv pip uninstall --quiet --python $(1)/bin/python opencv-contrib-python-headless 2>/dev/null || true
-	@UV_DEFAULT_INDEX="$(INDEX)" $(1)/bin/uv pip install --python $(1)/bin/python --require-hashes --no-deps $(3) \
-		--requirement requirements/build.txt --requirement requirements/$(2)
-	@$(1)/bin/uv pip install --quiet --python $(1)/bin/python --offline --no-deps --no-build-isolation --editable .
+	@$(UV) uninstall --quiet --python $(1)/bin/python opencv-contrib-python-headless 2>/dev/null || true
+	@$(UV) install --python $(1)/bin/python --require-hashes --no-deps $(3) $(2:%=--requirement requirements/%)
+	@$(WITH_TOOLS) $(UV) install --quiet --python $(1)/bin/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@
 endef
 
@@ -27,7 +28,7 @@ TRAINING := .venv-training/.training
 .DELETE_ON_ERROR:
 
 setup: $(SERVE)
-	@.venv/bin/python -m service.inference.detection.download
+	@$(WITH_TOOLS) .venv/bin/python -m service.inference.detection.download
 
 setup-dev: setup $(DEV)
 
@@ -86,7 +87,7 @@ test-image: setup-dev
 .PHONY: check-platforms
 check-platforms: setup-dev
 	@for platform in x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin; do for python in 3.11 3.12 3.13; do \
-		MACOSX_DEPLOYMENT_TARGET=14.0 UV_DEFAULT_INDEX="$(call INDEX,.venv)" .venv/bin/uv pip install --dry-run --quiet \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(UV) install --dry-run --quiet \
 			--target build/platforms --python-platform $$platform --python-version $$python --only-binary :all: \
 			--no-deps --require-hashes --requirement requirements/serve.txt || exit 1; done; done
 
@@ -101,11 +102,11 @@ format: setup-dev
 
 # Keeps what is locked and adds what pyproject.toml newly asks for; UPGRADE=--upgrade takes the newest of everything.
 # training.txt comes first and constrains the others: both environments decode, crop and infer with the same versions.
-COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+COMPILE = $(UV) compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" $(UPGRADE)
 DEVELOP := pyproject.toml --group dev --extra heif --extra openvino --extra otel --extra ray
 
-lock: $(SERVE)
+lock: $(TOOLS)
 	$(COMPILE) $(DEVELOP) --extra training --extra mediapipe --extra wandb -o requirements/training.txt
 	$(COMPILE) $(DEVELOP) -c requirements/training.txt -o requirements/dev.txt
 	$(COMPILE) pyproject.toml -c requirements/training.txt -o requirements/serve.txt
@@ -114,7 +115,7 @@ lock: $(SERVE)
 	$(COMPILE) --group docs -c requirements/training.txt -o requirements/docs.txt
 
 clean:
-	rm -rf .venv .venv-training .venv-docs build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-training .venv-docs .venv-setup build dist .mypy_cache .pytest_cache .ruff_cache
 
 python:
 	@test -n "$(PYTHON)" || { echo "agelens needs Python 3.11, 3.12 or 3.13 with its venv module; none was found. \
@@ -141,19 +142,28 @@ address: python
 
 .venv/bin/python .venv-training/bin/python .venv-docs/bin/python: | python
 	@echo "creating $(patsubst %/bin/python,%,$@) with $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+	@$(PYTHON) -m venv --without-pip $(patsubst %/bin/python,%,$@)
 
-$(SERVE): requirements/build.txt requirements/serve.txt pyproject.toml | .venv/bin/python
+$(TOOLS): requirements/build.txt | python
+	@echo "creating .venv-setup, which installs the others"
+	@test -x .venv-setup/bin/python || $(PYTHON) -m venv .venv-setup
+	@.venv-setup/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--requirement requirements/build.txt
+	@touch $@
+
+$(SERVE): requirements/serve.txt pyproject.toml | $(TOOLS) .venv/bin/python
 	@echo "installing what serving needs into .venv"
 	$(call INSTALL,.venv,serve.txt)
+	@# Compiled once and here: a start takes half as long as where it compiles, and some machines never keep what it makes.
+	@env -u PYTHONDONTWRITEBYTECODE .venv/bin/python -c "import service.cli.main, service.api.server"
 
-$(DEV): $(SERVE) requirements/dev.txt
+$(DEV): $(SERVE) requirements/build.txt requirements/dev.txt
 	@echo "installing the developer's tools into .venv"
-	$(call INSTALL,.venv,dev.txt,--exact)
+	$(call INSTALL,.venv,build.txt dev.txt,--exact)
 
-$(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | .venv-training/bin/python
+$(TRAINING): requirements/build.txt requirements/training.txt pyproject.toml | $(TOOLS) .venv-training/bin/python
 	@echo "installing what training needs into .venv-training"
-	$(call INSTALL,.venv-training,training.txt,--exact)
+	$(call INSTALL,.venv-training,build.txt training.txt,--exact)
 
 # The running service under load and abuse, two hours or so; `make soak WHAT="bombs drain"` for some of it, MINUTES=5
 # for a shorter `adversarial`, PICTURES=10000 for fewer `mutations`.
@@ -177,8 +187,7 @@ docs: setup-dev $(DOCS)
 	.venv-docs/bin/zensical build --clean --strict
 	@rm -rf build/site/generate
 
-$(DOCS): requirements/docs.txt | .venv-docs/bin/python
+$(DOCS): requirements/docs.txt | $(TOOLS) .venv-docs/bin/python
 	@echo "installing what the documents' site needs into .venv-docs"
-	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
-		--requirement requirements/docs.txt
+	@$(UV) install --python .venv-docs/bin/python --require-hashes --no-deps --exact --requirement requirements/docs.txt
 	@touch $@

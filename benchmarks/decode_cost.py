@@ -24,7 +24,7 @@ from benchmarks.soak import adversarial, adversarial_jpeg
 from benchmarks.soak.pictures import mutated
 from service.errors import PictureError
 from service.inference.decoding.cost import PricedPicture, price
-from service.inference.imaging import decode_image
+from service.inference.decoding.photo import decode_image
 
 MAX_PIXELS = 50_000_000
 BOUND = 0.5

@@ -14,9 +14,10 @@ from rich.progress import track
 from benchmarks.figures import Findings, Spread
 from benchmarks.pictures import group_photo, small_photo
 from benchmarks.scale import Scale
+from service.inference.decoding.photo import decode_image
 from service.inference.detection.blazeface.network import BlazeFace
 from service.inference.detection.detector import SHORT_RANGE, open_detector
-from service.inference.imaging import Pyramid, decode_image
+from service.inference.imaging import Pyramid
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import DETECTION_SIDE, Pipeline, load_models
 

@@ -16,12 +16,13 @@ from benchmarks.figures import Findings
 from benchmarks.labelled import Labelled, validation_photos
 from benchmarks.pictures import jpeg
 from benchmarks.scale import Scale
+from service.inference.decoding.photo import decode_image
 from service.inference.detection.detector import open_detector
 from service.inference.distribution import AgeDistribution
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_of_light
 from service.inference.faces import Face, Pixels
-from service.inference.imaging import Pyramid, cut_face, decode_image, exposed
+from service.inference.imaging import Pyramid, cut_face, exposed
 from service.inference.lockfile import default_models_dir
 from service.inference.pipeline import load_models
 

@@ -10,8 +10,8 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 from service.errors import InvalidParameter
+from service.inference.decoding.photo import Photo
 from service.inference.faces import AgePrediction, Pixels
-from service.inference.imaging import Photo
 
 FORMATS: Final = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 _FRAME: Final = (255, 217, 74)

@@ -22,7 +22,6 @@ from service.inference.age_mix import mixes_in
 from service.inference.detection.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
-from service.inference.imaging import decode_image
 from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction, Pipeline, load_models, open_pipeline
 from service.settings import Settings, load_settings
@@ -95,6 +94,8 @@ class PredictCommand:
 
 
 def _draw(path: Path, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
+    from service.inference.decoding.photo import decode_image
+
     try:
         save_annotated(path, decode_image(data, max_pixels=max_pixels), prediction.faces)
     except OSError as error:

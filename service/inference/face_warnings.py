@@ -21,7 +21,7 @@ WIDE_INTERVAL_YEARS: Final = 30
 YOUNGEST, OLDEST = 1.0, 90.0
 FLAT: Final = {"as-is": 60, "stretched": 10}
 """Of 256 shades of grey, those that the face's middle must span; fewer do for a network that sees them stretched."""
-BURNT_SHARE: Final = 0.15  # of the face's middle, in the six brightest of the 256 shades
+BURNT_SHARE: Final = 0.25  # of the face's middle, in the six brightest of the 256 shades
 BLURRED: Final = 0.2  # detail of 1 % of the face's width, relative to that of 4 %
 SHARPNESS_NEEDS_PX: Final = 100  # of a crop, for the width of the face: smaller ones show no detail of 1 %
 

@@ -26,12 +26,15 @@ def session_options(threads: int = 1) -> ort.SessionOptions:
 
     Fresh pages cost more than what is computed in them: half of a face proposal's time, a quarter of an estimate's.
     An arena keeps them, and one for all sessions grows to what is in use at once, not to the sum of all models.
+    It is asked for each buffer by itself: one block for a whole call, planned by its shape, would be no faster and
+    fit that shape only.
     """
     _share_arena()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.log_severity_level = 3
     return options
@@ -39,8 +42,8 @@ def session_options(threads: int = 1) -> ort.SessionOptions:
 
 @cache
 def _share_arena() -> None:
-    # Grow by what is asked for: the default, powers of two, would keep up to twice of it.
-    growth = {"max_mem": 0, "arena_extend_strategy": 1, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    # Grow by powers of two, in which buffers of any shape find room: pages that nobody touched cost nothing.
+    growth = {"max_mem": 0, "arena_extend_strategy": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(memory, ort.OrtArenaCfg(growth))
 
@@ -50,20 +53,20 @@ PLUGINS: Final[dict[str, str]] = {"OpenVINOExecutionProvider": "onnxruntime_ep_o
 
 
 def open_session(path: Path, options: ort.SessionOptions, names: Sequence[str]) -> ort.InferenceSession:
-    """Open a model file on these providers, best first.
+    """Open a model file on these providers, best first. By its path: ONNX Runtime keeps bytes that it is given.
 
     Raises InvalidModelFile naming providers that cannot be used here, or a file that cannot be loaded.
     """
     plugged = _plugged(names)
     try:
         if not plugged:
-            return ort.InferenceSession(path.read_bytes(), options, providers=list(names))
+            return ort.InferenceSession(path, options, providers=list(names))
         for name in names:
             if name in plugged:
                 options.add_provider_for_devices(plugged[name][:1], {})
             else:
                 options.add_provider(name, {})
-        return ort.InferenceSession(path.read_bytes(), options)
+        return ort.InferenceSession(path, options)
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise InvalidModelFile(f"{path.name} is not an ONNX file that ONNX Runtime can load: {error}") from error
 

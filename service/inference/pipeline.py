@@ -16,13 +16,14 @@ import numpy as np
 from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference.age_mix import mix_of, named_mix, stated_for
 from service.inference.decoding.decoder import Decode, Decoder, DirectDecoder
+from service.inference.decoding.photo import Photo
 from service.inference.detection.detector import Detection, FaceDetector, open_detector
 from service.inference.detection.views import LEAST, SMALLEST, smallest_sought
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for, warnings_of_light
 from service.inference.faces import AgePrediction, BoundingBox, Face, Pixels
-from service.inference.imaging import Photo, Pyramid, crop_step, cut_face, exposed, whole_picture
+from service.inference.imaging import Pyramid, crop_step, cut_face, exposed, whole_picture
 from service.inference.lockfile import ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.options import PredictOptions

@@ -11,7 +11,7 @@ from typing import Final
 from service.errors import PictureTooLarge
 from service.inference.decoding.cost import PricedPicture, price
 from service.inference.decoding.decoder import Decode
-from service.inference.imaging import Photo
+from service.inference.decoding.photo import Photo
 from service.runtime.decoder_process import PROGRAM, DecoderLauncher, DecoderProcess
 
 _LOOK_S: Final = 0.05

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
-from service.inference.imaging import Photo, decode_image
+from service.inference.decoding.photo import Photo, decode_image
 from service.runtime.native import return_large_buffers
 
 QUESTION: Final = struct.Struct("!QQqdQ")

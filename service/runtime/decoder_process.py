@@ -18,7 +18,7 @@ import structlog
 
 from service.errors import CorruptPicture, DeadlineExceeded, PictureError, PictureTooLarge, SetupError
 from service.inference.decoding.cost import PricedPicture
-from service.inference.imaging import Photo
+from service.inference.decoding.photo import Photo
 from service.runtime.decoder_child import ANSWER, ERRORS, GIVEN, QUESTION, READY, REQUEST
 
 log: Final = structlog.stdlib.get_logger("agelens.decoder")

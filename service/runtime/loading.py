@@ -19,7 +19,7 @@ from service.inference.distribution import Floats
 from service.inference.estimator import Estimator
 from service.inference.pipeline import Pipeline, load_models
 from service.runtime.decode_budget import open_decoders
-from service.runtime.native import return_large_buffers
+from service.runtime.native import return_free_memory, return_large_buffers
 from service.runtime.state import Loaded, LoadedModel
 from service.settings import Settings
 
@@ -30,7 +30,6 @@ def load(settings: Settings) -> Loaded:
     """Load the models that `settings` name; raise SetupError naming the wrong file or setting and the remedy."""
     cv2.setNumThreads(1)  # parallelism comes from requests; OpenCV's own pool would fight with the worker threads
     return_large_buffers()
-    Image.init()  # imports every format's plugin now, not with the first such picture
     folder = settings.models_folder
     try:
         estimators = load_models(folder, settings.models or None, settings.intra_op_threads, settings.providers)
@@ -43,6 +42,7 @@ def load(settings: Settings) -> Loaded:
     if default not in estimators:
         loaded = ", ".join(sorted(estimators))
         raise InvalidSetting(f"AGELENS_DEFAULT_MODEL names {default}, which is not loaded; loaded are {loaded}")
+    return_free_memory()
     for estimator in estimators.values():
         estimator.warm_up()
     models = {name: LoadedModel(estimator.manifest, estimator.sha256) for name, estimator in estimators.items()}

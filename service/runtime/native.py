@@ -1,4 +1,4 @@
-"""Configure glibc's malloc."""
+"""glibc's malloc: which buffers it keeps, and when it gives back what is free."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def return_large_buffers() -> bool:
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return bool(mallopt and mallopt(_M_MMAP_THRESHOLD, LARGE_BUFFER) and mallopt(_M_TRIM_THRESHOLD, KEPT))
+
+
+def return_free_memory() -> bool:
+    """Give pages without anything in them back to the system, once loading is over; return False without glibc.
+
+    Loading a model takes several times its size for a while, and leaves it scattered over the heap.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return bool(trim and trim(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_the_locks_are_for_these_machines(name: str, machine: tuple[str, str]) -
     here = {"python_full_version": "3.12.1", "platform_python_implementation": "CPython"}
     assert Marker(marker).evaluate(here | dict(zip(("sys_platform", "platform_machine"), machine, strict=True)))
     assert not Marker(marker).evaluate(here | {"sys_platform": "win32", "platform_machine": "AMD64"})
+
+
+def test_what_installs_lies_in_an_environment_of_its_own() -> None:
+    command = ["make", "--dry-run", "--always-make", "setup"]
+    steps = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    filled = [step for step in steps if "install" in step and "--python .venv/bin/python" in step]
+    assert any("serve.txt" in step for step in filled)
+    assert not any("build.txt" in step for step in filled)
+    assert any(step.endswith("-m venv --without-pip .venv") for step in steps)
 
 
 def test_serving_needs_no_onnx_package() -> None:

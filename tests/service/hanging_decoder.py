@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from service.inference.imaging import Photo, decode_image
+from service.inference.decoding.photo import Photo, decode_image
 from service.runtime import decoder_child
 
 WAITS, COMPUTES, CRASHES, GROWS = 61, 62, 63, 65

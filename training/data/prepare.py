@@ -23,9 +23,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.atomic_write import atomic_write
 from service.errors import PictureError
+from service.inference.decoding.photo import decode_image
 from service.inference.detection.detector import CONFIDENCE, BlazeFaceDetector
 from service.inference.faces import Face, Pixels
-from service.inference.imaging import Pyramid, crop_face, decode_image
+from service.inference.imaging import Pyramid, crop_face
 from service.inference.manifest import CropSpec
 from training.data.store import COLUMNS
 from training.datasets import DatasetError, Listing, Sample

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from service.inference.decoding.cost import price
-from service.inference.imaging import Photo, decode_image
+from service.inference.decoding.photo import Photo, decode_image
 
 Decode = Callable[[int | None], Photo]
 """Decodes a picture that is open; the number is the shorter side to keep, None for the full size."""

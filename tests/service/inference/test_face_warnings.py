@@ -48,6 +48,15 @@ def test_what_a_stretch_mends_is_not_warned_of() -> None:
     assert "exposure" in warnings_of_light(cut(lighter(4)), STRETCHED)
 
 
+@pytest.mark.parametrize(("share", "warnings"), [(0.2, ()), (0.3, ("exposure",))])
+def test_a_face_is_burnt_out_where_more_than_a_quarter_of_its_middle_is(share: float, warnings: tuple[str]) -> None:
+    face = np.random.default_rng(0).integers(60, 200, (SPEC.size, SPEC.size, 3), np.uint8)
+    middle_px = 0.49 * SPEC.size / (1 + 2 * SPEC.margin)
+    top = round((SPEC.size - middle_px) / 2)
+    face[top : top + round(share * middle_px)] = 255
+    assert warnings_of_light(face, SPEC) == warnings
+
+
 @pytest.mark.parametrize("share", [0.04, 0.06])
 def test_a_face_blurred_by_4_percent_of_its_width_is_warned_of(share: float) -> None:
     assert "blurred" in warnings_of_light(cut(blurred(share)), SPEC)

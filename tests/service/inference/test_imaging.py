@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from service.errors import PictureTooLarge
+from service.inference.decoding.photo import decode_image
 from service.inference.faces import BoundingBox, Face, Pixels
-from service.inference.imaging import Pyramid, crop_face, decode_image, whole_picture
+from service.inference.imaging import Pyramid, crop_face, whole_picture
 from service.inference.manifest import CropSpec
 
 SPEC = CropSpec(size=64, margin=0.1)

@@ -30,3 +30,11 @@ def test_the_service_is_loaded_without_mediapipe_and_what_it_drags_in() -> None:
         "print([m for m in sys.modules if m.split('.')[0] in ('mediapipe', 'matplotlib', 'tensorflow', 'jax', 'onnx')])"
     )
     assert _printed(code) == "[]"
+
+
+def test_a_process_that_decodes_loads_only_what_decoding_takes() -> None:
+    code = (
+        "import sys, service.runtime.decoder_child; "
+        "print([m for m in ('cv2', 'pydantic', 'onnxruntime', 'fastapi') if m in sys.modules], 'numpy' in sys.modules)"
+    )
+    assert _printed(code) == "[] True"

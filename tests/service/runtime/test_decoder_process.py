@@ -22,7 +22,7 @@ from service.errors import (
     UnsupportedPicture,
 )
 from service.inference.decoding.cost import price
-from service.inference.imaging import decode_image
+from service.inference.decoding.photo import decode_image
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
 from service.runtime.decoder_process import DecoderLauncher, DecoderProcess
 from tests.service.doubles import grey

@@ -90,3 +90,71 @@ def test_a_network_keeps_the_pages_of_its_buffers_from_one_run_to_the_next() -> 
     # Without the arena they take 2,500 and 1,900 fresh pages each time.
     assert estimate < 400
     assert propose < 200
+
+
+FREED = """
+import resource, sys
+import numpy as np
+from service.runtime.native import return_free_memory, return_large_buffers
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+return_large_buffers()
+before = resident()
+buffers = [np.ones(2**17, np.uint8) for _ in range(160)]
+last = np.ones(2**17, np.uint8)
+buffers.clear()
+assert "hold" in sys.argv or return_free_memory()
+print((resident() - before) / 2**20)
+"""
+
+
+def test_what_loading_left_free_goes_back_to_the_system() -> None:
+    (given_back,), (held,) = printed(FREED), printed(FREED, "hold")
+    assert given_back < 4
+    assert held > 16
+
+
+SHAPES = """
+import resource, sys
+import numpy as np
+from service.inference.detection.face_proposals import FaceProposals
+from service.inference.lockfile import default_models_dir
+from service.runtime.native import return_free_memory, return_large_buffers
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+return_large_buffers()
+proposals = FaceProposals(default_models_dir())
+return_free_memory()
+before = resident()
+for width in (256, 320, 384, 448, 512) if "all" in sys.argv else (512,):
+    proposals.answer(np.zeros((width, width, 3), np.uint8))
+print((resident() - before) / 2**20)
+"""
+
+
+def test_pictures_of_many_shapes_take_no_more_memory_than_the_largest() -> None:
+    (largest,), (several,) = printed(SHAPES), printed(SHAPES, "all")
+    assert largest > 5
+    assert several < 2 * largest  # 2.5 times where the arena grows by what is asked for
+
+
+KEPT = """
+import sys, tracemalloc
+from service.inference.lockfile import ModelLock, default_models_dir, verified_path
+from service.inference.onnx_session import open_session, session_options
+
+folder = default_models_dir()
+path = verified_path(folder, ModelLock.read(folder).of_kind("model")[0])
+tracemalloc.start()
+session = open_session(path, session_options(), ["CPUExecutionProvider"])
+print(tracemalloc.get_traced_memory()[0] / path.stat().st_size)
+"""
+
+
+def test_a_session_keeps_no_copy_of_its_file() -> None:
+    (share,) = printed(KEPT)
+    assert share < 0.1

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.inference.decoding.photo import decode_image
 from service.inference.detection.detector import BlazeFaceDetector
-from service.inference.imaging import Pyramid, crop_face, decode_image
+from service.inference.imaging import Pyramid, crop_face
 from service.inference.lockfile import default_models_dir
 from service.inference.manifest import CropSpec
 from tests.pictures import astronaut, coffee, jpeg, pasted

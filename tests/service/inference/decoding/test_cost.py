@@ -16,7 +16,7 @@ from service.errors import CorruptPicture, PictureError, PictureTooLarge, Unsupp
 from service.inference.decoding.cost import PricedPicture
 from service.inference.decoding.cost import price as price_of
 from service.inference.decoding.cost.orientation import exif_with, orientation_of
-from service.inference.imaging import decode_image
+from service.inference.decoding.photo import decode_image
 from tests.pictures import astronaut
 
 

@@ -13,8 +13,8 @@ from PIL.Image import Transpose
 
 from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding import formats as picture_formats
+from service.inference.decoding.photo import decode_image
 from service.inference.faces import Pixels
-from service.inference.imaging import decode_image
 
 COLOURS = ((210, 40, 30), (30, 170, 60), (40, 60, 200), (230, 220, 90))
 """Top left, top right, bottom left, bottom right."""
