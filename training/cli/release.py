@@ -64,6 +64,9 @@ def export_command(
     head: Annotated[
         str | None, typer.Option(help="family whose head is served, if it was trained beside the run's own")
     ] = None,
+    smooth: Annotated[
+        float, typer.Option(min=0, max=5, help="smooth the distributions by a Gaussian of so many years")
+    ] = 0.0,
     exposure: Annotated[
         Exposure, typer.Option(help="stretched: spread each face's shades before the network sees it; or as-is")
     ] = "stretched",
@@ -74,7 +77,7 @@ def export_command(
     with exit_on_error():
         path = export(
             run_dir, out, name, version, stores,
-            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure, head=head,
+            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure, head=head, smooth_years=smooth,
         )  # fmt: skip
         typer.echo(path)
 

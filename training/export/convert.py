@@ -23,6 +23,7 @@ from training.export.graph import (
     keep_contract,
     refuse_stray_transposes,
     run,
+    smoothing,
     with_layer_names,
 )
 from training.export.release import Split, finish, publish
@@ -58,9 +59,10 @@ def require_tensorflow() -> None:
         raise ExportRefused(f"export needs KERAS_BACKEND=tensorflow, it is {keras.backend.backend()}")
 
 
-def convert(servable: Any, size: int) -> onnx.ModelProto:
+def convert(servable: Any, size: int, smooth_years: float = 0.0) -> onnx.ModelProto:
     """Turn a servable Keras model (uint8 [b, size, size, 3] → pmf [b, 101]) into a folded graph, not calibrated yet.
 
+    Its distributions are smoothed by a Gaussian of `smooth_years`.
     Raises ExportRefused where the graph breaks the contract or more than one transpose remains.
     """
     require_tensorflow()
@@ -74,7 +76,7 @@ def convert(servable: Any, size: int) -> onnx.ModelProto:
     model = folded(model)
     with_layer_names(model)
     refuse_stray_transposes(model, allowed=1)
-    append_calibration(model)
+    append_calibration(model, smooth_years)
     return model
 
 
@@ -95,10 +97,11 @@ def check_parity(expected: Floats, actual: Floats) -> Parity:
     return parity
 
 
-def converted(servable: Any, faces: Faces) -> tuple[onnx.ModelProto, Parity]:
+def converted(servable: Any, faces: Faces, smooth_years: float = 0.0) -> tuple[onnx.ModelProto, Parity]:
     """Convert and compare with Keras on real faces uint8 [n, size, size, 3]; raise ExportRefused."""
-    model = convert(servable, faces.shape[1])
-    return model, check_parity(np.asarray(servable.predict(faces, verbose=0)), run(model, faces))
+    model = convert(servable, faces.shape[1], smooth_years)
+    expected = np.asarray(servable.predict(faces, verbose=0))
+    return model, check_parity(expected @ smoothing(smooth_years) if smooth_years else expected, run(model, faces))
 
 
 def shared_crop(stores: Sequence[Path], size: int, exposure: Exposure = "stretched") -> CropSpec:
@@ -127,14 +130,15 @@ def export(
     balance: float | None = None,
     exposure: Exposure = "stretched",
     head: str | None = None,
+    smooth_years: float = 0.0,
     load: Callable[[Path], tuple[Any, Recipe]] | None = None,
 ) -> Path:
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
     With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
-    `balance` is `calibrate`'s, `exposure` that of the faces the file is to see, `head` as in `load_run`. `load` turns a
-    run folder into a servable Keras model and its recipe. Raises ExportRefused if the file would differ from Keras, and
-    FileMissing if files of the run or a store are missing.
+    `balance` is `calibrate`'s, `exposure` that of the faces the file is to see, `head` as in `load_run`, `smooth_years`
+    as in `convert`. `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused if the
+    file would differ from Keras, and FileMissing if files of the run or a store are missing.
     """
     servable, recipe = load(run_dir) if load else load_run(run_dir, head)
     if flip:
@@ -143,7 +147,7 @@ def export(
         servable = with_mirror_image(servable)
     crop = shared_crop(stores, recipe.size, exposure)
     faces = Split.load(stores, "val", crop, limit=PARITY_FACES).faces
-    model, parity = converted(servable, faces)
+    model, parity = converted(servable, faces, smooth_years)
     manifest = Manifest(
         name=name,
         version=version,

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+from scipy.ndimage import gaussian_filter1d
 
 from service.errors import AgelensError
 from service.inference.distribution import AGES
@@ -96,8 +97,16 @@ def _check_type(value: onnx.ValueInfoProto, element: int, wanted: str, rank: int
         raise ExportRefused(f"`{value.name}` must be {wanted}")
 
 
-def append_calibration(model: ModelProto) -> None:
-    """Append a `Correction` of the distribution to the graph, initially the identity.
+def smoothing(years: float) -> NDArray[np.float32]:
+    """Return the matrix [101, 101] that smooths a distribution by a Gaussian of `years`; rows sum to 1.
+
+    Labels are rounded, so a softmax has spikes at the ages that people round to.
+    """
+    return gaussian_filter1d(np.eye(AGES), years, axis=1, mode="reflect").astype(np.float32)
+
+
+def append_calibration(model: ModelProto, smooth_years: float = 0.0) -> None:
+    """Append a `Correction` of the distribution to the graph, initially the identity, behind a smoothing if asked for.
 
     It applies to any distribution over ages, so it also serves the ensemble, which has no logits.
     """
@@ -114,13 +123,17 @@ def append_calibration(model: ModelProto) -> None:
         "widths": np.diff(knots)[None, :],
         "columns": np.array([1, 1], np.int64),
     }
+    given = RAW_OUTPUT
+    if smooth_years:
+        constants["smoothing"], given = smoothing(smooth_years), "smooth"
     for name, value in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), PREFIX + name))
     model.graph.initializer.extend(_tensors(Correction()))
     steps: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
-        ("floored", "Max", (RAW_OUTPUT, "smallest"), {}),
+        *([("smooth", "MatMul", (RAW_OUTPUT, "smoothing"), {})] if smooth_years else []),
+        ("floored", "Max", (given, "smallest"), {}),
         ("log", "Log", ("floored",), {}),
-        ("mean", "MatMul", (RAW_OUTPUT, "ages"), {}),
+        ("mean", "MatMul", (given, "ages"), {}),
         # How far the mean age is along each stretch between two knots, 0..1: a curve is a sum of such ramps.
         ("beyond", "Sub", ("mean", "knots"), {}),
         ("share", "Div", ("beyond", "widths"), {}),
