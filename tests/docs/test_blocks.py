@@ -23,7 +23,7 @@ from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.docs.reading import ROOT, Block, blocks
 from tests.server_process import run_server
 
-MARKS = {"serve", "served", "python", "browser", "training", "named"}
+MARKS = {"serve", "served", "python", "browser", "client", "training", "named"}
 
 
 @pytest.fixture(scope="session")
