@@ -25,6 +25,8 @@ SHOWN = 24
 BAND_YEARS = 5
 RELIABILITY_AGES = (13, 18, 25, 60)
 RELIABILITY_BINS = 10
+FACES_IN_A_BIN = 10
+"""Fewer show a share that is mostly chance, so that a small set has fewer bins."""
 
 Curve = tuple[int, list[float], list[float]]
 
@@ -106,7 +108,8 @@ def reliability_curves(faces: FaceSet, scores: Scores) -> list[Curve]:
         sided = (faces.low >= age) | (faces.high < age)
         probability, older = scores.pmf[sided, age:].sum(axis=1), faces.low[sided] >= age
         order = np.argsort(probability, kind="stable")
-        bins = [each for each in np.array_split(order, RELIABILITY_BINS) if len(each)]
+        count = min(RELIABILITY_BINS, max(1, len(order) // FACES_IN_A_BIN))
+        bins = [each for each in np.array_split(order, count) if len(each)]
         curves.append((age, [float(probability[each].mean()) for each in bins], [older[each].mean() for each in bins]))
     return curves
 
