@@ -56,7 +56,8 @@ test-browser: setup-dev
 	else echo "make test-browser needs $$tool (Debian: sudo apt-get install chromium curl)" >&2; exit 1; fi; done
 	.venv/bin/python -m pytest tests/browser
 
-# HTTP clients of other languages, Debian's packages: installed where they are missing and this is root.
+# HTTP clients of other languages, Debian's packages: installed where they are missing and this is root. Clients that are
+# generated from the OpenAPI document, by tools that the test installs into its own folder.
 .PHONY: test-clients
 test-clients: setup-dev
 	@for tool in curl:curl java:default-jdk-headless node:nodejs; do command -v $${tool%%:*} >/dev/null && continue; \
@@ -64,7 +65,7 @@ test-clients: setup-dev
 		echo "installing $$package"; apt-get update -qq; \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null || exit 1; \
 	else echo "make test-clients needs $$package (Debian: sudo apt-get install $$package)" >&2; exit 1; fi; done
-	.venv/bin/python -m pytest tests/clients
+	UV_DEFAULT_INDEX="$(call INDEX,.venv)" .venv/bin/python -m pytest tests/clients
 
 check: setup-dev setup-training check-platforms
 	.venv/bin/ruff check .
@@ -113,6 +114,7 @@ lock: $(TOOLS)
 	$(COMPILE) --group build -c requirements/training.txt -o requirements/build.txt
 	$(COMPILE) --group sbom -c requirements/training.txt -o requirements/sbom.txt
 	$(COMPILE) --group docs -c requirements/training.txt -o requirements/docs.txt
+	$(COMPILE) --group clients -o requirements/clients.txt # another typer than ours
 
 clean:
 	rm -rf .venv .venv-training .venv-docs .venv-setup build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,8 +1,8 @@
-"""Charts of what was measured: error by true age, who passes a gate, speed beside other servers."""
+"""Charts of what was measured: error and coverage by group, who passes a gate, speed beside other servers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from docs.generate.plot import bar
@@ -10,18 +10,23 @@ from training.evaluation.reliability_diagram import path, svg, text
 
 Tree = Mapping[str, Any]
 
+FEWEST: Final = 10
+"""Groups with fewer faces are not drawn: their range would be the whole chart."""
+
 _LEFT, _TOP, _HEIGHT, _WIDTH = 44, 44, 180, 560
 
 _NAMED: Final = (0.5, 0.9, 0.95)
 
 
-def error_by_age(rows: Sequence[Tree]) -> str:
-    """Draw the mean error of each decade of true age as a bar with its 95 % range, and the bias as a dot."""
+def error_bars(title: str, *sets: Sequence[Tree]) -> str:
+    """Draw the mean error of each group as a bar with its 95 % range, and the bias as a dot; a gap between the sets."""
+    sets = tuple(_enough(each) for each in sets)
+    rows = [row for each in sets for row in each]
     highest = max(row["mae_high"] for row in rows)
     lowest = min(0.0, *(row["bias"] for row in rows))
     scale = _HEIGHT / (highest - lowest)
     zero = _TOP + highest * scale
-    step = _WIDTH / len(rows)
+    step = _WIDTH / (len(rows) + len(sets) - 1)
     parts = [
         text(0, 14, "years", "start"),
         f'<path class="axis" d="{path([(_LEFT, zero), (_LEFT + _WIDTH, zero)])}"/>',
@@ -30,20 +35,62 @@ def error_by_age(rows: Sequence[Tree]) -> str:
             for years in range(2 * int(lowest / 2), int(highest) + 1, 2)
         ),
     ]
-    for number, row in enumerate(rows):
-        x = _LEFT + (number + 0.5) * step
+    for x, row in _placed(sets, step):
         top = zero - row["mae"] * scale
         whisker = path([(x, zero - row["mae_low"] * scale), (x, zero - row["mae_high"] * scale)])
         parts += [
             bar(x - step / 3, top, step / 1.5, row["mae"] * scale),
             f'<path class="axis" d="{whisker}"/>',
             f'<circle class="dot" cx="{x:.1f}" cy="{zero - row["bias"] * scale:.1f}" r="4"/>',
-            text(x, _TOP + _HEIGHT + 18, row["group"]),
-            text(x, _TOP + _HEIGHT + 32, f"n = {row['n']}"),
+            *_named(x, row),
         ]
     said = "bar: mean error with its 95 % range; dot: bias (above the line: read too old)"
     parts.append(text(_LEFT, _TOP + _HEIGHT + 52, said, "start"))
-    return svg(_LEFT + _WIDTH + 10, _TOP + _HEIGHT + 60, "Mean error and bias by true age", parts)
+    return svg(_LEFT + _WIDTH + 10, _TOP + _HEIGHT + 60, title, parts)
+
+
+def interval_coverage(found: Tree) -> str:
+    """Draw how often the interval of one level holds the true age, by decade predicted, with the 95 % range."""
+    rows, level = _enough(found["bands"]), found["level"]
+    lowest = min(0.1 * int(10 * min(row["coverage_low"] for row in rows)), level)
+    scale = _HEIGHT / (1 - lowest)
+    step = _WIDTH / len(rows)
+    ticks = [share / 10 for share in range(round(10 * lowest), 11)]
+    asked = _TOP + (1 - level) * scale
+    parts = [
+        text(0, 14, f"true age inside the {level:.0%} interval", "start"),
+        f'<path class="axis" d="{path([(_LEFT, _TOP), (_LEFT, _TOP + _HEIGHT), (_LEFT + _WIDTH, _TOP + _HEIGHT)])}"/>',
+        *(text(_LEFT - 6, _TOP + (1 - share) * scale + 4, f"{share:.0%}", "end") for share in ticks),
+        f'<path class="ideal" d="{path([(_LEFT, asked), (_LEFT + _WIDTH, asked)])}"/>',
+    ]
+    for x, row in _placed([rows], step):
+        low, middle, high = (_TOP + (1 - row[key]) * scale for key in ("coverage_low", "coverage", "coverage_high"))
+        parts += [
+            f'<path class="line" d="{path([(x, low), (x, high)])}"/>',
+            f'<circle class="dot" cx="{x:.1f}" cy="{middle:.1f}" r="4"/>',
+            *_named(x, row),
+        ]
+    said = f"by predicted age, from {FEWEST} faces on; dot: share with its 95 % range; dashed: as asked"
+    parts.append(text(_LEFT, _TOP + _HEIGHT + 52, said, "start"))
+    return svg(_LEFT + _WIDTH + 10, _TOP + _HEIGHT + 60, "Coverage of the interval by predicted age", parts)
+
+
+def _enough(rows: Sequence[Tree]) -> list[Tree]:
+    return [row for row in rows if row["n"] >= FEWEST]
+
+
+def _placed(sets: Sequence[Sequence[Tree]], step: float) -> Iterator[tuple[float, Tree]]:
+    """Yield the middle of each row's column, one column left free between the sets."""
+    column = 0
+    for rows in sets:
+        for row in rows:
+            yield _LEFT + (column + 0.5) * step, row
+            column += 1
+        column += 1
+
+
+def _named(x: float, row: Tree) -> list[str]:
+    return [text(x, _TOP + _HEIGHT + 18, row["group"]), text(x, _TOP + _HEIGHT + 32, f"n = {row['n']}")]
 
 
 def gate_curves(gates: Sequence[Tree]) -> str:

@@ -250,7 +250,12 @@ def plots() -> dict[Path, str]:
         IMAGES / f"reliability-{name}.svg": reliability_diagram({name: _pooled(tree)["reliability"]})
         for name, tree in trees.items()
     }
-    drawn[IMAGES / "error-by-age.svg"] = charts.error_by_age(_pooled(trees[default_model()])["by_true_age"])
+    found = _pooled(trees[default_model()])
+    drawn[IMAGES / "error-by-age.svg"] = charts.error_bars("Mean error and bias by true age", found["by_true_age"])
+    groups = [found[key] for key in ("by_sex", "by_race") if found[key]]
+    drawn[IMAGES / "error-by-group.svg"] = charts.error_bars("Mean error and bias by sex and race", *groups)
+    ninety = next(row for row in found["coverage"] if row["level"] == 0.9)
+    drawn[IMAGES / "coverage-by-age.svg"] = charts.interval_coverage(ninety)
     drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
     drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])

@@ -23,7 +23,7 @@ from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.docs.reading import ROOT, Block, blocks
 from tests.server_process import run_server
 
-MARKS = {"serve", "served", "python", "browser", "training", "named"}
+MARKS = {"serve", "served", "python", "browser", "client", "training", "named"}
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +98,21 @@ def test_python_beside_a_running_service(block: Block, address: str, pictures: P
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d|Provider", done.stdout)
+
+
+def test_the_gate_in_the_guide_allows_refuses_and_asks() -> None:
+    (block,) = [block for block in blocks("python", "docs/gates.md") if "def decide" in block.text]
+    decide = block.text.split("\nwith Client")[0]
+    faces = """
+from types import SimpleNamespace
+def face(probability, *warnings):
+    return SimpleNamespace(at_least={"18": probability}, warnings=list(warnings))
+for faces in [[face(0.95)], [face(0.94)], [face(0.05)], [face(0.04)], [face(0.99, "blurred")], [], [face(1.0)] * 2]:
+    print(decide(faces)[0])
+"""
+    done = subprocess.run([sys.executable, "-c", decide + faces], cwd=ROOT, capture_output=True, text=True, check=True)
+    ask = "ask a human"
+    assert done.stdout.splitlines() == ["allow", ask, ask, "refuse", ask, ask, ask]
 
 
 @pytest.mark.parametrize("block", blocks("serve"), ids=str)

@@ -11,6 +11,7 @@ import pytest
 
 from docs.generate.__main__ import stale
 from docs.generate.blocks import fill, table
+from docs.generate.charts import error_bars, interval_coverage
 from docs.generate.gates import gate, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
@@ -93,3 +94,20 @@ def test_a_gate_counts_who_passes() -> None:
 def test_the_interval_of_a_share_is_wilsons() -> None:
     rate, low, high = share(np.array([True] * 5 + [False] * 95))
     assert (rate, round(low, 4), round(high, 4)) == (0.05, 0.0215, 0.1118)
+
+
+def test_a_group_with_too_few_faces_for_a_figure_is_not_drawn() -> None:
+    measured = {"mae": 4.0, "mae_low": 3.0, "mae_high": 5.0, "bias": -1.0}
+    coverage = {"coverage": 0.9, "coverage_low": 0.85, "coverage_high": 0.94}
+    rows = [{"group": "0–9", "n": 10, **measured, **coverage}, {"group": "90–100", "n": 9, **measured, **coverage}]
+    for drawn in (error_bars("errors", rows), interval_coverage({"level": 0.9, "bands": rows})):
+        assert "0–9" in drawn
+        assert "90–100" not in drawn
+
+
+def test_the_sets_of_a_chart_stand_apart() -> None:
+    row = {"n": 10, "mae": 4.0, "mae_low": 3.0, "mae_high": 5.0, "bias": -1.0}
+    sex, race = ([{**row, "group": name} for name in names] for names in (("female", "male"), ("black", "white")))
+    drawn = error_bars("errors", sex, race)
+    female, male, black, white = (float(x) for x in re.findall(r'<circle class="dot" cx="([\d.]+)"', drawn))
+    assert male - female == pytest.approx(white - black) == pytest.approx((black - male) / 2)

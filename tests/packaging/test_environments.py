@@ -10,7 +10,7 @@ import pytest
 from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("serve", "dev", "training", "build")
+LOCKS = ("serve", "dev", "training", "build", "clients", "docs", "sbom")
 
 
 def _pins(name: str) -> dict[str, str]:

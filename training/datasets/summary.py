@@ -48,8 +48,10 @@ def _section(table: Table, samples: Iterable[Sample], splits: list[str], kind: C
     table.add_section()
 
 
-def _reasons(listing: Listing) -> Table:
+def _reasons(listing: Listing) -> Table | str:
     title = f"left out: {listing.rejected.total():,}, changed: {listing.noted.total():,}"
+    if not listing.rejected and not listing.noted:
+        return title
     table = Table("", "reason", "rows", "for example", title=title, title_justify="left")
     for what, counts in (("left out", listing.rejected), ("changed", listing.noted)):
         for reason, count in counts.most_common():

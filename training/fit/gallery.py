@@ -1,9 +1,10 @@
-"""Pictures for trackers: faces with predicted ages, the worst errors, the error by age."""
+"""Pictures for trackers: faces with predicted ages, the worst errors, the error by age, the reliability diagram."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,19 +15,29 @@ from service.inference.faces import Pixels
 from training.data.store import FaceSet, Ints
 from training.fit.validation import Scores
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CAPTION_PX = 16
 TILE_PX = 128
 INTERVAL = 0.9
 SHOWN = 24
 BAND_YEARS = 5
+RELIABILITY_AGES = (13, 18, 25, 60)
+RELIABILITY_BINS = 10
+FACES_IN_A_BIN = 10
+"""Fewer show a share that is mostly chance, so that a small set has fewer bins."""
+
+Curve = tuple[int, list[float], list[float]]
 
 
 def pictures(faces: FaceSet, scores: Scores, size: int) -> dict[str, Pixels]:
-    """Return the pictures of an epoch: a grid of faces, the worst errors, the error by age."""
+    """Return the pictures of an epoch, each uint8 [h, w, 3], by name."""
     return {
         "faces": face_grid(faces, scores, spread(faces, SHOWN), size),
         "worst_errors": face_grid(faces, scores, worst(scores, SHOWN), size),
         "age_error": age_error_curve(age_error_bands(faces, scores)),
+        "reliability": reliability_diagram(reliability_curves(faces, scores)),
     }
 
 
@@ -84,6 +95,40 @@ def age_error_curve(bands: Sequence[tuple[int, float, int]]) -> Pixels:
     axes.plot([first + BAND_YEARS / 2 for first, _, _ in bands], [error for _, error, _ in bands], marker="o")
     axes.set(xlabel="true age (years)", ylabel="mean absolute error (years)", ylim=(0, None))
     axes.grid(visible=True, alpha=0.3)
+    return _pixels(figure)
+
+
+def reliability_curves(faces: FaceSet, scores: Scores) -> list[Curve]:
+    """Return, for each age t, the mean P(age ≥ t) and the observed share of each bin; bins have equally many faces.
+
+    The probabilities are those before calibration. Faces whose label lies on both sides of t are left out.
+    """
+    curves = []
+    for age in RELIABILITY_AGES:
+        sided = (faces.low >= age) | (faces.high < age)
+        probability, older = scores.pmf[sided, age:].sum(axis=1), faces.low[sided] >= age
+        order = np.argsort(probability, kind="stable")
+        count = min(RELIABILITY_BINS, max(1, len(order) // FACES_IN_A_BIN))
+        bins = [each for each in np.array_split(order, count) if len(each)]
+        curves.append((age, [float(probability[each].mean()) for each in bins], [older[each].mean() for each in bins]))
+    return curves
+
+
+def reliability_diagram(curves: Sequence[Curve]) -> Pixels:
+    """Plot observed shares against predicted probabilities, a panel for each age, uint8 [h, w, 3]."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.6 * len(curves), 2.9), dpi=100, layout="constrained")
+    for number, (age, predicted, observed) in enumerate(curves, 1):
+        axes = figure.add_subplot(1, len(curves), number)
+        axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+        axes.plot(predicted, observed, marker="o")
+        axes.set(title=f"P(age ≥ {age})", xlabel="predicted", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+        axes.set_ylabel("observed" if number == 1 else "")
+    return _pixels(figure)
+
+
+def _pixels(figure: Figure) -> Pixels:
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return np.asarray(Image.open(stream).convert("RGB"))

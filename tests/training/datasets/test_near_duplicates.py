@@ -172,6 +172,13 @@ def test_the_summary_names_what_was_left_out(twins: Listing) -> None:
     text = printed(drop_duplicates(*find_duplicates(twins)))
     assert row(text, "left out")[1:3] == [DUPLICATE, "2"]
     assert "e.jpg" in text
+    assert "for example" in text
+
+
+def test_the_summary_has_no_table_of_reasons_where_nothing_was_left_out(twins: Listing) -> None:
+    text = printed(twins)
+    assert "left out: 0, changed: 0" in text
+    assert "for example" not in text
 
 
 @pytest.mark.parametrize(("low", "high", "band"), [(28, 45, "30-39"), (5, 5, " 0-9"), (100, 100, "90-100")])

@@ -59,7 +59,7 @@ def test_a_tracker_hears_of_every_step_epoch_and_picture(stores: list[FaceStore]
     assert {name: len(values) for name, values in memory.values.items()} == {
         "loss": 16, "learning_rate": 16, "val_mae": 2, "val_mae/synthetic": 2
     }  # fmt: skip
-    names = ("faces", "worst_errors", "age_error")
+    names = ("faces", "worst_errors", "age_error", "reliability")
     assert memory.images == [(step, name, 3) for step in (8, 16) for name in names]
 
 

@@ -10,8 +10,19 @@ from numpy.typing import NDArray
 
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
-from training.fit.gallery import age_error_bands, age_error_curve, caption, face_grid, spread, worst
+from training.fit.gallery import (
+    RELIABILITY_AGES,
+    age_error_bands,
+    age_error_curve,
+    caption,
+    face_grid,
+    reliability_curves,
+    reliability_diagram,
+    spread,
+    worst,
+)
 from training.fit.validation import Scores, mae_by_source, score
+from training.fit.validation import scored as scores_of
 
 
 @pytest.fixture
@@ -94,3 +105,24 @@ def test_the_error_curve_counts_every_face_once(faces: FaceSet) -> None:
     assert sum(count for _, _, count in bands) == 10
     assert [error for first, error, _ in bands if first == 40] in ([], [pytest.approx(2, abs=2)])
     assert age_error_curve(bands).shape == (360, 640, 3)
+
+
+def test_the_reliability_diagram_compares_what_was_said_with_what_was_true(store_path: Path) -> None:
+    faces = FaceStore.open(store_path).select("train")
+    said = np.linspace(0.05, 0.95, 70)
+    pmf = np.zeros((70, 101))
+    pmf[:, 0], pmf[:, 100] = 1 - said, said
+    curves = reliability_curves(faces, scores_of(pmf, faces))
+    assert [age for age, _, _ in curves] == list(RELIABILITY_AGES)
+    for age, predicted, observed in curves:
+        assert predicted == pytest.approx(said.reshape(7, 10).mean(axis=1))
+        assert observed == pytest.approx((faces.low >= age).reshape(7, 10).mean(axis=1))
+    assert reliability_diagram(curves).shape == (290, 260 * len(RELIABILITY_AGES), 3)
+
+
+def test_a_face_whose_label_lies_on_both_sides_of_an_age_is_not_in_its_reliability(store_path: Path) -> None:
+    store = FaceStore.open(store_path)
+    rows = tuple({**row, "low": "15", "high": "20"} for row in store.rows[:3])
+    group = FaceSet(((store, rows),))
+    counts = {age: len(observed) for age, _, observed in reliability_curves(group, scores_of(np.eye(101)[:3], group))}
+    assert counts == {13: 1, 18: 0, 25: 1, 60: 1}
