@@ -22,6 +22,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "recipes": code.recipes_table,
     "accuracy": measured.accuracy_table,
     "ages": measured.ages_table,
+    "worn": measured.worn_table,
     "default-accuracy": measured.default_accuracy,
     "speed-summary": measured.speed_summary,
     "speed": measured.speed_table,

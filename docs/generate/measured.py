@@ -81,6 +81,16 @@ def ages_table() -> str:
     return table(["true age", "n", *trees], rows)
 
 
+def worn_table() -> str:
+    """Return the error on worn photographs, and how many children are read as grown up there, the int8 models."""
+    trees = {name: tree for name, tree in evaluations().items() if name.endswith("-int8") and "robustness" in tree}
+    rows = []
+    for group in dict.fromkeys(row["group"] for tree in trees.values() for row in tree["robustness"]):
+        found = [_row(tree["robustness"], group) for tree in trees.values()]
+        rows.append([group, *(f"{row['mae']:.1f} ({row['children_over_18']:.0%})" for row in found)])
+    return table(["photographs", *trees], rows)
+
+
 def _pooled(tree: Tree) -> Tree:
     pooled: Tree = tree["results"]["pooled"]
     return pooled

@@ -1,6 +1,7 @@
 // Names that people understand for the models, from what GET /models says of each.
 
 const ENSEMBLE = "ensemble";
+const TAUGHT_WORN = "dldl"; // learnt from worn pictures too
 
 /** The models with what to call each, [{model, title}]; one that has no part of its own among them keeps its name. */
 export function titled(models) {
@@ -15,11 +16,14 @@ function partsOf(models) {
   const networks = models.filter((model) => model.precision === "int8" && model.family !== ENSEMBLE);
   const fast = networks.find((model) => model.default) ?? lowestError(networks);
   const free = models.filter((model) => model !== best && model !== fast);
+  const worn = free.find((each) => each.family === TAUGHT_WORN);
+  const second = free.find((each) => networks.includes(each) && each.family !== fast.family && each !== worn);
   return [
     { model: fast, title: fast === best ? "Fast and most accurate" : "Fast" },
     { model: best === fast ? undefined : best, title: "Most accurate" },
     { model: free.find((each) => each.precision === "float32" && each.family === fast?.family), title: "Full precision" },
-    { model: free.find((each) => networks.includes(each) && each.family !== fast.family), title: "Second opinion" },
+    { model: worn, title: "Old or poor pictures" },
+    { model: second, title: "Second opinion" },
   ];
 }
 

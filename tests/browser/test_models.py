@@ -54,8 +54,15 @@ def test_models_have_names_that_people_understand(page: Page) -> None:
         model("a", "coral", "float32", 4.52),
         model("b", "coral", error=4.53, default=True),
         model("c", "ensemble", error=4.40),
-        model("d", "mean-variance", error=4.60),
-    ) == {"b": "Fast", "c": "Most accurate", "a": "Full precision", "d": "Second opinion"}
+        model("d", "dldl", error=4.69),
+        model("e", "mean-variance", error=4.60),
+    ) == {
+        "b": "Fast",
+        "c": "Most accurate",
+        "a": "Full precision",
+        "d": "Old or poor pictures",
+        "e": "Second opinion",
+    }
 
 
 def test_one_model_may_be_fast_and_most_accurate(page: Page) -> None:

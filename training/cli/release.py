@@ -77,7 +77,8 @@ def export_command(
     with exit_on_error():
         path = export(
             run_dir, out, name, version, stores,
-            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure, head=head, smooth_years=smooth,
+            licence=licence or LICENCE, default=default, flip=flip, balance=balance, exposure=exposure, head=head,
+            smooth_years=smooth,
         )  # fmt: skip
         typer.echo(path)
 

@@ -34,6 +34,7 @@ from training.export.graph import (
     rename,
     run,
     set_correction,
+    smoothing,
     tail_nodes,
     with_layer_names,
 )
@@ -88,6 +89,22 @@ def test_intervals_are_read_off_calib_alone_as_it_is_and_worn(store: Path, tmp_p
     pmf, ages = run(onnx.load(path), faces), np.tile(calib.low, 1 + WORN_COPIES)
     found = manifest_of(onnx.load(path), "bell").intervals
     assert found == conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=WIDTHS)
+
+
+def test_a_smoothed_file_has_no_spikes_and_the_same_ages(store: Path, tmp_path: Path) -> None:
+    plain, smooth = (
+        onnx.load(export(tmp_path, tmp_path / name, "bell", "1.0.0", [store], load=load_bell, smooth_years=years))
+        for name, years in (("a", 0.0), ("b", 4.0))
+    )
+    spiked = np.eye(101)[[30, 0, 100]]
+    spread = spiked @ smoothing(4.0)
+    assert spread.sum(axis=1) == pytest.approx([1, 1, 1])
+    assert spread[0].argmax() == 30
+    assert np.sqrt(spread[0] @ (np.arange(101) - 30) ** 2) == pytest.approx(4, rel=0.01)
+    for model in (plain, smooth):
+        set_correction(model, Correction())
+    wide, narrow = (run(model, FACES) for model in (smooth, plain))
+    np.testing.assert_allclose(wide, narrow @ smoothing(4.0), atol=1e-4)
 
 
 def test_a_file_sees_stretched_faces_unless_told_otherwise(store: Path, tmp_path: Path) -> None:
