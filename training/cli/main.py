@@ -10,6 +10,7 @@ import typer
 from training.cli import data as data_commands
 from training.cli import release as release_commands
 from training.cli.exit_on_error import exit_on_error
+from training.cli.native_notes import import_tensorflow
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -65,6 +66,7 @@ def train_command(
     resume: Annotated[bool, typer.Option(help="resume the run from its last checkpoint")] = False,
 ) -> None:
     """Train a recipe on prepared faces, or resume an interrupted run."""
+    import_tensorflow()
     from training.fit.launch import launch, relaunch, use_all_devices
 
     with exit_on_error():
@@ -108,6 +110,7 @@ def ablate_command(
     ] = None,
 ) -> None:
     """Ablation: train a recipe once for each single change and compare the errors on `val`."""
+    import_tensorflow()
     from training.fit.ablation import ablate, by_difference
 
     with exit_on_error():
@@ -126,6 +129,7 @@ def merge_command(
     share: Annotated[float, typer.Option(min=0, max=1, help="share of the other run's weights")] = 0.5,
 ) -> None:
     """Average the weights of two runs that began alike: one network that knows what both know, at the cost of one."""
+    import_tensorflow()
     from training.model.initialise import merged_run
 
     with exit_on_error():
@@ -140,6 +144,7 @@ def gate_command(
     out: Annotated[Path | None, typer.Option("--run", help="folder to write; default: RUN-gated")] = None,
 ) -> None:
     """Fit the gate between a run's two heads on `val`, clean and worn; write a run to export as dldl-mobilenet."""
+    import_tensorflow()
     from training.export.gate import gated
 
     with exit_on_error():

@@ -10,6 +10,7 @@ import typer
 
 from service.inference.manifest import Exposure
 from training.cli.exit_on_error import exit_on_error
+from training.cli.native_notes import import_tensorflow
 
 Stores = Annotated[
     list[Path], typer.Option("--store", "--stores", help="store written by `prepare`; repeat for several")
@@ -72,6 +73,7 @@ def export_command(
     ] = "stretched",
 ) -> None:
     """Export a run's best weights as an ONNX file, checked against Keras, calibrated and locked."""
+    import_tensorflow()
     from training.export.convert import LICENCE, export
 
     with exit_on_error():
@@ -198,6 +200,7 @@ def protocol_command(
     workers: Annotated[int | None, typer.Option(help="worker processes; default: one for each core")] = None,
 ) -> None:
     """Run a published protocol from a dataset to its figure: prepare, train, measure; run again to resume."""
+    import_tensorflow()
     from training.evaluation.protocols import run_protocol
     from training.recipes.overrides import overridden
     from training.recipes.recipe import recipe_named

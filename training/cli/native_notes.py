@@ -1,0 +1,38 @@
+"""Import TensorFlow without what its libraries print to stderr about accelerators that a machine does not have."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def native_notes_held() -> Iterator[None]:
+    """Hold back what native code writes to stderr; show it if an exception leaves the block."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            held.seek(0)
+            os.write(2, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and look for its devices in silence, where Keras runs on it."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return
+    with native_notes_held():
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
