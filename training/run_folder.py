@@ -7,3 +7,6 @@ from typing import Final
 CHECKPOINT: Final = "checkpoint.npz"
 PREVIOUS: Final = "checkpoint.previous.npz"
 BEST: Final = "best.weights.h5"
+
+RUN_FILE: Final = "run.json"
+"""Stores and time of a run, which resuming needs besides the recipe."""

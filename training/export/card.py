@@ -109,9 +109,10 @@ def limits_part(data: Sequence[str], others: Sequence[str] = ()) -> list[str]:
 
 def with_terms(name: str) -> str:
     """Return a data set's or weights' name with its terms of use, where they are known; a path is cut to its stem."""
-    stem = Path(name).stem
+    stem = Path(name).stem if Path(name).suffix in {".npz", ".onnx"} else Path(name).name
     terms = {**WEIGHTS_TERMS, **{key: about.terms for key, about in ABOUT.items()}}
-    known = next((text for key, text in terms.items() if stem == key or stem.endswith(f"_{key}")), None)
+    word = stem.rpartition(" ")[2]
+    known = next((text for key, text in terms.items() if word == key or word.endswith(f"_{key}")), None)
     return f"{stem} ({known})" if known else stem
 
 

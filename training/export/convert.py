@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from training.export.release import Split, finish, publish
 from training.model.from_onnx import SUFFIX, ExportedFile
 from training.recipes.recipe import Recipe
 from training.revision import revision
+from training.run_folder import RUN_FILE
 
 PARITY_FACES: Final = 64
 PARITY_PROBABILITY: Final = 1e-4
@@ -156,7 +158,7 @@ def export(
         crop=crop,
         provenance=Provenance(
             recipe=recipe.name,
-            data=tuple(FaceStore.open(path).source for path in stores),
+            data=tuple(dict.fromkeys((*trained_on(run_dir), *(FaceStore.open(path).source for path in stores)))),
             initial_weights=initial_weights(recipe),
             commit=revision(),
             created=datetime.now(UTC).date().isoformat(),
@@ -168,12 +170,21 @@ def export(
     return publish(model, out_dir, default)
 
 
+def trained_on(run_dir: Path) -> list[str]:
+    """Return the sources of the stores that a run learnt from; of a store that is gone, its folder's name."""
+    if not (run_dir / RUN_FILE).is_file():
+        return []
+    stores = [Path(store) for store in json.loads((run_dir / RUN_FILE).read_text())["stores"]]
+    return [FaceStore.open(store).source if (store / "store.json").is_file() else store.name for store in stores]
+
+
 def initial_weights(recipe: Recipe) -> str:
     """Name what a recipe began with; of an earlier run or file, what that began with and its own name."""
     if recipe.weights is None:
         return "none"
     if recipe.merged_with:
-        return f"{initial_weights(replace(recipe, merged_with=None))}, merged with {Path(recipe.merged_with).name}"
+        other = initial_weights(replace(recipe, merged_with=None, weights=recipe.merged_with))
+        return f"{initial_weights(replace(recipe, merged_with=None))}, merged with {other}"
     path = Path(recipe.weights)
     if path.suffix == SUFFIX:
         earlier = ExportedFile.open(path).manifest

@@ -7,6 +7,7 @@ CRPS of the mixture: on `train` the softmax would be believed too much, since it
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from training.export.release import Split
 from training.model.age_model import AgeModel
 from training.model.heads.softmax import GATE
 from training.model.initialise import trained_model, with_other_head
-from training.run_folder import BEST
+from training.run_folder import BEST, RUN_FILE
 
 Floats = NDArray[np.float64]
 
@@ -132,6 +133,8 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     gate = fit_gate(answers_of(network, stores, shared_crop(stores, recipe.size)))
     network.get_layer(GATE).set_weights([gate.weights[:, None].astype(np.float32), np.array([gate.bias], np.float32)])
     out.mkdir(parents=True, exist_ok=True)
+    if (run_dir / RUN_FILE).is_file():
+        shutil.copyfile(run_dir / RUN_FILE, out / RUN_FILE)
     keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
     replace(recipe, name="dldl_mobilenet", head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(out)
     return gate

@@ -15,9 +15,7 @@ from training.fit.trackers import CsvTracker, Tracker, Trackers
 from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
-
-RUN_FILE = "run.json"
-"""Stores and time of a run, which resuming needs besides the recipe."""
+from training.run_folder import RUN_FILE
 
 
 def launch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from training.model.backbones import build_backbone
 from training.model.from_onnx import SUFFIX, ExportedFile
 from training.model.heads import AgeHead, head_named
 from training.recipes.recipe import Recipe
-from training.run_folder import BEST
+from training.run_folder import BEST, RUN_FILE
 from training.weights.merge import merge
 from training.weights.store import HEAD_PREFIX, is_folded, source_for, unfold_batch_norm
 
@@ -111,6 +112,9 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
     (model, recipe), (other, _) = trained_model(run_dir), trained_model(other_dir)
     merge(model, other, share)
     out.mkdir(parents=True, exist_ok=True)
+    files = [folder / RUN_FILE for folder in (run_dir, other_dir)]
+    stores = [store for file in files if file.is_file() for store in json.loads(file.read_text())["stores"]]
+    (out / RUN_FILE).write_text(json.dumps({"stores": list(dict.fromkeys(stores))}, indent=2) + "\n")
     keras.Model(model.inputs, model.outputs).save_weights(out / BEST)
     replace(recipe, weights=str(run_dir), merged_with=str(other_dir), merged_share=share).save(out)
 

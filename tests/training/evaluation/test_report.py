@@ -166,6 +166,8 @@ def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str,
     [
         ("utkface", "utkface (non-commercial research)"),
         ("folder/mobilenet_v1_vggface2.npz", "mobilenet_v1_vggface2 (research; cite Cao et al. (2018))"),
+        ("merged with imdbwiki", "merged with imdbwiki (research; cite Rothe et al. (2018); from VGGFace2's)"),
+        ("then coral-mobilenet 0.6.0", "then coral-mobilenet 0.6.0"),
         ("mine", "mine"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.pictures import astronaut, jpeg
 from tests.tiny_model import SIZE
 from tests.training.export.bell_model import bell_manifest, bell_model, grey_faces, write_bell_model, write_grey_store
 from tests.training.tiny_run import tiny_recipe
+from training.data.store import FaceStore
 from training.export.calibration import KNOTS, Correction, age_mix, conformal_table, decoded
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.ensemble import ensemble, mean_of
@@ -89,6 +91,16 @@ def test_intervals_are_read_off_calib_alone_as_it_is_and_worn(store: Path, tmp_p
     pmf, ages = run(onnx.load(path), faces), np.tile(calib.low, 1 + WORN_COPIES)
     found = manifest_of(onnx.load(path), "bell").intervals
     assert found == conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=WIDTHS)
+
+
+def test_a_file_names_the_data_that_its_run_learnt_from_beside_that_of_its_calibration(
+    store: Path, tmp_path: Path
+) -> None:
+    stores = [str(store), str(tmp_path / "gone")]
+    (tmp_path / "run.json").write_text(json.dumps({"stores": stores, "max_minutes": None}))
+    path = export(tmp_path, tmp_path / "models", "bell", "1.0.0", [store], load=load_bell)
+    source = FaceStore.open(store).source
+    assert manifest_of(onnx.load(path), "bell").provenance.data == (source, "gone")
 
 
 def test_a_smoothed_file_has_no_spikes_and_the_same_ages(store: Path, tmp_path: Path) -> None:
