@@ -14,7 +14,7 @@ RECORDED: dict[str, dict[str, Any]] = json.loads(RECORD.read_text())
 
 
 def test_the_record_is_of_the_files_that_are_locked() -> None:
-    """After a model was replaced: `python -m tests.service.shipped_distributions`."""
+    """After a model was replaced: `python -m tests.service.inference.shipped_distributions`."""
     assert {file: facts["sha256"] for file, facts in RECORDED.items()} == {each.file: each.sha256 for each in ENTRIES}
 
 
