@@ -1,5 +1,6 @@
-"""What the shipped models answer on faces that anybody can make again; `python -m tests.service.shipped_distributions`
-writes it anew after a model was replaced.
+"""What the shipped models answer on faces that anybody can make again.
+
+`python -m tests.service.inference.shipped_distributions` writes it anew after a model was replaced.
 """
 
 from __future__ import annotations
