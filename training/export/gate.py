@@ -22,7 +22,7 @@ from scipy.special import expit
 from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from service.inference.manifest import CropSpec
-from training.export.calibration import decoded, wrong_thresholds
+from training.export.calibration import wrong_thresholds
 from training.export.convert import shared_crop
 from training.export.release import Split
 from training.model.age_model import AgeModel
@@ -155,10 +155,3 @@ def answers_of(network: AgeModel, stores: Sequence[Path], crop: CropSpec) -> Ans
 def _softmax(logits: Floats) -> Floats:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def mean_error(answers: Answers, gate: Gate) -> float:
-    """Mean absolute error in years of the mixture's median."""
-    share = gate.shares(answers.features)[:, None]
-    ages = decoded((1 - share) * answers.own + share * answers.other, "median")
-    return float(np.maximum(np.maximum(ages - answers.high, answers.low - ages), 0).mean())

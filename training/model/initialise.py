@@ -114,7 +114,8 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     files = [folder / RUN_FILE for folder in (run_dir, other_dir)]
     stores = [store for file in files if file.is_file() for store in json.loads(file.read_text())["stores"]]
-    (out / RUN_FILE).write_text(json.dumps({"stores": list(dict.fromkeys(stores))}, indent=2) + "\n")
+    about = {"stores": list(dict.fromkeys(stores)), "max_minutes": None, "wandb": False}
+    (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     keras.Model(model.inputs, model.outputs).save_weights(out / BEST)
     replace(recipe, weights=str(run_dir), merged_with=str(other_dir), merged_share=share).save(out)
 
