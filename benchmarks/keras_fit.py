@@ -50,10 +50,10 @@ class Log(keras.callbacks.Callback):
         super().__init__()
         self.data, self.break_at, self.taken = data, break_at, taken
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras passes both
         self.data.epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras passes both
         self.taken.append((self.data.epoch, batch))
         if len(self.taken) == self.break_at:
             raise KeyboardInterrupt
@@ -127,11 +127,11 @@ class Stopped(keras.callbacks.Callback):
         super().__init__()
         self.rate, self.read = rate, set[float]()
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras passes both
         if self.rate is not None:
             self.model.optimizer.learning_rate.assign(self.rate)
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras passes both
         self.read.add(float(values(self.model.weights[:1])[0].sum()))
 
 
@@ -169,6 +169,7 @@ def cost(way: str) -> dict[str, Any]:
     model, rounds = compiled(), 20
     ready = [batch_of(0, step) for step in range(STEPS)]
     data = Batches()
+    # Batches are made before, so that only steps are timed.
     data.__class__.__getitem__ = lambda _, step: ready[step]  # type: ignore[method-assign,assignment]
     model.fit(data, shuffle=False, verbose=0) if way == "fit" else model.train_on_batch(*ready[0])
     start = time.process_time()
