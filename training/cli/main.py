@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.errors import InvalidParameter
 from training.cli import data as data_commands
 from training.cli import release as release_commands
 from training.cli.exit_on_error import exit_on_error
@@ -63,7 +65,10 @@ def train_command(
     ] = None,
     wandb: Annotated[bool, typer.Option(help="also track with Weights & Biases")] = False,
     data_parallel: Annotated[bool, typer.Option(help="split each batch over all devices (JAX only)")] = False,
-    resume: Annotated[bool, typer.Option(help="resume the run from its last checkpoint")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(help="resume the run from its last checkpoint, as it began; --max-minutes may change its time"),
+    ] = False,
 ) -> None:
     """Train a recipe on prepared faces, or resume an interrupted run."""
     import_tensorflow()
@@ -72,23 +77,34 @@ def train_command(
     with exit_on_error():
         if data_parallel:
             use_all_devices()
+        changes = {
+            "weights": weights,
+            "backbone": backbone,
+            "head": head,
+            "teacher": teacher,
+            "seed": seed,
+            "size": size,
+            "epochs": epochs,
+        }
+        folder = run_dir or Path("runs") / recipe
         if resume:
-            result = relaunch(run_dir or Path("runs") / recipe)
+            _refuse_changes({**changes, "store": store, "set": settings, "wandb": wandb or None})
+            result = relaunch(folder, max_minutes)
         else:
-            changes = {
-                "weights": weights,
-                "backbone": backbone,
-                "head": head,
-                "teacher": teacher,
-                "seed": seed,
-                "size": size,
-                "epochs": epochs,
-            }
-            folder = run_dir or Path("runs") / recipe
             result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
     typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
     if result.warning:
         typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)
+
+
+def _refuse_changes(given: Mapping[str, object]) -> None:
+    """Raise InvalidParameter naming the options given to a run that goes on as it began."""
+    named = ", ".join(f"--{name}" for name, value in given.items() if value is not None)
+    if named:
+        raise InvalidParameter(
+            f"--resume goes on with the recipe and stores that the run began with, so it takes no {named}; leave them "
+            "out, or start another run with --run. --max-minutes may change"
+        )
 
 
 @app.command("ablate")

@@ -27,6 +27,8 @@ Balance = Annotated[
     ),
 ]
 
+Smooth = Annotated[float, typer.Option(min=0, max=5, help="smooth the distributions by a Gaussian of so many years")]
+
 MODELS = Path("models")
 
 
@@ -65,9 +67,7 @@ def export_command(
     head: Annotated[
         str | None, typer.Option(help="family whose head is served, if it was trained beside the run's own")
     ] = None,
-    smooth: Annotated[
-        float, typer.Option(min=0, max=5, help="smooth the distributions by a Gaussian of so many years")
-    ] = 0.0,
+    smooth: Smooth = 0.0,
     exposure: Annotated[
         Exposure, typer.Option(help="stretched: spread each face's shades before the network sees it; or as-is")
     ] = "stretched",
@@ -132,12 +132,20 @@ def ensemble_command(
     name: Name = "ensemble",
     out: Out = MODELS,
     default: Default = None,
+    gate: Annotated[
+        bool, typer.Option(help="mix two models by a gate that reads the face, fitted on val, instead of their mean")
+    ] = False,
+    balance: Balance = None,
+    smooth: Smooth = 0.0,
 ) -> None:
-    """Join models into one file that returns the mean of their distributions."""
+    """Join models into one file that returns the mean of their distributions, or with --gate a learnt mixture."""
     from training.export.ensemble import ensemble
 
     with exit_on_error():
-        typer.echo(ensemble(models, out, name, version, stores, default=default))
+        path = ensemble(
+            models, out, name, version, stores, default=default, gated=gate, balance=balance, smooth_years=smooth
+        )
+        typer.echo(path)
 
 
 def evaluate_command(

@@ -1,37 +1,86 @@
-"""Join model files into one graph that returns the mean of their distributions."""
+"""Join model files into one graph that returns the mean of their distributions, or of two a mixture by a learnt gate.
+
+A mean trusts its members alike on every picture. A gate reads their features and decides for each face: one member may
+be better on photographs like those of the training sets, the other on worn ones (a mixture of experts; Jacobs et al.
+1991). It is fitted as that between two heads of one network, see `training.export.gate`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 from service.inference.distribution import AGES
-from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest, Provenance
-from training.export.graph import OPSET, ExportRefused, append_calibration, rename
+from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
+from training.export.gate import Gate, answers_on_val, fit_gate
+from training.export.graph import OPSET, ExportRefused, append_calibration, outputs_of, rename
 from training.export.release import finish, publish
 from training.onnx_manifest import manifest_of
 from training.revision import revision
 
 MEMBER: Final = "member{}_"
 RESIZE: Final = "resize{}_"
-"""Apart from `MEMBER`: a member may itself call a tensor `planes` or `size`."""
+FEATURES: Final = "features{}"
+"""Apart from `MEMBER`: a member may itself call a tensor `planes`, `size` or `features`."""
 
 
-def mean_of(members: Sequence[ModelProto], size: int) -> ModelProto:
+@dataclass(frozen=True)
+class Joined:
+    """Nodes and weights of several graphs on the same faces, and the names of what they answer.
+
+    `pmfs` are their distributions [b, 101], `features` what each one's head reads [b, C].
+    """
+
+    nodes: list[NodeProto]
+    weights: list[TensorProto]
+    pmfs: list[str]
+    features: list[str]
+
+    def model(self, members: Sequence[ModelProto], size: int, outputs: Mapping[str, int | None]) -> ModelProto:
+        """Return the graph from faces uint8 [b, size, size, 3] to some of its tensors, named with their widths."""
+        faces = helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["batch", size, size, 3])
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n]) for name, n in outputs.items()]
+        graph = helper.make_graph(self.nodes, "ensemble", [faces], values, self.weights)
+        opsets = {entry.domain: entry.version for member in members for entry in member.opset_import}
+        imports = [helper.make_opsetid(domain, version) for domain, version in {**opsets, "": OPSET}.items()]
+        model = helper.make_model(graph, opset_imports=imports, ir_version=members[0].ir_version)
+        onnx.checker.check_model(model)
+        return model
+
+
+def mean_of(
+    members: Sequence[ModelProto], size: int, *, gate: Gate | None = None, smooth_years: float = 0.0
+) -> ModelProto:
     """Join graphs into one from faces uint8 [b, size, size, 3] to the mean of their pmfs, not calibrated yet.
 
-    Faces are resized (bilinear) for members that take another size. Raises ValueError for fewer than two members.
+    With `gate` two members' pmfs are mixed: (1 - g)·first + g·second. Faces are resized (bilinear) for members that
+    take another size, the result is smoothed by a Gaussian of `smooth_years`. Raises ValueError for fewer than two
+    members, and with a gate for more.
     """
+    joined = _joined(members, size)
+    if gate:
+        joined.nodes.extend(_mixture(joined, gate))
+    else:
+        joined.weights.append(numpy_helper.from_array(np.array(len(members), np.float32), "members"))
+        joined.nodes.append(helper.make_node("Sum", joined.pmfs, ["summed_pmf"], name="summed_pmf"))
+        joined.nodes.append(helper.make_node("Div", ["summed_pmf", "members"], [OUTPUT_NAME], name="mean_pmf"))
+    model = joined.model(members, size, {OUTPUT_NAME: AGES})
+    append_calibration(model, smooth_years)
+    return model
+
+
+def _joined(members: Sequence[ModelProto], size: int) -> Joined:
     if len(members) < 2:
         raise ValueError("an ensemble needs at least two models")
-    nodes: list[NodeProto] = []
-    weights: list[TensorProto] = [numpy_helper.from_array(np.array(len(members), np.float32), "members")]
+    joined = Joined([], [], [], [])
     for number, member in enumerate(members):
         prefix = MEMBER.format(number)
         part = compose.add_prefix(member, prefix)
@@ -39,23 +88,52 @@ def mean_of(members: Sequence[ModelProto], size: int) -> ModelProto:
         source = INPUT_NAME
         if own != size:
             resizing, constants, source = _resize(RESIZE.format(number), own)
-            nodes += resizing
-            weights += constants
+            joined.nodes.extend(resizing)
+            joined.weights.extend(constants)
         rename(part, f"{prefix}{INPUT_NAME}", source)
-        nodes += part.graph.node
-        weights += part.graph.initializer
-    outputs = [MEMBER.format(number) + OUTPUT_NAME for number in range(len(members))]
-    nodes.append(helper.make_node("Sum", outputs, ["summed_pmf"], name="summed_pmf"))
-    nodes.append(helper.make_node("Div", ["summed_pmf", "members"], [OUTPUT_NAME], name="mean_pmf"))
-    faces = helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, ["batch", size, size, 3])
-    pmf = helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, ["batch", AGES])
-    graph = helper.make_graph(nodes, "ensemble", [faces], [pmf], weights)
-    opsets = {entry.domain: entry.version for member in members for entry in member.opset_import}
-    imports = [helper.make_opsetid(domain, version) for domain, version in {**opsets, "": OPSET}.items()]
-    joined = helper.make_model(graph, opset_imports=imports, ir_version=members[0].ir_version)
-    onnx.checker.check_model(joined)
-    append_calibration(joined)
+        joined.nodes.extend(part.graph.node)
+        joined.weights.extend(part.graph.initializer)
+        joined.pmfs.append(prefix + OUTPUT_NAME)
+        joined.features.append(FEATURES.format(number))
+        pooled = next((node for node in part.graph.node if node.op_type == "GlobalAveragePool"), None)
+        if pooled:
+            joined.nodes.append(
+                helper.make_node("Flatten", [pooled.output[0]], [joined.features[-1]], name=joined.features[-1])
+            )
     return joined
+
+
+def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
+    """Return the nodes of (1 - g)·first + g·second, g = σ(u·x + c) of both members' features x; add u and c."""
+    constants = {"gate_weights": gate.weights[:, None], "gate_bias": np.array([gate.bias])}
+    joined.weights.extend(numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items())
+    first, second = joined.pmfs
+    return [
+        helper.make_node("Concat", joined.features, ["gate_features"], axis=1, name="gate_features"),
+        helper.make_node("MatMul", ["gate_features", "gate_weights"], ["gate_product"], name="gate_product"),
+        helper.make_node("Add", ["gate_product", "gate_bias"], ["gate_logit"], name="gate_logit"),
+        helper.make_node("Sigmoid", ["gate_logit"], ["gate"], name="gate"),
+        helper.make_node("Sub", [second, first], ["difference"], name="difference"),
+        helper.make_node("Mul", ["gate", "difference"], ["moved"], name="moved"),
+        helper.make_node("Add", [first, "moved"], [OUTPUT_NAME], name="gated_pmf"),
+    ]
+
+
+def gate_between(members: Sequence[ModelProto], stores: Sequence[Path], crop: CropSpec) -> Gate:
+    """Fit the gate between two graphs on `val`, clean and worn; raise ExportRefused unless they are two networks."""
+    if len(members) != 2:
+        raise ExportRefused(f"a gate stands between two models, not {len(members)}; name two, or join without --gate")
+    joined = _joined(members, crop.size)
+    made = {name for node in joined.nodes for name in node.output}
+    if not made.issuperset(joined.features):
+        raise ExportRefused("a gate reads pooled features, and a member has none; join networks, not ensembles")
+    look = joined.model(members, crop.size, dict.fromkeys([*joined.features, *joined.pmfs]))
+
+    def answer(faces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+        *features, first, second = outputs_of(look, faces)
+        return np.concatenate(features, axis=1), first, second
+
+    return fit_gate(answers_on_val(answer, stores, crop))
 
 
 def _resize(prefix: str, size: int) -> tuple[list[NodeProto], list[TensorProto], str]:
@@ -87,10 +165,14 @@ def ensemble(
     stores: Sequence[Path],
     *,
     default: bool | None = None,
+    gated: bool = False,
+    balance: float | None = None,
+    smooth_years: float = 0.0,
 ) -> Path:
     """Write the ensemble of finished model files as `out_dir/NAME.onnx`, calibrated and locked; return its path.
 
-    The largest input size is the ensemble's. Raises ExportRefused where the members were cut differently.
+    The largest input size is the ensemble's. `gated` mixes two members by a gate instead of their mean; `balance` is
+    `calibrate`'s, `smooth_years` as in `mean_of`. Raises ExportRefused where the members were cut differently.
     """
     members = [onnx.load(path) for path in paths]
     manifests = [manifest_of(member, path.name) for member, path in zip(members, paths, strict=True)]
@@ -103,6 +185,9 @@ def ensemble(
         raise ExportRefused(f"the members differ in precision ({', '.join(sorted(precisions))}); join equal ones")
     made = [manifest.provenance for manifest in manifests]
     joined = " + ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
+    if gated and any(manifest.flip for manifest in manifests):
+        raise ExportRefused("a gate reads each face once; export the members without --flip")
+    gate = gate_between(members, stores, crop) if gated else None
     manifest = Manifest(
         name=name,
         version=version,
@@ -111,14 +196,15 @@ def ensemble(
         flip=all(manifest.flip for manifest in manifests),
         crop=crop,
         provenance=Provenance(
-            recipe=f"mean of {joined}",
+            recipe=f"{'gated mixture' if gate else 'mean'} of {joined}",
             data=tuple(dict.fromkeys(source for each in made for source in each.data)),
             initial_weights=", ".join(dict.fromkeys(each.initial_weights for each in made)),
             commit=revision(),
             created=datetime.now(UTC).date().isoformat(),
         ),
         licence="; ".join(dict.fromkeys(manifest.licence for manifest in manifests)),
+        metrics={"gate_crps": gate.loss} if gate else {},
     )
-    model = mean_of(members, crop.size)
-    finish(model, manifest, stores)
+    model = mean_of(members, crop.size, gate=gate, smooth_years=smooth_years)
+    finish(model, manifest, stores, balance)
     return publish(model, out_dir, default)

@@ -1,19 +1,19 @@
-"""Fit the gate between a network's own softmax and the IMDB-WIKI head beside it, on faces that it has not learnt.
+"""Fit the gate between two distributions, on faces that neither has learnt.
 
-Both heads read the same features. Which one is to be believed depends on the face: the softmax knows the labelled sets,
-the IMDB-WIKI head people and prints that those do not hold. The gate is fitted on `val`, clean and worn, to the lowest
-CRPS of the mixture: on `train` the softmax would be believed too much, since it knows those faces by heart.
+They are a network's own softmax and the IMDB-WIKI head beside it, or two networks (see `training.export.ensemble`).
+Which one is to be believed depends on the face: a softmax knows the labelled sets, the IMDB-WIKI head people and prints
+that those do not hold. The gate is fitted on `val`, clean and worn, to the lowest CRPS of the mixture: on `train` a
+softmax would be believed too much, since it knows those faces by heart.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
@@ -25,10 +25,10 @@ from service.inference.manifest import CropSpec
 from training.export.calibration import wrong_thresholds
 from training.export.convert import shared_crop
 from training.export.release import Split
-from training.model.age_model import AgeModel
-from training.model.heads.softmax import GATE
-from training.model.initialise import trained_model, with_other_head
 from training.run_folder import BEST, RUN_FILE
+
+if TYPE_CHECKING:
+    from training.model.age_model import AgeModel
 
 Floats = NDArray[np.float64]
 
@@ -123,6 +123,11 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
 
     Raises InvalidParameter where the run's network lacks a head, FileMissing where the run is not whole.
     """
+    import keras
+
+    from training.model.heads.softmax import GATE
+    from training.model.initialise import trained_model, with_other_head
+
     model, recipe = trained_model(run_dir)
     network, lacking = with_other_head(model, "dldl", imdb_wiki=True)
     if lacking != [GATE]:
@@ -142,12 +147,26 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
 
 def answers_of(network: AgeModel, stores: Sequence[Path], crop: CropSpec) -> Answers:
     """Return what a network with both heads says of `val`, clean and worn."""
+    import keras
+
+    look: Any = keras.Model(network.input, [network.get_layer("features").output, network.output])
+
+    def answer(faces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+        features, logits = look.predict(faces, batch_size=32, verbose=0)
+        own, other = (_softmax(logits[:, start : start + AGES]) for start in (0, AGES))
+        return features, own, other
+
+    return answers_on_val(answer, stores, crop)
+
+
+def answers_on_val(
+    answer: Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], ...]], stores: Sequence[Path], crop: CropSpec
+) -> Answers:
+    """Return what `answer` (faces to features and both distributions) says of `val`, clean and worn."""
     val = Split.load(stores, "val", crop)
     every = [val, *(val.worn(100 + seed) for seed in range(WORN_COPIES))]
-    look: Any = keras.Model(network.input, [network.get_layer("features").output, network.output])
-    parts = [look.predict(split.faces, batch_size=32, verbose=0) for split in every]
-    features, logits = (np.concatenate([part[i] for part in parts]).astype(np.float64) for i in (0, 1))
-    own, other = (_softmax(logits[:, start : start + AGES]) for start in (0, AGES))
+    parts = zip(*(answer(split.faces) for split in every), strict=True)
+    features, own, other = (np.concatenate(part).astype(np.float64) for part in parts)
     low, high, group = (np.tile(each, len(every)) for each in (val.low, val.high, np.arange(len(val.low))))
     return Answers(features, own, other, low, high, group)
 

@@ -220,9 +220,16 @@ def folded(model: ModelProto) -> ModelProto:
 
 
 def run(model: ModelProto, faces: NDArray[np.uint8], threads: int = 2) -> NDArray[np.float32]:
-    """Run a graph on faces uint8 [n, size, size, 3] in chunks of 8; float32 [n, 101]."""
+    """Run a graph on faces uint8 [n, size, size, 3]; its distributions float32 [n, 101]."""
+    (pmf,) = outputs_of(model, faces, threads)
+    return pmf
+
+
+def outputs_of(model: ModelProto, faces: NDArray[np.uint8], threads: int = 2) -> list[NDArray[np.float32]]:
+    """Run a graph on faces uint8 [n, size, size, 3] in chunks of 8; each of its outputs, float32 [n, …]."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     chunks = [faces[start : start + CHUNK] for start in range(0, len(faces), CHUNK)]
-    return np.concatenate([session.run([OUTPUT_NAME], {INPUT_NAME: chunk})[0] for chunk in chunks])
+    answers = [session.run(None, {INPUT_NAME: chunk}) for chunk in chunks]
+    return [np.concatenate(parts) for parts in zip(*answers, strict=True)]

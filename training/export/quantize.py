@@ -62,6 +62,7 @@ def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx
     # It imports ONNX Runtime itself, so it comes after `onnx_session`, which takes the telemetry out.
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    ort.set_default_logger_severity(3)  # it warns of each weight that it takes out of the graph
     options = {"WeightSymmetric": True, "ActivationSymmetric": False, "CalibMovingAverage": False}
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"

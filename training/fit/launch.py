@@ -44,12 +44,15 @@ def launch(
     return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir, wandb))
 
 
-def relaunch(run_dir: Path) -> TrainResult:
-    """Resume the run in a folder, with its recipe, stores and time; raise FileMissing."""
+def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
+    """Resume the run in a folder, with its recipe, stores and time, or with `max_minutes` in all; raise FileMissing."""
     for name in (RUN_FILE, "recipe.json"):
         if not (run_dir / name).is_file():
             raise FileMissing(f"{run_dir} has no {name}, so there is no run to resume; start one without --resume")
     about = json.loads((run_dir / RUN_FILE).read_text())
+    if max_minutes is not None:
+        about["max_minutes"] = max_minutes
+        (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
     stores = [FaceStore.open(Path(store)) for store in about["stores"]]
     return train(

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from service.errors import InvalidParameter
 from training.data.store import Batch
 from training.fit.checkpoint import Arrays
 from training.fit.distillation import Targets, Teacher, as_drawn
@@ -43,13 +44,25 @@ class Learner:
         """
         self.lessons, self.shares = lessons, shares
         # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
-        for layer in self.network.backbone.layers:
-            layer.trainable = stage.trainable == "all"
+        for layer, learns in zip(self.network.backbone.layers, self._learning(stage.trainable), strict=True):
+            layer.trainable = learns
         self.optimizer = build_optimizer(stage, self.recipe.clip_norm, self.network.backbone_variables)
         self.optimizer.build(self.trained.trainable_variables)
         # XLA only where the backend is XLA: it makes TensorFlow's step slower on a CPU.
         loss = packed_loss(self.network, self.teacher, self.recipe.teacher_weight, self.recipe.imitation_weight)
         self.trained.compile(self.optimizer, loss, jit_compile=keras.backend.backend() == "jax")
+
+    def _learning(self, trainable: str) -> list[bool]:
+        """Return for each layer of the backbone whether it learns; raise InvalidParameter for a name it lacks."""
+        names = [layer.name for layer in self.network.backbone.layers]
+        if trainable in ("all", "head"):
+            return [trainable == "all"] * len(names)
+        if trainable not in names:
+            raise InvalidParameter(
+                f"{self.recipe.backbone} has no layer {trainable!r} for a stage to learn from: trainable is all, head "
+                f"or one of {', '.join(names)}"
+            )
+        return [place >= names.index(trainable) for place in range(len(names))]
 
     def step(self, batch: Batch, rate: float, ramp: float) -> float:
         """Take one step at a learning rate; return the loss of the batch."""

@@ -26,8 +26,9 @@ CONFIG: Final = ConfigDict(strict=True, extra="forbid", revalidate_instances="al
 class Stage:
     """One phase of a recipe; it starts from the weights with the lowest val_mae of the phase before.
 
-    Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the backbone.
-    `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
+    `trainable` is "all", "head", or the name of the first layer of the backbone that learns: those before it stay as
+    they are, which costs less. Rates are AdamW's peak and last learning rate; `backbone_rate` multiplies them for the
+    backbone. `sources` names the stores to use (empty: all). `patience` ends the stage after that many epochs without a
     lower val_mae (0: never). `augmentation` replaces the recipe's: a last stage on faces as the service sees them
     undoes the cost of strong augmentation (He, Xie, Chen, Zhang, Wang and Tian 2019, arXiv 1909.09148). `mixing` above
     0 is mixup with weights from Beta(mixing, mixing).
@@ -37,7 +38,7 @@ class Stage:
     epochs: Annotated[int, Ge(1)]
     learning_rate: float
     final_learning_rate: float = 1e-5
-    trainable: Literal["all", "head"] = "all"
+    trainable: str = "all"
     backbone_rate: float = 1.0
     weight_decay: float = 1e-4
     warmup_steps: int = 200

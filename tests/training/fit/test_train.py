@@ -53,6 +53,27 @@ def test_a_network_that_answers_all_faces_alike_is_warned_of(stores: list[FaceSt
     assert train(tiny_recipe(stages=(stage,), ema_decay=0.0), stores, tmp_path, resume=True).warning == result.warning
 
 
+def test_layers_before_the_one_that_a_stage_names_stay_as_they_are(stores: list[FaceStore], tmp_path: Path) -> None:
+    stage = Stage("upper", 1, learning_rate=1e-2, trainable="convolution_16", warmup_steps=0)
+    recipe = tiny_recipe(stages=(stage,), ema_decay=0.0)
+    keras.utils.set_random_seed(recipe.seed)
+    before = new_model(recipe, select(recipe, stores, "train"))
+    train(recipe, stores, tmp_path)
+    after, _ = trained_model(tmp_path)
+    moved = {
+        layer.name: any(np.abs(a - b).max() > 0 for a, b in zip(layer.get_weights(), other.get_weights(), strict=True))
+        for layer, other in zip(before.backbone.layers, after.backbone.layers, strict=True)
+        if layer.weights
+    }
+    assert moved == {"convolution_8": False, "norm_8": False, "convolution_16": True, "norm_16": True}
+
+
+def test_a_stage_that_names_no_layer_is_refused(stores: list[FaceStore], tmp_path: Path) -> None:
+    stage = Stage("upper", 1, learning_rate=1e-2, trainable="convolution_17")
+    with pytest.raises(InvalidParameter, match=r"no layer 'convolution_17'.*convolution_16"):
+        train(tiny_recipe(stages=(stage,)), stores, tmp_path)
+
+
 def test_a_tracker_hears_of_every_step_epoch_and_picture(stores: list[FaceStore], tmp_path: Path) -> None:
     memory = Memory()
     train(tiny_recipe(epochs=2), stores, tmp_path, tracker=memory)
@@ -248,6 +269,8 @@ def test_a_launched_run_remembers_what_resuming_needs(store_path: Path, tmp_path
     result = launch("smoke", [store_path], run, changes={"backbone": "two_convolutions", "epochs": 1, "size": 32})
     assert json.loads((run / "run.json").read_text())["stores"] == [str(store_path)]
     assert relaunch(run) == result
+    assert relaunch(run, max_minutes=7) == result
+    assert json.loads((run / "run.json").read_text())["max_minutes"] == 7
     assert isinstance(result, TrainResult)
 
 
