@@ -1,6 +1,6 @@
 # The service: nothing of training, no compiler, no package manager of Python, not root, nothing written at run time.
 # Any base with Debian's packages and python3 3.11-3.13 will do.
-ARG BASE=docker.io/library/python:3.12-slim-bookworm
+ARG BASE=docker.io/library/python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
 
 FROM ${BASE} AS build
 WORKDIR /src

@@ -1,5 +1,5 @@
 # Training: `docker run --volume $PWD:/work IMAGE train ...`. Big, for a workstation or a batch job, never for the internet.
-ARG BASE=docker.io/library/python:3.12-slim-bookworm
+ARG BASE=docker.io/library/python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145c85b262bb63dc0c7522254
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="agelens-training" \

@@ -83,3 +83,13 @@ def test_every_file_of_the_kustomization_is_there() -> None:
     folder = DOCKER / "kubernetes"
     listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     assert {path.name for path in folder.glob("*.yaml")} - {"kustomization.yaml"} == set(listed)
+
+
+def test_both_images_are_built_on_one_base_named_by_its_digest() -> None:
+    bases = [
+        re.findall(r"^ARG BASE=(\S+)$", file.read_text(), flags=re.MULTILINE)
+        for file in (ROOT / "Dockerfile", DOCKER / "training.Dockerfile")
+    ]
+    assert bases[0] == bases[1]
+    (base,) = bases[0]
+    assert re.fullmatch(r"docker\.io/library/python:3\.1[1-3]-slim-bookworm@sha256:[0-9a-f]{64}", base)
