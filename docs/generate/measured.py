@@ -250,7 +250,8 @@ def choices() -> str:
 
 def default_model() -> str:
     """Return the name of the model that answers where a request names none."""
-    return next(entry.file.removesuffix(".onnx") for entry in ModelLock.read(ROOT / "models").files if entry.default)
+    loaded = (entry for entry in ModelLock.read(ROOT / "models").of_kind("model") if entry.default)
+    return next(loaded).file.removesuffix(".onnx")
 
 
 def plots() -> dict[Path, str]:

@@ -101,7 +101,7 @@ def _table(found: list[Installed]) -> Table:
         table.add_row(
             escape(manifest.name),
             manifest.version,
-            "yes" if entry.default else "",
+            "default" if entry.answers else "yes" if entry.default else "",
             "" if error is None else f"{error:.2f}",
             f"{entry.size / 1e6:.1f} MB",
             escape(manifest.licence),
@@ -120,10 +120,16 @@ def _details(found: list[Installed]) -> Table:
     return table
 
 
+def _use(entry: LockEntry) -> str:
+    if entry.answers:
+        return " (answers by default)"
+    return " (loaded by default)" if entry.default else ""
+
+
 def _rows(file: Installed) -> Iterator[tuple[str, str]]:
     entry, manifest = file.entry, file.manifest
     if manifest:
-        yield "[bold]model[/]", f"{manifest.name} {manifest.version}{' (loaded by default)' if entry.default else ''}"
+        yield "[bold]model[/]", f"{manifest.name} {manifest.version}{_use(entry)}"
         yield "family", f"{manifest.family}, {manifest.precision}"
         metrics = [f"{name} {value:.3g}" for name, value in manifest.metrics.items() if "parity" not in name]
         yield "metrics", ", ".join(metrics)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from service.errors import ChecksumMismatch, FileMissing, InvalidModelFile
 
@@ -27,7 +27,10 @@ Kind = Literal["detector", "model", "proposals", "sample"]
 
 
 class LockEntry(BaseModel, frozen=True, extra="forbid"):
-    """One trusted file: its bytes, its source, and whether the service loads it by default."""
+    """One trusted file: its bytes, its source, and whether the service loads it by default.
+
+    `answers` marks the model that answers requests which name none; where none is marked, the first by name does.
+    """
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     kind: Kind
@@ -37,6 +40,7 @@ class LockEntry(BaseModel, frozen=True, extra="forbid"):
     member: str | None = None
     archive_sha256: str | None = None
     default: bool = False
+    answers: bool = False
     licence: str | None = None
 
 
@@ -44,6 +48,16 @@ class ModelLock(BaseModel, frozen=True, extra="forbid"):
     """`models.lock.json`: which bytes to trust."""
 
     files: tuple[LockEntry, ...]
+
+    @field_validator("files")
+    @classmethod
+    def _one_answers(cls, files: tuple[LockEntry, ...]) -> tuple[LockEntry, ...]:
+        answering = [entry.file for entry in files if entry.answers]
+        if len(answering) > 1:
+            raise ValueError(f"one model answers by default, not {', '.join(answering)}")
+        if any(not entry.default or entry.kind != "model" for entry in files if entry.answers):
+            raise ValueError(f"{answering[0]} answers by default, so it must be a model with default true")
+        return files
 
     @classmethod
     def read(cls, folder: Path) -> ModelLock:
@@ -63,12 +77,17 @@ class ModelLock(BaseModel, frozen=True, extra="forbid"):
     def write(self, folder: Path) -> None:
         """Write the lock into `folder`, sorted by file name."""
         ordered = ModelLock(files=tuple(sorted(self.files, key=lambda entry: entry.file)))
-        text = json.dumps(ordered.model_dump(exclude_none=True), indent=2) + "\n"
+        dumped = ordered.model_dump(exclude_none=True)
+        for entry in dumped["files"]:
+            if not entry["answers"]:
+                del entry["answers"]
+        text = json.dumps(dumped, indent=2) + "\n"
         (folder / LOCK_NAME).write_text(text)
 
     def of_kind(self, kind: Kind) -> tuple[LockEntry, ...]:
-        """Return the entries of one kind, in file order."""
-        return tuple(entry for entry in self.files if entry.kind == kind)
+        """Return the entries of one kind, the model that answers by default first, then in file order."""
+        found = (entry for entry in self.files if entry.kind == kind)
+        return tuple(sorted(found, key=lambda entry: not entry.answers))
 
 
 def verified_path(folder: Path, entry: LockEntry) -> Path:

@@ -63,6 +63,8 @@ def load_models(
 ) -> dict[str, Estimator]:
     """Load the models `names` (None: those the lock marks as default) after checking their bytes.
 
+    The first is the one that answers by default, if it is among them.
+
     Raises FileMissing, ChecksumMismatch, InvalidModelFile, or UnknownModel for a name that no locked file carries.
     """
     loaded: dict[str, Estimator] = {}

@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
         ("report", report_command),
         ("protocol", protocol_command),
         ("card", card_command),
+        ("set-default", set_default_command),
     ):
         app.command(name)(command)
 
@@ -235,3 +236,14 @@ def card_command(
 
     with exit_on_error():
         typer.echo(sign_off(model, evaluation, note, ablation))
+
+
+def set_default_command(
+    name: Annotated[str, typer.Argument(help="name of a model in the folder")],
+    folder: Out = MODELS,
+) -> None:
+    """Let a model answer the requests that name none; the service then loads it by default."""
+    from training.export.lock import set_default
+
+    with exit_on_error():
+        set_default(folder, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from service.atomic_write import atomic_write
-from service.errors import FileMissing
+from service.errors import FileMissing, UnknownModel
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
 from service.inference.manifest import METADATA_KEY
 from training.onnx_manifest import manifest_of
@@ -45,9 +45,28 @@ def lock_model(path: Path, default: bool | None = None) -> LockEntry:
         sha256=sha256_of(path),
         source=f"agelens-train, recipe {manifest.provenance.recipe}",
         default=default,
+        answers=before is not None and before.answers and default,
     )
     ModelLock(files=(*(other for other in files if other.file != path.name), entry)).write(folder)
     return entry
+
+
+def set_default(folder: Path, name: str) -> None:
+    """Let the model `name` answer requests that name none; load it by default. Raise UnknownModel where it is not."""
+    files = ModelLock.read(folder).files
+    models = [entry.file.removesuffix(".onnx") for entry in files if entry.kind == "model"]
+    if name not in models:
+        raise UnknownModel(f"{folder} has no model named {name}; it has {', '.join(models)}")
+    chosen = [
+        entry.model_copy(
+            update={
+                "answers": entry.file == f"{name}.onnx",
+                "default": entry.default or entry.file == f"{name}.onnx",
+            }
+        )
+        for entry in files
+    ]
+    ModelLock(files=tuple(chosen)).write(folder)
 
 
 def fingerprint(model: onnx.ModelProto) -> str:

@@ -15,10 +15,11 @@ import pytest
 from keras import ops
 from PIL import Image
 
-from service.errors import FileMissing
+from service.errors import FileMissing, UnknownModel
 from service.inference.estimator import Estimator
 from service.inference.imaging import exposed
 from service.inference.lockfile import ModelLock, sha256_of, verified_path
+from service.inference.pipeline import load_models
 from tests.pictures import astronaut, jpeg
 from tests.tiny_model import SIZE
 from tests.training.export.bell_model import (
@@ -48,7 +49,7 @@ from training.export.graph import (
     tail_nodes,
     with_layer_names,
 )
-from training.export.lock import fingerprint, lock_model
+from training.export.lock import fingerprint, lock_model, set_default
 from training.export.release import WIDTHS, WORN_COPIES, Split, recalibrate, recalibrate_for
 from training.export.unlabelled import faces_in
 from training.model.age_model import AgeModel, servable
@@ -343,6 +344,18 @@ def test_locking_again_keeps_whether_a_model_is_loaded_by_default(tmp_path: Path
     assert lock_model(path).default is True
     assert lock_model(path, default=False).default is False
     assert [entry.sha256 for entry in ModelLock.read(tmp_path).files] == [sha256_of(path)]
+
+
+def test_the_model_that_answers_by_default_is_chosen_by_name_and_kept_when_locked_again(tmp_path: Path) -> None:
+    paths = [write_bell_model(tmp_path, name) for name in ("first", "second")]
+    lock_model(paths[1], default=False)
+    set_default(tmp_path, "second")
+    lock_model(paths[1])
+    assert [entry.file for entry in ModelLock.read(tmp_path).of_kind("model")] == ["second.onnx", "first.onnx"]
+    assert next(iter(load_models(tmp_path))) == "second"
+    assert next(iter(load_models(tmp_path, ["first"]))) == "first"
+    with pytest.raises(UnknownModel, match="no model named third; it has first, second"):
+        set_default(tmp_path, "third")
 
 
 def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
