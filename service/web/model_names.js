@@ -14,7 +14,7 @@ export function titled(models) {
 function partsOf(models) {
   const best = lowestError(models.filter((model) => Number.isFinite(errorOf(model))));
   const networks = models.filter((model) => model.precision === "int8" && model.family !== ENSEMBLE);
-  const fast = networks.find((model) => model.default) ?? lowestError(networks);
+  const fast = networks.find((model) => model.default) ?? networks[0];
   const free = models.filter((model) => model !== best && model !== fast);
   const worn = free.find((each) => each.family === TAUGHT_WORN);
   const second = free.find((each) => networks.includes(each) && each.family !== fast.family && each !== worn);

@@ -65,6 +65,16 @@ def test_models_have_names_that_people_understand(page: Page) -> None:
     }
 
 
+def test_an_ensemble_that_answers_by_default_leaves_the_first_network_to_be_fast(page: Page) -> None:
+    assert titles(
+        page,
+        model("a", "coral", error=4.6),
+        model("b", "coral", "float32", 4.6),
+        model("c", "ensemble", error=4.3, default=True),
+        model("d", "mean-variance", error=4.5),
+    ) == {"a": "Fast", "c": "Most accurate", "b": "Full precision", "d": "Second opinion"}
+
+
 def test_one_model_may_be_fast_and_most_accurate(page: Page) -> None:
     said = titles(page, model("a", "coral", error=4.1, default=True), model("b", "mean-variance", error=4.6))
     assert said == {"a": "Fast and most accurate", "b": "Second opinion"}
