@@ -11,7 +11,7 @@ from typing import Final, Literal, Protocol, TypeVar
 import cv2
 import numpy as np
 
-from service.inference.detection.blazeface.network import BlazeFace
+from service.inference.detection.blazeface.network import BlazeFace, overlaps
 from service.inference.detection.face_proposals import FaceProposals, Proposal
 from service.inference.detection.upright_window import Window
 from service.inference.detection.views import MAX_VIEWS, smallest_sought, views
@@ -226,8 +226,11 @@ def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:
 
 def _distinct(found: Iterable[Found]) -> list[Found]:
     """Keep the first of each overlapping group; pass the best first."""
-    kept: list[Found] = []
-    for each in found:
-        if all(each.box.overlap(other.box) < _SAME_FACE for other in kept):
-            kept.append(each)
-    return kept
+    every = list(found)
+    boxes = np.array([(each.box.x, each.box.y, each.box.width, each.box.height) for each in every]).reshape(-1, 4)
+    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    kept: list[int] = []
+    for n in range(len(every)):
+        if not (overlaps(corners[n], corners[kept]) >= _SAME_FACE).any():
+            kept.append(n)
+    return [every[n] for n in kept]

@@ -78,7 +78,7 @@ def _merged(points: NDArray[np.float64], scores: NDArray[np.float64]) -> list[Fa
     corners = np.concatenate([points[:, 0] - half, points[:, 0] + half], -1)
     faces, left = [], np.arange(len(points))
     while left.size:
-        same = _overlaps(corners[left[0]], corners[left]) > _SAME_FACE
+        same = overlaps(corners[left[0]], corners[left]) > _SAME_FACE
         same[0] = True  # also where the network answers a box without area
         group, left = left[same], left[~same]
         weights = scores[group] / scores[group].sum()
@@ -89,7 +89,7 @@ def _merged(points: NDArray[np.float64], scores: NDArray[np.float64]) -> list[Fa
     return faces
 
 
-def _overlaps(one: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def overlaps(one: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the intersection over union of a box with each of others, all given by two corners."""
     shared = np.clip(np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2]), 0, None).prod(-1)
     areas = np.clip(others[:, 2:] - others[:, :2], 0, None).prod(-1)
