@@ -162,6 +162,15 @@ def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> 
     assert "    agelens-train evaluate --dataset utkface=utkface.zip" in text
 
 
+def test_the_card_says_how_often_the_interval_holds_for_each_sex_and_race(trees: dict[str, Any]) -> None:
+    ninety = trees["bell"]["results"]["pooled"]["coverage"][2]
+    female, asian = ninety["by_sex"][0], ninety["by_race"][0]
+    text = card(bell_manifest(), trees["bell"], "0" * 64)
+    for row in (female, asian):
+        inside = f"{row['coverage']:.1%} ({row['coverage_low']:.1%}–{row['coverage_high']:.1%})"
+        assert f"| 90 %, {row['group']} | {row['n']} | {inside} | {row['width']:.1f} |" in text
+
+
 def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
     row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "by_source": {"utkface": 5.0, "aaf": 7.25}}
     other = {**row, "name": "clean", "what": "no blur", "command": "agelens-train train clean"}
