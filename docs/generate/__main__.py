@@ -31,6 +31,8 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "gate-example": measured.gate_example,
     "reliability": measured.reliability_part,
     "coverage": measured.coverage_table,
+    "coverage-by-group": measured.coverage_by_group,
+    "coverage-by-wear": measured.coverage_by_wear,
     "ablation": measured.ablation_table,
     "cards": measured.cards,
     "reply": replies.reply,

@@ -49,30 +49,60 @@ def error_bars(title: str, *sets: Sequence[Tree]) -> str:
     return svg(_LEFT + _WIDTH + 10, _TOP + _HEIGHT + 60, title, parts)
 
 
-def interval_coverage(found: Tree) -> str:
-    """Draw how often the interval of one level holds the true age, by decade predicted, with the 95 % range."""
-    rows, level = _enough(found["bands"]), found["level"]
+def interval_coverage(by: str, level: float, *sets: Sequence[Tree]) -> str:
+    """Draw how often an interval holds the true age of each group, with the 95 % range; a gap between the sets."""
+    sets = tuple(_enough(each) for each in sets)
+    rows = [row for each in sets for row in each]
     lowest = min(0.1 * int(10 * min(row["coverage_low"] for row in rows)), level)
     scale = _HEIGHT / (1 - lowest)
-    step = _WIDTH / len(rows)
+    step = _WIDTH / (len(rows) + len(sets) - 1)
     ticks = [share / 10 for share in range(round(10 * lowest), 11)]
     asked = _TOP + (1 - level) * scale
     parts = [
-        text(0, 14, f"true age inside the {level:.0%} interval", "start"),
+        text(0, 14, f"true age inside the {level:.0%} interval, by {by}", "start"),
         f'<path class="axis" d="{path([(_LEFT, _TOP), (_LEFT, _TOP + _HEIGHT), (_LEFT + _WIDTH, _TOP + _HEIGHT)])}"/>',
         *(text(_LEFT - 6, _TOP + (1 - share) * scale + 4, f"{share:.0%}", "end") for share in ticks),
         f'<path class="ideal" d="{path([(_LEFT, asked), (_LEFT + _WIDTH, asked)])}"/>',
     ]
-    for x, row in _placed([rows], step):
+    for x, row in _placed(sets, step):
         low, middle, high = (_TOP + (1 - row[key]) * scale for key in ("coverage_low", "coverage", "coverage_high"))
         parts += [
             f'<path class="line" d="{path([(x, low), (x, high)])}"/>',
             f'<circle class="dot" cx="{x:.1f}" cy="{middle:.1f}" r="4"/>',
             *_named(x, row),
         ]
-    said = f"by predicted age, from {FEWEST} faces on; dot: share with its 95 % range; dashed: as asked"
+    said = f"dot: share with its 95 % range, from {FEWEST} faces on; dashed: as asked"
     parts.append(text(_LEFT, _TOP + _HEIGHT + 52, said, "start"))
-    return svg(_LEFT + _WIDTH + 10, _TOP + _HEIGHT + 60, "Coverage of the interval by predicted age", parts)
+    return svg(_LEFT + _WIDTH + 10, _TOP + _HEIGHT + 60, f"Coverage of the interval by {by}", parts)
+
+
+def worn_coverage(level: float, rows: Sequence[Tree]) -> str:
+    """Draw how often an interval holds the true age on each kind of worn photograph, with the 95 % range."""
+    rows = [row for row in _enough(rows) if row["detection_rate"] > 0]
+    row_px, label = 18, 150
+    lowest = min(0.1 * int(10 * min(row["coverage_low"] for row in rows)), level)
+    scale = (_WIDTH - label) / (1 - lowest)
+    bottom = 30 + row_px * len(rows)
+    asked = label + (level - lowest) * scale
+    ticks = [share / 10 for share in range(round(10 * lowest), 11)]
+    parts = [
+        text(label, 14, f"true age inside the {level:.0%} interval", "start"),
+        f'<path class="axis" d="{path([(label, bottom), (_WIDTH, bottom)])}"/>',
+        f'<path class="ideal" d="{path([(asked, 24), (asked, bottom)])}"/>',
+        *(text(label + (share - lowest) * scale, bottom + 16, f"{share:.0%}") for share in ticks),
+    ]
+    for number, row in enumerate(rows):
+        y = 30 + row_px * (number + 0.5)
+        low, middle, high = (
+            label + (row[key] - lowest) * scale for key in ("coverage_low", "coverage", "coverage_high")
+        )
+        parts += [
+            text(label - 8, y + 4, row["group"], "end"),
+            f'<path class="line" d="{path([(low, y), (high, y)])}"/>',
+            f'<circle class="dot" cx="{middle:.1f}" cy="{y:.1f}" r="4"/>',
+        ]
+    parts.append(text(label, bottom + 36, "dot: share with its 95 % range; dashed: as asked", "start"))
+    return svg(_WIDTH + 24, bottom + 46, "Coverage of the interval on worn photographs", parts)
 
 
 def _enough(rows: Sequence[Tree]) -> list[Tree]:

@@ -213,6 +213,35 @@ def coverage_table() -> str:
     return table(["model", "asked", "true age inside (95 %)", "ages wide, mean"], rows)
 
 
+def coverage_by_group() -> str:
+    """Return the chart of coverage by sex and race, where the evaluation measured it."""
+    if not _covered_groups():
+        return ""
+    words = "How often the 90 % interval contains the true age, by sex and race"
+    return f"By sex and race:\n\n![{words}](images/coverage-by-group.svg)\n"
+
+
+def coverage_by_wear() -> str:
+    """Return the chart of coverage on worn photographs, where the evaluation measured it."""
+    if not _worn_rows():
+        return ""
+    words = "How often the 90 % interval contains the true age on worn photographs"
+    return f"On worn photographs:\n\n![{words}](images/coverage-by-wear.svg)\n"
+
+
+def _covered_groups() -> list[list[Tree]]:
+    ninety = _ninety(_pooled(evaluations()[default_model()]))
+    return [ninety[key] for key in ("by_sex", "by_race") if ninety.get(key)]
+
+
+def _worn_rows() -> list[Tree]:
+    return [row for row in evaluations()[default_model()].get("robustness", ()) if "coverage_low" in row]
+
+
+def _ninety(part: Tree) -> Tree:
+    return next(row for row in part["coverage"] if row["level"] == 0.9)
+
+
 def ablation_table() -> str:
     """Return what each change of a recipe is worth on `val`, with the command behind each row."""
     path = MEASURED / "ablation.json"
@@ -265,8 +294,13 @@ def plots() -> dict[Path, str]:
     drawn[IMAGES / "error-by-age.svg"] = charts.error_bars("Mean error and bias by true age", found["by_true_age"])
     groups = [found[key] for key in ("by_sex", "by_race") if found[key]]
     drawn[IMAGES / "error-by-group.svg"] = charts.error_bars("Mean error and bias by sex and race", *groups)
-    ninety = next(row for row in found["coverage"] if row["level"] == 0.9)
-    drawn[IMAGES / "coverage-by-age.svg"] = charts.interval_coverage(ninety)
+    by_age = charts.interval_coverage("predicted age", 0.9, _ninety(found)["bands"])
+    drawn[IMAGES / "coverage-by-age.svg"] = by_age
+    if covered := _covered_groups():
+        by_group = charts.interval_coverage("sex and race", 0.9, *covered)
+        drawn[IMAGES / "coverage-by-group.svg"] = by_group
+    if worn := _worn_rows():
+        drawn[IMAGES / "coverage-by-wear.svg"] = charts.worn_coverage(0.9, worn)
     drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
     drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])

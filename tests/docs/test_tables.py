@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from docs.generate import measured
 from docs.generate.__main__ import stale
 from docs.generate.blocks import fill, table
-from docs.generate.charts import error_bars, interval_coverage
+from docs.generate.charts import error_bars, interval_coverage, worn_coverage
 from docs.generate.gates import gate, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
@@ -97,10 +101,12 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
 
 
 def test_a_group_with_too_few_faces_for_a_figure_is_not_drawn() -> None:
-    measured = {"mae": 4.0, "mae_low": 3.0, "mae_high": 5.0, "bias": -1.0}
+    error = {"mae": 4.0, "mae_low": 3.0, "mae_high": 5.0, "bias": -1.0}
     coverage = {"coverage": 0.9, "coverage_low": 0.85, "coverage_high": 0.94}
-    rows = [{"group": "0–9", "n": 10, **measured, **coverage}, {"group": "90–100", "n": 9, **measured, **coverage}]
-    for drawn in (error_bars("errors", rows), interval_coverage({"level": 0.9, "bands": rows})):
+    rows = [{"group": "0–9", "n": 10, **error, **coverage}, {"group": "90–100", "n": 9, **error, **coverage}]
+    worn = [{**row, "detection_rate": 1.0} for row in rows]
+    drawings = error_bars("errors", rows), interval_coverage("age", 0.9, rows), worn_coverage(0.9, worn)
+    for drawn in drawings:
         assert "0–9" in drawn
         assert "90–100" not in drawn
 
@@ -111,3 +117,43 @@ def test_the_sets_of_a_chart_stand_apart() -> None:
     drawn = error_bars("errors", sex, race)
     female, male, black, white = (float(x) for x in re.findall(r'<circle class="dot" cx="([\d.]+)"', drawn))
     assert male - female == pytest.approx(white - black) == pytest.approx((black - male) / 2)
+
+
+@pytest.fixture
+def measured_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Copy what was measured, without coverage by group or its range under wear."""
+    folder = tmp_path / "measured"
+    shutil.copytree(measured.MEASURED, folder)
+    monkeypatch.setattr(measured, "MEASURED", folder)
+    path, tree = default_evaluation(folder)
+    ninety = next(row for row in tree["results"]["pooled"]["coverage"] if row["level"] == 0.9)
+    for part, key in [(ninety, "by_sex"), (ninety, "by_race"), *((row, "coverage_low") for row in tree["robustness"])]:
+        part.pop(key, None)
+    path.write_text(json.dumps(tree))
+    return folder
+
+
+def default_evaluation(folder: Path) -> tuple[Path, dict[str, Any]]:
+    path = folder / f"{measured.default_model()}.evaluation.json"
+    return path, json.loads(path.read_text())
+
+
+def test_coverage_that_was_not_measured_is_not_shown(measured_folder: Path) -> None:
+    assert (measured.coverage_by_group(), measured.coverage_by_wear()) == ("", "")
+    drawn = {path.name for path in measured.plots()}
+    assert "coverage-by-age.svg" in drawn
+    assert drawn.isdisjoint({"coverage-by-group.svg", "coverage-by-wear.svg"})
+
+
+def test_coverage_by_sex_race_and_wear_is_shown_where_it_was_measured(measured_folder: Path) -> None:
+    path, tree = default_evaluation(measured_folder)
+    share = {"n": 500, "coverage": 0.8, "coverage_low": 0.75, "coverage_high": 0.85}
+    ninety = next(row for row in tree["results"]["pooled"]["coverage"] if row["level"] == 0.9)
+    ninety["by_sex"], ninety["by_race"] = [{"group": "female", **share}], [{"group": "asian", **share}]
+    tree["robustness"] = [{"group": "half-tone", "detection_rate": 0.9, **share}]
+    path.write_text(json.dumps(tree))
+    drawn = {path.name: plot for path, plot in measured.plots().items()}
+    assert "images/coverage-by-group.svg" in measured.coverage_by_group()
+    assert [name in drawn["coverage-by-group.svg"] for name in ("female", "asian")] == [True, True]
+    assert "images/coverage-by-wear.svg" in measured.coverage_by_wear()
+    assert "half-tone" in drawn["coverage-by-wear.svg"]

@@ -100,20 +100,29 @@ def binomial_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, fl
 
 
 def coverage(predictions: Predictions, level: float, bands: Sequence[IntervalBand]) -> Row:
-    """Share of true ages inside the service's intervals and their mean width in ages, overall and by decade predicted.
+    """Share of true ages inside the service's intervals and their mean width in ages; by decade predicted, sex, race.
 
-    Where no age is known the result says n = 0. An age known as 0 or 1 is inside with either.
+    Where no age is known the result says n = 0. An age known as 0 or 1 is inside with either. Faces whose sex or race
+    is not known are left out of those rows.
     """
     exact = predictions.known
     intervals = exact.intervals(level, bands)
     inside = (exact.high >= intervals[:, 0]) & (exact.low <= intervals[:, 1])
     width = intervals[:, 1] - intervals[:, 0] + 1
-    decades = []
-    for low, high in DECADES:
-        chosen = (exact.age >= low) & (exact.age < high)
-        if chosen.any():
-            decades.append({"group": f"{low}–{high - 1}", **_covered(inside[chosen], width[chosen])})
-    return {"level": level, **_covered(inside, width), "bands": decades}
+    decades = {f"{low}–{high - 1}": (exact.age >= low) & (exact.age < high) for low, high in DECADES}
+    parts = {
+        "bands": decades,
+        **{f"by_{name}": _members(getattr(exact, name)) for name in ("sex", "race")},
+    }
+    rows = {
+        key: [{"group": name, **_covered(inside[who], width[who])} for name, who in groups.items() if who.any()]
+        for key, groups in parts.items()
+    }
+    return {"level": level, **_covered(inside, width), **rows}
+
+
+def _members(groups: NDArray[np.str_]) -> dict[str, Flags]:
+    return {str(name): groups == name for name in np.unique(groups) if name}
 
 
 def _covered(inside: Flags, width: NDArray[np.integer]) -> Row:

@@ -50,7 +50,8 @@ ACCURACY: Final = (
 ROBUSTNESS: Final = (
     Column("MAE", lambda row: f"{row['mae']:.2f}"),
     Column("bias", lambda row: f"{row['bias']:+.2f}"),
-    Column("found", lambda row: f"{row['detection_rate']:.1%}"),
+    Column("inside the 90 % interval", lambda row: f"{row['coverage']:.1%}"),
+    Column("faces found", lambda row: f"{row['detection_rate']:.1%}"),
 )
 RELIABILITY: Final = (
     Column("ECE", lambda row: f"{row['ece']:.3f}"),
@@ -99,7 +100,7 @@ def overview(trees: Mapping[str, Tree]) -> Table:
     rows = []
     for name, tree in trees.items():
         pooled = tree["results"]["pooled"]
-        ninety = next((row for row in pooled.get("coverage", ()) if row["level"] == 0.9), None)
+        ninety = _ninety(pooled) if "coverage" in pooled else None
         gates = {row["threshold"]: row["ece"] for row in pooled.get("reliability", ())}
         rows.append(
             [
@@ -154,7 +155,18 @@ def source_part(source: str, results: Mapping[str, Tree]) -> dict[str, Any]:
         part["reliability"] = reliability_diagram({name: tree["reliability"] for name, tree in results.items()})
         part |= {"pit": pit_plot(results), "coverage": coverage_plot(results)}
         part["intervals"] = groups_table(results, "coverage", COVERAGE, "level")
+        ninety = {name: _ninety(tree) for name, tree in results.items()}
+        part["interval_groups"] = [
+            (group, groups_table(ninety, f"by_{group}", COVERAGE))
+            for group in ("sex", "race")
+            if all(row.get(f"by_{group}") for row in ninety.values())
+        ]
     return part
+
+
+def _ninety(tree: Tree) -> Row:
+    """Return the coverage of the 90 % interval."""
+    return next(row for row in tree["coverage"] if row["level"] == 0.9)
 
 
 def _rate(row: Row) -> str:

@@ -150,16 +150,16 @@ def _row(title: str, shown: Sequence[Photograph], seen: Sequence[Seen], estimato
 
 
 def _figures(predictions: Predictions, bands: Sequence[IntervalBand]) -> dict[str, float]:
-    """Error, bias and its spread in years, coverage of the 90 % interval and its mean width in ages."""
+    """Error, bias and its spread in years, coverage of the 90 % interval, its 95 % range and mean width in ages."""
+    covered = ("coverage", "coverage_low", "coverage_high", "width")
     if not len(predictions):
-        return dict.fromkeys(("mae", "bias", "spread", "coverage", "width"), float("nan"))
+        return dict.fromkeys(("mae", "bias", "spread", *covered), float("nan"))
     ninety = coverage(predictions, 0.9, bands)
     return {
         "mae": float(predictions.error.mean()),
         "bias": float(predictions.bias.mean()),
         "spread": float(np.std(predictions.bias)),
-        "coverage": ninety.get("coverage", float("nan")),
-        "width": ninety.get("width", float("nan")),
+        **{key: ninety.get(key, float("nan")) for key in covered},
     }
 
 

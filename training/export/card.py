@@ -151,6 +151,8 @@ def source_part(source: str, result: Tree) -> str:
         ninety = next(row for row in result["coverage"] if row["level"] == 0.9)
         lines = [[f"{row['level']:.0%} interval, all", *coverage_line(row)] for row in result["coverage"]]
         lines += [[f"90 %, predicted {row['group']}", *coverage_line(row)] for row in ninety["bands"]]
+        groups = (row for key in ("by_sex", "by_race") for row in ninety.get(key, ()))
+        lines += [[f"90 %, {row['group']}", *coverage_line(row)] for row in groups]
         parts.append(markdown(["", "n", "true age inside", "ages wide"], lines))
     if "one_hump" in result:
         parts.append(f"{result['one_hump']:.1%} of the distributions have one hump.\n")

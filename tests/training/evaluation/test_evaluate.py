@@ -21,6 +21,7 @@ from tests.training.export.bell_model import write_bell_model
 from training.data.gather import gather
 from training.datasets import Listing, read
 from training.evaluation.evaluate import RememberingDetector, evaluate, photographs, training_median
+from training.evaluation.reliability import binomial_interval
 from training.evaluation.robustness import CHANGES, old_print, robustness
 from training.evaluation.run import command, listings, measure, named_paths
 
@@ -138,6 +139,23 @@ def test_robustness_compares_the_same_photographs_in_every_version(
     errors = {row["group"]: row["mae"] for row in rows}
     assert errors["grey"] == pytest.approx(errors["unchanged"], abs=0.2)
     assert errors["lower third covered"] != pytest.approx(errors["unchanged"], abs=0.2)
+
+
+def test_the_coverage_of_worn_photographs_has_a_range(listing: Listing, estimators: dict[str, Estimator]) -> None:
+    unchanged = robustness(estimators, MiddleDetector, photographs([listing], "test"))["bell"][0]
+    assert (unchanged["coverage_low"], unchanged["coverage_high"]) == pytest.approx(binomial_interval(2, 3))
+
+
+def test_what_is_evaluated_says_the_coverage_by_sex(
+    listing: Listing, estimators: dict[str, Estimator], tmp_path: Path
+) -> None:
+    evaluate(estimators, MiddleDetector, photographs([listing], "test"), tmp_path / "out")
+    ninety = json.loads((tmp_path / "out/bell.json").read_text())["results"]["pooled"]["coverage"][2]
+    assert ninety["level"] == 0.9
+    assert [(row["group"], row["n"], row["coverage"]) for row in ninety["by_sex"]] == [
+        ("female", 1, 1),
+        ("male", 2, 0.5),
+    ]
 
 
 def test_each_change_changes_a_coloured_picture() -> None:

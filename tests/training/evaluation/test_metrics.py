@@ -151,6 +151,19 @@ def test_coverage_counts_true_ages_inside_both_ends() -> None:
     assert (row["coverage"], row["width"]) == (pytest.approx(2 / 3), 3)
 
 
+def test_coverage_is_said_of_each_sex_and_race_and_of_nobody_unknown() -> None:
+    pmf = np.zeros((4, 101))
+    pmf[:, 20:23] = [0.25, 0.5, 0.25]
+    found = Predictions.of(pmf, [20, 22, 23, 30], sex=["female", "male", "male", ""], race=["", "", "asian", "asian"])
+    row = coverage(found, 0.9, ())
+    assert [(each["group"], each["n"], each["coverage"]) for each in row["by_sex"]] == [
+        ("female", 1, 1),
+        ("male", 2, 0.5),
+    ]
+    assert [(each["group"], each["n"], each["coverage"]) for each in row["by_race"]] == [("asian", 2, 0)]
+    assert row["by_sex"][1]["coverage_low"] < 0.5 < row["by_sex"][1]["coverage_high"]
+
+
 def test_an_honest_model_covers_at_least_what_it_claims_without_a_table() -> None:
     assert coverage(honest(), 0.9, ())["coverage"] == pytest.approx(0.9, abs=0.02)
 

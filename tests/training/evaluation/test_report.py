@@ -122,6 +122,17 @@ def test_too_few_photographs_for_a_figure_are_called_that(trees: dict[str, Any],
     assert "10.45" not in card(bell_manifest(), {**tree, "results": {"pooled": tree["results"]["pooled"]}}, "0" * 64)
 
 
+def test_the_page_says_how_often_the_interval_holds_for_each_sex_and_kind_of_wear(
+    trees: dict[str, Any], raws: dict[str, Path]
+) -> None:
+    text = page({"bell": trees["bell"]}, {"bell": raws["bell"]})
+    ninety = trees["bell"]["results"]["pooled"]["coverage"][2]
+    female = ninety["by_sex"][0]
+    inside = f"{female['coverage']:.3f} ({female['coverage_low']:.3f}–{female['coverage_high']:.3f})"
+    assert f"<td>female</td><td>{female['n']}</td><td>{inside}</td><td>{female['width']:.1f}</td>" in text
+    assert "<td>grey</td><td>200</td><td>4.50</td><td>+0.10</td><td>91.0%</td><td>99.0%</td>" in text
+
+
 def test_a_reliability_diagram_has_a_panel_for_each_age_and_a_line_for_each_model(trees: dict[str, Any]) -> None:
     rows = {name: tree["results"]["pooled"]["reliability"] for name, tree in trees.items()}
     text = reliability_diagram(rows)
@@ -149,6 +160,15 @@ def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> 
     half = next(point for point in pooled["gates"][2]["curve"] if point["probability"] == 0.5)
     assert f"| {half['false_accept']:.1%} / {half['false_reject']:.1%} |" in text
     assert "    agelens-train evaluate --dataset utkface=utkface.zip" in text
+
+
+def test_the_card_says_how_often_the_interval_holds_for_each_sex_and_race(trees: dict[str, Any]) -> None:
+    ninety = trees["bell"]["results"]["pooled"]["coverage"][2]
+    female, asian = ninety["by_sex"][0], ninety["by_race"][0]
+    text = card(bell_manifest(), trees["bell"], "0" * 64)
+    for row in (female, asian):
+        inside = f"{row['coverage']:.1%} ({row['coverage_low']:.1%}–{row['coverage_high']:.1%})"
+        assert f"| 90 %, {row['group']} | {row['n']} | {inside} | {row['width']:.1f} |" in text
 
 
 def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
