@@ -28,6 +28,8 @@ if [[ -z ${BASE:-} ]]; then
             rm -rf "$work/base.part"
             debootstrap --variant=minbase --include=python3-venv,ca-certificates bookworm "$work/base.part" >"$work/base.log" ||
                 { tail "$work/base.log" >&2; exit 1; }
+            # The official slim image has none of these either.
+            (cd "$work/base.part" && rm -rf var/lib/apt/lists/* var/cache/apt/* usr/share/{doc,info,locale,man}/*)
             mv "$work/base.part" "$work/base"
         fi
         container=$(buildah from scratch)
