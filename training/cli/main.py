@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -92,7 +93,11 @@ def train_command(
             result = relaunch(folder, max_minutes)
         else:
             result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
-    typer.echo(f"val_mae {result.val_mae:.3f} years after epoch {result.epoch + 1}; weights in {result.run_dir}")
+    before = f" ({result.start_mae:.3f} before training)" if isfinite(result.start_mae) else ""
+    typer.echo(
+        f"val_mae {result.val_mae:.3f} years on {result.val_faces} faces after epoch {result.epoch + 1}{before}; "
+        f"weights in {result.run_dir}"
+    )
     if result.warning:
         typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)
 

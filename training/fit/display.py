@@ -50,6 +50,10 @@ class Display:
         """Move the bar while a teacher predicts the training faces."""
         self.bar.update(self.task, description="teacher", total=total, completed=done, **_EMPTY)
 
+    def before(self, mae: float) -> None:
+        """Print the error on `val` before the first step, in years."""
+        self.console.print(f"before training  val_mae {mae:.3f}", highlight=False)
+
     def step(self, place: Place, loss: float, left_s: float) -> None:
         """Move the bar after a step."""
         self.bar.update(self.task, completed=place.step, loss=loss, val_mae=_years(place.best_mae), left=_clock(left_s))

@@ -13,7 +13,8 @@ class Progress:
     """Place in a recipe: stage, epoch in it, step in that epoch; `stage_steps` and `total_steps` only grow.
 
     `elapsed_s` is the training time, interruptions excluded; `stage_began_s` is its value when the stage began.
-    `best_mae` and `best_spread` are error and standard deviation of the ages on `val` at `best_epoch`, in years.
+    `best_mae` and `best_spread` are error and standard deviation of the ages on `val` at `best_epoch`, in years;
+    `start_mae` is the error of a trained network that the run began with, before the first step.
     """
 
     stage: int = 0
@@ -26,6 +27,7 @@ class Progress:
     best_mae: float = inf
     best_epoch: int = -1
     best_spread: float = inf
+    start_mae: float = inf
 
     def next_stage(self) -> Progress:
         """Return the beginning of the stage after this one."""
@@ -34,6 +36,7 @@ class Progress:
             total_steps=self.total_steps,
             elapsed_s=self.elapsed_s,
             stage_began_s=self.elapsed_s,
+            start_mae=self.start_mae,
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,8 @@ from service.inference.distribution import AGES
 from training.data.store import FaceSet, FaceStore
 from training.errors import CheckpointCorrupt, NothingToTrain
 from training.export.convert import LEAST_SPREAD
-from training.fit.checkpoint import Arrays, Checkpoint, replace
+from training.fit.checkpoint import Arrays, Checkpoint
+from training.fit.checkpoint import replace as replace_file
 from training.fit.display import Display
 from training.fit.distillation import Targets, drawn_shares, lessons, teacher_named
 from training.fit.learner import Learner
@@ -30,25 +32,44 @@ from training.model.initialise import new_model
 from training.recipes.recipe import Recipe, Stage
 from training.run_folder import BEST
 
+ENOUGH: Final = 100
+"""Faces of `val` below which a small difference of errors may be chance."""
+
 UNBLENDED: Final = "unblended.weights.h5"
 """The best weights before `start_share` was applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """Result of a run: lowest val_mae of the last stage and spread of its ages, in years; its epoch; all steps."""
+    """Result of a run: lowest val_mae of the last stage and spread of its ages, in years; its epoch; all steps.
+
+    `start_mae` is the error on the same `val_faces` before training, infinite if the run did not begin with weights.
+    """
 
     val_mae: float
     spread: float
     epoch: int
     steps: int
     run_dir: Path
+    val_faces: int
+    start_mae: float = inf
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with the trained network, and what to do, if it gives all faces of `val` nearly one age."""
-        if self.spread >= LEAST_SPREAD:
-            return None
+        """What is wrong with the trained network, and what to do: nearly one age for all faces, or no lower error."""
+        if self.spread < LEAST_SPREAD:
+            return self._one_age()
+        return self._no_better() if self.val_mae >= self.start_mae else None
+
+    def _no_better(self) -> str:
+        chance = f" (with {self.val_faces} faces, it may be chance)" if self.val_faces < ENOUGH else ""
+        return (
+            f"training has not lowered the error on val: {self.start_mae:.3f} years before, {self.val_mae:.3f} after"
+            f"{chance}. Keep the network that you started from, or train again with more faces or a lower rate, "
+            "for instance --set stage.learning_rate=3e-5"
+        )
+
+    def _one_age(self) -> str:
         return (
             f"the network gives nearly the same age to every face of val (± {self.spread:.2f} years): it has learned "
             "nothing from them, and `export` will refuse it. Start from a trained network, as with "
@@ -88,6 +109,9 @@ def train(
     tracker.begin(recipe, progress.total_steps)
     budget_s = None if max_minutes is None else 60 * max_minutes
     with Display() as display, closing(tracker):
+        if not resume and recipe.weights:
+            judged = select(recipe, stores, "val", recipe.stages[-1].sources)
+            progress = replace(progress, start_mae=_error_before(learner, judged, tracker, display))
         for stage in recipe.stages[progress.stage :]:
             train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
             shares = drawn_shares(train_faces.low, train_faces.high, recipe.sampling)
@@ -103,7 +127,17 @@ def train(
     if recipe.start_share:
         scores = _blended(learner, start, val_faces, run_dir)
         mae, spread = scores.mae, scores.spread
-    return TrainResult(mae, spread, finished.best_epoch, finished.total_steps, run_dir)
+    return TrainResult(
+        mae, spread, finished.best_epoch, finished.total_steps, run_dir, len(val_faces), finished.start_mae
+    )
+
+
+def _error_before(learner: Learner, faces: FaceSet, tracker: Tracker, display: Display) -> float:
+    """Return the error of the initial weights on `val`, in years: what training has to beat."""
+    mae = score(learner.predict, faces, learner.recipe.size, learner.recipe.batch_size).mae
+    tracker.scalars(0, {"val_mae": mae})
+    display.before(mae)
+    return mae
 
 
 def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> Scores:
@@ -115,7 +149,7 @@ def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path)
     ends = read(learner.network.weights)
     share = recipe.start_share
     assign(learner.network.weights, [share * one + (1 - share) * other for one, other in zip(start, ends, strict=True)])
-    replace(run_dir / BEST, learner.save_weights)
+    replace_file(run_dir / BEST, learner.save_weights)
     return score(learner.predict, val_faces, recipe.size, recipe.batch_size)
 
 

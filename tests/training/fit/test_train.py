@@ -202,6 +202,30 @@ def test_a_run_starts_from_an_earlier_one(stores: list[FaceStore], tmp_path: Pat
     assert train(recipe, stores, tmp_path / "second").val_mae == pytest.approx(before.val_mae, abs=0.01)
 
 
+def test_a_run_that_begins_with_weights_says_their_error_before_the_first_step(
+    stores: list[FaceStore], tmp_path: Path
+) -> None:
+    first, memory = train(tiny_recipe(epochs=2), stores, tmp_path / "first"), Memory()
+    recipe = tiny_recipe(epochs=3, weights=str(tmp_path / "first"))
+    second = train(recipe, stores, tmp_path / "second", tracker=memory)
+    assert first.start_mae == np.inf
+    assert second.start_mae == pytest.approx(first.val_mae, abs=0.01)
+    assert memory.values["val_mae"][0] == second.start_mae
+    assert second.val_mae < second.start_mae
+    assert second.warning is None
+    assert train(recipe, stores, tmp_path / "second", resume=True).start_mae == second.start_mae
+
+
+def test_training_that_does_not_lower_the_error_is_warned_of(stores: list[FaceStore], tmp_path: Path) -> None:
+    train(tiny_recipe(epochs=10), stores, tmp_path / "first")
+    still = Stage("all", 1, learning_rate=0.0, final_learning_rate=0.0)
+    recipe = tiny_recipe(stages=(still,), weights=str(tmp_path / "first"), batch_norm_momentum=1.0)
+    result = train(recipe, stores, tmp_path / "second")
+    assert result.val_mae == result.start_mae
+    assert f"{result.start_mae:.3f} years before, {result.val_mae:.3f} after" in (result.warning or "")
+    assert f"with {result.val_faces} faces, it may be chance" in (result.warning or "")
+
+
 def test_a_run_may_keep_a_share_of_what_it_began_with(stores: list[FaceStore], tmp_path: Path) -> None:
     train(tiny_recipe(epochs=2), stores, tmp_path / "first")
     recipe = tiny_recipe(weights=str(tmp_path / "first"), start_share=0.25)
