@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPTION_PX = 16
+HEADING_PX = 24
+HEADING = "true age > predicted age (90 % interval)"
 TILE_PX = 128
 INTERVAL = 0.9
 SHOWN = 24
@@ -27,6 +29,9 @@ RELIABILITY_AGES = (13, 18, 25, 60)
 RELIABILITY_BINS = 10
 FACES_IN_A_BIN = 10
 """Fewer show a share that is mostly chance, so that a small set has fewer bins."""
+
+ENOUGH = 10
+"""Faces of a band of ages below which its error is drawn hollow: it is mostly chance."""
 
 Curve = tuple[int, list[float], list[float]]
 
@@ -53,11 +58,13 @@ def worst(scores: Scores, count: int) -> Ints:
 
 
 def face_grid(faces: FaceSet, scores: Scores, places: Ints, size: int, columns: int = 6) -> Pixels:
-    """Draw faces in rows, each over `true > predicted (low-high)`, the model's own 90 % interval; uint8 [h, w, 3]."""
+    """Draw faces in rows under a heading, each over what it says: true and predicted age, interval; uint8 [h, w, 3]."""
     tiles = [_tile(faces, scores, int(place), size) for place in places]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return np.vstack(rows)
+    heading = np.zeros((HEADING_PX, rows[0].shape[1], 3), dtype=np.uint8)
+    _write(heading, HEADING, HEADING_PX - 8)
+    return np.vstack([heading, *rows])
 
 
 def caption(faces: FaceSet, scores: Scores, place: int) -> str:
@@ -72,9 +79,12 @@ def _tile(faces: FaceSet, scores: Scores, place: int, size: int) -> Pixels:
     face = faces.faces(np.array([place]), size)[0]
     tile = np.zeros((TILE_PX + CAPTION_PX, TILE_PX, 3), dtype=np.uint8)
     tile[:TILE_PX] = cv2.resize(face, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)
-    where = (2, TILE_PX + CAPTION_PX - 4)
-    cv2.putText(tile, caption(faces, scores, place), where, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1)
+    _write(tile, caption(faces, scores, place), TILE_PX + CAPTION_PX - 4)
     return tile
+
+
+def _write(picture: Pixels, words: str, bottom: int) -> None:
+    cv2.putText(picture, words, (2, bottom), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def age_error_bands(faces: FaceSet, scores: Scores) -> list[tuple[int, float, int]]:
@@ -87,15 +97,24 @@ def age_error_bands(faces: FaceSet, scores: Scores) -> list[tuple[int, float, in
 
 
 def age_error_curve(bands: Sequence[tuple[int, float, int]]) -> Pixels:
-    """Plot the error along the age, uint8 [h, w, 3]."""
+    """Plot the error along the age; bands of fewer than `ENOUGH` faces as hollow dots off the line; uint8 [h, w, 3]."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 3.6), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    axes.plot([first + BAND_YEARS / 2 for first, _, _ in bands], [error for _, error, _ in bands], marker="o")
+    many, few = ([band for band in bands if (band[2] >= ENOUGH) is known] for known in (True, False))
+    if many:
+        axes.plot(*_middles(many), marker="o", label=f"{ENOUGH} faces or more")
+    if few:
+        axes.plot(*_middles(few), "o", color="C0", fillstyle="none", label=f"fewer than {ENOUGH} faces")
+        axes.legend()
     axes.set(xlabel="true age (years)", ylabel="mean absolute error (years)", ylim=(0, None))
     axes.grid(visible=True, alpha=0.3)
     return _pixels(figure)
+
+
+def _middles(bands: Iterable[tuple[int, float, int]]) -> tuple[list[float], list[float]]:
+    return [first + BAND_YEARS / 2 for first, _, _ in bands], [error for _, error, _ in bands]
 
 
 def reliability_curves(faces: FaceSet, scores: Scores) -> list[Curve]:
@@ -118,7 +137,9 @@ def reliability_diagram(curves: Sequence[Curve]) -> Pixels:
     """Plot observed shares against predicted probabilities, a panel for each age, uint8 [h, w, 3]."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2.6 * len(curves), 2.9), dpi=100, layout="constrained")
+    figure = Figure(figsize=(2.6 * len(curves), 3.2), dpi=100, layout="constrained")
+    title = "Share of the faces of val who are so old, against the predicted probability (before calibration)"
+    figure.suptitle(title, fontsize=10)
     for number, (age, predicted, observed) in enumerate(curves, 1):
         axes = figure.add_subplot(1, len(curves), number)
         axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)

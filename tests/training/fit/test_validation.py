@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.fit.gallery import (
+    HEADING_PX,
     RELIABILITY_AGES,
     age_error_bands,
     age_error_curve,
@@ -87,9 +88,16 @@ def test_a_caption_shows_true_age_predicted_age_and_interval(faces: FaceSet) -> 
 def test_a_grid_has_a_tile_for_each_face(faces: FaceSet) -> None:
     scores = scored(faces, faces.low)
     grid = face_grid(faces, scores, spread(faces, 5), 32, columns=3)
-    assert grid.shape == (2 * 144, 3 * 128, 3)
-    assert (grid[144:, 256:] == 0).all()
-    assert (grid[144:272, 128:256] > 0).any()
+    assert grid.shape == (HEADING_PX + 2 * 144, 3 * 128, 3)
+    tiles = grid[HEADING_PX:]
+    assert (tiles[144:, 256:] == 0).all()
+    assert (tiles[144:272, 128:256] > 0).any()
+
+
+def test_a_grid_says_above_what_its_captions_are(faces: FaceSet) -> None:
+    grid = face_grid(faces, scored(faces, faces.low), spread(faces, 5), 32)
+    written = (grid[:HEADING_PX] > 128).any(axis=(0, 2))
+    assert 200 < np.flatnonzero(written).max() < 500
 
 
 def test_the_worst_errors_come_first(faces: FaceSet) -> None:
@@ -107,6 +115,12 @@ def test_the_error_curve_counts_every_face_once(faces: FaceSet) -> None:
     assert age_error_curve(bands).shape == (360, 640, 3)
 
 
+def test_an_error_of_few_faces_is_drawn_hollow() -> None:
+    blue = (31, 119, 180)
+    drawn = {n: int((age_error_curve([(40, 2.0, n)]) == blue).all(axis=2).sum()) for n in (9, 10)}
+    assert 0 < 2 * drawn[9] < drawn[10]
+
+
 def test_the_reliability_diagram_compares_what_was_said_with_what_was_true(store_path: Path) -> None:
     faces = FaceStore.open(store_path).select("train")
     said = np.linspace(0.05, 0.95, 70)
@@ -117,7 +131,7 @@ def test_the_reliability_diagram_compares_what_was_said_with_what_was_true(store
     for age, predicted, observed in curves:
         assert predicted == pytest.approx(said.reshape(7, 10).mean(axis=1))
         assert observed == pytest.approx((faces.low >= age).reshape(7, 10).mean(axis=1))
-    assert reliability_diagram(curves).shape == (290, 260 * len(RELIABILITY_AGES), 3)
+    assert reliability_diagram(curves).shape == (320, 260 * len(RELIABILITY_AGES), 3)
 
 
 def test_a_face_whose_label_lies_on_both_sides_of_an_age_is_not_in_its_reliability(store_path: Path) -> None:
