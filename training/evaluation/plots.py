@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.evaluation.reliability_diagram import COLOURS, Markup
+from training.export.card import FEW
 
 Tree = dict[str, Any]
 Trees = Mapping[str, Tree]
@@ -68,56 +69,63 @@ def cumulative_score_plot(trees: Trees) -> Markup:
     for (name, tree), colour in zip(trees.items(), COLOURS * len(trees), strict=False):
         axes.plot(100 * np.array(tree["cumulative_score"]), color=colour, label=name)
     axes.set(xlabel="error of at most … years", ylabel="photographs, %", ylim=(0, 100))
-    axes.legend()
+    _legend(axes, trees)
     return svg(figure)
 
 
 def bars_plot(trees: Trees, key: str, value: str, label: str) -> Markup:
-    """Draw one value of the groups under `key`, bars side by side for the models."""
-    groups = list(dict.fromkeys(row["group"] for tree in trees.values() for row in tree[key]))
-    figure, (axes,) = canvas(width=max(4.2, 0.55 * len(groups) + 1))
+    """Draw one value of the groups under `key`, bars side by side for the models; groups with too few are left out."""
+    shown = {name: [row for row in tree[key] if row["n"] >= FEW] for name, tree in trees.items()}
+    groups = list(dict.fromkeys(row["group"] for rows in shown.values() for row in rows))
+    figure, (axes,) = canvas(width=max(4.2, 0.4 * len(groups) + 1))
     share = 0.8 / len(trees)
-    for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * len(trees), strict=False)):
-        rows = {row["group"]: row for row in tree[key]}
+    for i, ((name, found), colour) in enumerate(zip(shown.items(), COLOURS * len(trees), strict=False)):
+        rows = {row["group"]: row for row in found}
         places = [j for j, group in enumerate(groups) if group in rows]
         heights = [rows[groups[j]][value] for j in places]
         axes.bar([j - 0.4 + (i + 0.5) * share for j in places], heights, share, color=colour, label=name)
     axes.set(xticks=range(len(groups)), xticklabels=groups, ylabel=label)
     axes.tick_params(axis="x", rotation=30)
-    axes.legend()
+    _legend(axes, trees)
     return svg(figure)
 
 
 def coverage_plot(trees: Trees, level: float = 0.9) -> Markup:
-    """Draw the coverage of the interval at `level` by decade predicted, with binomial intervals."""
+    """Draw the coverage of the interval at `level` by predicted decade with its 95 % range; small ones are left out."""
     figure, (axes,) = canvas(width=5.5)
     for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * len(trees), strict=False)):
-        rows = next(row for row in tree["coverage"] if row["level"] == level)["bands"]
+        bands = next(row for row in tree["coverage"] if row["level"] == level)["bands"]
+        rows = [row for row in bands if row["n"] >= FEW]
         middle = np.array([100 * row["coverage"] for row in rows])
         below = middle - [100 * row["coverage_low"] for row in rows]
         above = [100 * row["coverage_high"] for row in rows] - middle
         places = np.array([int(re.split(r"\D", row["group"])[0]) for row in rows]) + 5 + 1.2 * (i - len(trees) / 2)
         axes.errorbar(places, middle, [below, above], fmt="o", color=colour, markersize=4, capsize=2, label=name)
     axes.axhline(100 * level, color="#999999", linewidth=0.8)
-    axes.set(xlabel="predicted age, years", ylabel=f"inside the {level:.0%} interval, %", ylim=(60, 101))
-    axes.legend()
+    axes.set(xlabel="predicted age, years", ylabel=f"inside the {level:.0%} interval, %", ylim=(None, 101))
+    _legend(axes, trees)
     return svg(figure)
 
 
 def pit_plot(trees: Trees) -> Markup:
-    """Draw the histogram of the randomised PIT; flat is calibrated, a hill too wide, a bowl too sharp."""
+    """Draw the histogram of the randomised PIT: flat if calibrated, a hill if too wide, a bowl if too narrow."""
     figure, (axes,) = canvas()
     edges = np.linspace(0, 1, 11)
     for (name, tree), colour in zip(trees.items(), COLOURS * len(trees), strict=False):
         axes.stairs(10 * np.array(tree["pit"]), edges, color=colour, label=name)
     axes.axhline(1, color="#999999", linewidth=0.8)
     axes.set(xlabel="probability integral transform", ylabel="density", ylim=(0, None))
-    axes.legend()
+    _legend(axes, trees)
     return svg(figure)
 
 
+def _legend(axes: Axes, trees: Trees) -> None:
+    if len(trees) > 1:
+        axes.legend()
+
+
 def scatter_plot(ages: NDArray[np.floating], true: NDArray[np.integer], names: Sequence[str] = ()) -> Markup:
-    """Draw predicted against true age as a density of photographs."""
+    """Draw predicted against true age; the more photographs, the darker."""
     figure, (axes,) = canvas(width=3.4)
     axes.hexbin(true, ages, gridsize=50, extent=(0, 100, 0, 100), bins="log", cmap="Blues", mincnt=1)
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)

@@ -13,6 +13,7 @@ import pytest
 from service.inference.lockfile import ModelLock, sha256_of
 from service.inference.manifest import Manifest
 from tests.training.export.bell_model import bell_manifest, write_bell_model
+from training.evaluation.plots import bars_plot
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability_diagram import reliability_diagram
 from training.evaluation.report import page
@@ -36,6 +37,7 @@ def tree_of(shift: float, name: str = "bell") -> dict[str, Any]:
         "split": "test",
         "command": "agelens-train evaluate --dataset utkface=utkface.zip",
         "photographs": 201,
+        "missed": 1,
         "detection_rate": 200 / 201,
         "mae_with_missed": 5.0,
         "fallback_age": 29.0,
@@ -97,7 +99,7 @@ def test_the_page_shows_the_worst_faces_with_true_and_predicted_age(
     trees: dict[str, Any], raws: dict[str, Path]
 ) -> None:
     text = page(trees, raws)
-    assert text.count("<figure>") == 4
+    assert text.count("data:image/jpeg") == 4
     assert "<figcaption>10 → 20</figcaption>" in text
 
 
@@ -109,8 +111,44 @@ def test_names_are_escaped(trees: dict[str, Any], raws: dict[str, Path]) -> None
 
 def test_the_page_explains_its_figures(trees: dict[str, Any], raws: dict[str, Path]) -> None:
     text = page(trees, raws)
-    for term in ("MAE", "CS@5", "CRPS", "ECE"):
+    for term in ("MAE", "bias", "CS@5", "CRPS", "ECE", "90 % interval", "too few"):
         assert f"<dt>{term}</dt>" in text
+
+
+def test_the_page_opens_with_what_matters_in_words(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    text, pooled = page(trees, raws), trees["older"]["results"]["pooled"]
+    worst = max((row for row in pooled["by_true_age"] if row["n"] >= 10), key=lambda row: row["mae"])
+    words = text[text.index("<strong>older.</strong>") : text.index("<table>")]
+    assert f"Its estimates are {pooled['mae']:.1f} years off on average" in words
+    assert f"people aged {worst['group']}: {worst['mae']:.1f} years" in words
+    assert f"true age of {pooled['coverage'][2]['coverage']:.0%} of people" in words
+    assert "No face was found in 1 of 201 photographs." in words
+    assert "rough" not in words
+
+
+def test_a_page_of_few_photographs_says_that_it_is_rough(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    tree = tree_of(0)
+    tree["results"]["pooled"]["n"] = 40
+    assert "All this is rough: it rests on 40 photographs." in page({"bell": tree}, {"bell": raws["bell"]})
+    tree["results"]["pooled"]["n"] = 9
+    text = page({"bell": tree}, {"bell": raws["bell"]})
+    assert "9 photographs, which are too few to judge it by" in text
+    assert "<td>bell</td><td>too few</td><td></td><td></td>" in text
+
+
+def test_groups_with_too_few_photographs_are_left_out_of_plots(trees: dict[str, Any]) -> None:
+    rows = [{"group": "0–9", "n": 10, "mae": 4.0}, {"group": "90–100", "n": 9, "mae": 4.0}]
+    drawn = bars_plot({"bell": {"by_true_age": rows}}, "by_true_age", "mae", "MAE")
+    assert ("0–9" in drawn, "90–100" in drawn) == (True, False)
+
+
+def test_the_sources_come_after_what_all_have_in_common(trees: dict[str, Any], raws: dict[str, Path]) -> None:
+    text = page(trees, raws)
+    places = [
+        text.index(word)
+        for word in ("<h2>All sources", "<h2>Worn and altered", "Largest errors", "<summary>utkface alone")
+    ]
+    assert places == sorted(places)
 
 
 def test_too_few_photographs_for_a_figure_are_called_that(trees: dict[str, Any], raws: dict[str, Path]) -> None:
@@ -128,9 +166,9 @@ def test_the_page_says_how_often_the_interval_holds_for_each_sex_and_kind_of_wea
     text = page({"bell": trees["bell"]}, {"bell": raws["bell"]})
     ninety = trees["bell"]["results"]["pooled"]["coverage"][2]
     female = ninety["by_sex"][0]
-    inside = f"{female['coverage']:.3f} ({female['coverage_low']:.3f}–{female['coverage_high']:.3f})"
+    inside = f"{female['coverage']:.1%} ({female['coverage_low']:.1%}–{female['coverage_high']:.1%})"
     assert f"<td>female</td><td>{female['n']}</td><td>{inside}</td><td>{female['width']:.1f}</td>" in text
-    assert "<td>grey</td><td>200</td><td>4.50</td><td>+0.10</td><td>91.0%</td><td>99.0%</td>" in text
+    assert "<td>grey</td><td>200</td><td>4.50</td><td>+0.10</td><td>91.0%</td><td>99.0%</td><td>5.0%</td>" in text
 
 
 def test_a_reliability_diagram_has_a_panel_for_each_age_and_a_line_for_each_model(trees: dict[str, Any]) -> None:
