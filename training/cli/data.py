@@ -57,7 +57,9 @@ def prepare_command(
         listing = gather(dataset, root, index, option or (), duplicates)
         show(listing)
         reasons = prepare(listing, out, default_models_dir(), crop, bleed, workers)
-    typer.echo(f"{reasons.pop('', 0)} faces in {out}; left out: {dict(reasons) or 'none'}")
+    prepared = reasons.pop("", 0)
+    left_out = ", ".join(f"{count} ({reason})" for reason, count in reasons.items())
+    typer.echo(f"{prepared} faces in {out}; photographs left out: {left_out or 'none'}")
 
 
 def face_proposals_command(
@@ -74,7 +76,7 @@ def face_proposals_command(
     public: Annotated[
         Path | None, typer.Option(help="folder of portraits; also measure on contact sheets made of them")
     ] = None,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     """Train the network that proposes faces, measure the detector with it, and write its card."""
     from training.face_proposals.make import make_proposals

@@ -28,7 +28,7 @@ def synthetic_command(
     out: Annotated[Path, typer.Argument(help="folder of the store")],
     count: Annotated[int, typer.Option(min=20, help="number of faces")] = 1200,
     size: Annotated[int, typer.Option(min=32, help="width and height of the face crop, in pixels")] = 48,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(help="random seed")] = 0,
 ) -> None:
     """Draw artificial faces that show their age, as a store to try training on."""
     from training.data.synthetic import synthetic_store
@@ -103,7 +103,7 @@ def train_command(
 
 
 def _refuse_changes(given: Mapping[str, object]) -> None:
-    """Raise InvalidParameter naming the options given to a run that goes on as it began."""
+    """Raise InvalidParameter naming the options that a resumed run does not take."""
     named = ", ".join(f"--{name}" for name, value in given.items() if value is not None)
     if named:
         raise InvalidParameter(
@@ -130,7 +130,7 @@ def ablate_command(
         list[str] | None, typer.Option("--set", help="set a field of the recipe for every row, FIELD=VALUE; repeat")
     ] = None,
 ) -> None:
-    """Ablation: train a recipe once for each single change and compare the errors on `val`."""
+    """Train a recipe once with each of several changes, and compare the errors on `val` (ablation)."""
     import_tensorflow()
     from training.fit.ablation import ablate, by_difference
 
@@ -149,7 +149,7 @@ def merge_command(
     out: Annotated[Path, typer.Option("--run", help="folder to write")],
     share: Annotated[float, typer.Option(min=0, max=1, help="share of the other run's weights")] = 0.5,
 ) -> None:
-    """Average the weights of two runs that began alike: one network that knows what both know, at the cost of one."""
+    """Average the weights of two runs that began with the same weights, into one network as fast as either."""
     import_tensorflow()
     from training.model.initialise import merged_run
 

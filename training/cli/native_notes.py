@@ -1,4 +1,4 @@
-"""Import TensorFlow without what its libraries print to stderr about accelerators that a machine does not have."""
+"""Import TensorFlow without its libraries' notes about accelerators that the machine does not have."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def native_notes_held() -> Iterator[None]:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and look for its devices in silence, where Keras runs on it."""
+    """Import TensorFlow and list its devices without notes on stderr, if Keras uses it."""
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         return
     with native_notes_held():

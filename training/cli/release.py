@@ -18,7 +18,7 @@ Stores = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="models folder with its models.lock.json")]
 Name = Annotated[str, typer.Option(help="name of the model in the service: lower-case letters, digits, dashes")]
 Version = Annotated[str, typer.Option(help="version, three numbers as in 1.0.0")]
-Default = Annotated[bool | None, typer.Option(help="load it by default; without this option, the lock's entry is kept")]
+Default = Annotated[bool | None, typer.Option(help="load it by default; if not given, the lock's entry stays as it is")]
 
 Balance = Annotated[
     float | None,
@@ -139,7 +139,7 @@ def ensemble_command(
     balance: Balance = None,
     smooth: Smooth = 0.0,
 ) -> None:
-    """Join models into one file that returns the mean of their distributions, or with --gate a learnt mixture."""
+    """Join models into one file that returns the mean of their distributions or, with --gate, a learnt mixture."""
     from training.export.ensemble import ensemble
 
     with exit_on_error():
@@ -228,7 +228,8 @@ def card_command(
         str | None, typer.Option(help="closing line of the card, for instance a link to more figures")
     ] = None,
     ablation: Annotated[
-        Path | None, typer.Option(help="JSON that `ablate` wrote; adds the rows trained on one dataset alone")
+        Path | None,
+        typer.Option(help="JSON that `ablate` wrote; adds its rows of networks trained on one dataset alone"),
     ] = None,
 ) -> None:
     """Write measured figures into a model's manifest and lock entry, and write its model card."""

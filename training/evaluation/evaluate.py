@@ -35,12 +35,12 @@ T = TypeVar("T")
 WORST: Final = 24
 THUMBNAIL: Final = 96
 FALLBACK_AGE: Final = 30.0
-"""Answer for a missed face where no training split says better."""
+"""Age that missed faces count as, if there is no training split to take the median of."""
 
 
 @dataclass(frozen=True)
 class Photograph:
-    """One labelled picture of a dataset, with what opens it."""
+    """One labelled picture of a dataset, and a function that reads its bytes."""
 
     source: str
     sample: Sample
@@ -49,7 +49,7 @@ class Photograph:
 
 @dataclass(frozen=True)
 class Seen:
-    """One model's answer for one photograph: pmf float64 [101] of its largest face, or why there is none."""
+    """One model's answer for one photograph: pmf float64 [101] of the largest face, or the reason for having none."""
 
     pmf: NDArray[np.float64] | None
     box: BoundingBox | None
@@ -61,7 +61,7 @@ class RememberingDetector:
     """Caches the faces of the last picture, so that several models cost one detection."""
 
     def __init__(self, detector: FaceDetector) -> None:
-        """Wrap a detector of this thread."""
+        """Wrap a detector; use it in one thread only."""
         self._detector = detector
         self._last: tuple[Pyramid, float | None, Detection] | None = None
 
@@ -81,7 +81,7 @@ class RememberingDetector:
 
 
 def photographs(listings: Sequence[Listing], split: str | None, limit: int | None = None) -> list[Photograph]:
-    """List the labelled pictures of a split (None: all), at most `limit` spread evenly over each dataset."""
+    """List the pictures of a split (None: of all), at most `limit` of each dataset, spread evenly over it."""
     found: list[Photograph] = []
     for listing in listings:
         samples = [sample for sample in listing.samples if split is None or sample.split == split]
@@ -96,7 +96,7 @@ def _reader(listing: Listing, path: str) -> Callable[[], bytes]:
 
 
 def training_median(listings: Sequence[Listing]) -> float:
-    """Median age of the training splits in years: the answer that a missed face is scored with."""
+    """Median age of the training splits in years: the age that missed faces count as."""
     ages = [(sample.low + sample.high) / 2 for each in listings for sample in each.samples if sample.split == "train"]
     return float(np.median(ages)) if ages else FALLBACK_AGE
 
@@ -108,7 +108,7 @@ def look(
     *,
     workers: int | None = None,
 ) -> Iterator[dict[str, Seen]]:
-    """Yield what each model sees in each picture, in order, from threads with a detector each."""
+    """Yield each picture's answers by model, in order; every worker thread has its own detector."""
     own = threading.local()
 
     def one(read: Callable[[], bytes]) -> dict[str, Seen]:
@@ -142,7 +142,8 @@ def evaluate(
 ) -> dict[str, dict[str, Any]]:
     """Predict every photograph with every model and write `out/NAME.json` and `out/NAME.npz`; return the JSON trees.
 
-    The largest face is compared. `extras` adds to a model's tree. Raises ValueError where no photograph or face is.
+    The largest face of a photograph counts. `extras` are added to a model's tree. Raises ValueError if there is no
+    photograph, or none with a face.
     """
     if not shown:
         raise ValueError("no photograph to evaluate; check the datasets, their indexes and the split")
@@ -171,7 +172,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
 
 
 def collect(shown: Sequence[Photograph], seen: Sequence[Seen], decode: str) -> Predictions:
-    """Gather the photographs with a face into arrays."""
+    """Put the answers and labels of the photographs with a face into arrays."""
     kept = [(photograph, each.pmf) for photograph, each in zip(shown, seen, strict=True) if each.pmf is not None]
     samples = [photograph.sample for photograph, _ in kept]
     return Predictions.of(
@@ -186,7 +187,7 @@ def collect(shown: Sequence[Photograph], seen: Sequence[Seen], decode: str) -> P
 
 
 def detection(shown: Sequence[Photograph], seen: Sequence[Seen]) -> dict[str, Any]:
-    """Count photographs, the share with a face, overall and by source, and name up to ten that were missed."""
+    """Count the photographs and the share with a face, overall and by source; name up to ten without one."""
     rate = {}
     for source in sorted({photograph.source for photograph in shown}):
         hits = [
@@ -241,7 +242,7 @@ def thumbnail(data: bytes, box: BoundingBox | None) -> NDArray[np.uint8]:
 
 
 def progress(items: Iterable[T], total: int, title: str) -> Iterator[T]:
-    """Pass the items on while a bar shows how many of `total` are done and the time left."""
+    """Yield the items while a bar shows how many of `total` are done, and the time left."""
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         yield from bar.track(items, total=total)

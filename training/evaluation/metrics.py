@@ -16,15 +16,15 @@ Row = dict[str, Any]
 
 RESAMPLES: Final = 1000
 CURVE: Final = tuple(range(16))
-"""Years at which the cumulative score is shown."""
+"""Errors in years at which the cumulative score is measured."""
 
 DIP: Final = 0.9
-"""What a hump must fall to, and rise from, before another is counted."""
+"""Share of its height that a hump must fall to before another is counted."""
 
 GATE: Final = 18
 CHALLENGE: Final = 25
 YOUTH: Final = ((10, 18), (18, 26))
-"""Ages on both sides of the gates at 13, 16, 18, 21 and 25: where too old an answer lets a child pass."""
+"""Ages around the gates at 13, 16, 18, 21 and 25, where too high an estimate lets a child pass."""
 
 DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
 
@@ -38,7 +38,7 @@ def bootstrap(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tupl
 
 
 def cumulative_score(error: Floats, years: float) -> float:
-    """Share of errors of at most `years`, 0..1; half a year of rounding is not forgiven."""
+    """Share of errors of at most `years`, 0..1; errors are not rounded first."""
     return float((error <= years).mean())
 
 
@@ -58,7 +58,7 @@ def accuracy(predictions: Predictions) -> Row:
 
 
 def by_decade(predictions: Predictions, years: Floats, spans: Iterable[tuple[int, int]] = DECADES) -> list[Row]:
-    """Accuracy by decade of `years` [n], the true or the predicted age, or by other spans; empty ones are left out."""
+    """Accuracy by decade, or other `spans`, of `years` [n], the true or predicted ages; empty ones are left out."""
     rows = []
     for low, high in spans:
         chosen = (years >= low) & (years < high)
@@ -95,7 +95,7 @@ def probability_integral_transform(predictions: Predictions, seed: int = 0) -> F
 def humps(pmf: NDArray[np.floating]) -> NDArray[np.int64]:
     """Count the humps of each distribution [n, 101]: rises and falls of at least a tenth, int64 [n].
 
-    The face of one person has one age, so a good picture's distribution has one. What lies below a thousandth of the
+    A person has one age, so the distribution of a good picture has one hump. What is lower than a thousandth of the
     peak does not count.
     """
     return np.array([_humps(np.maximum(row, row.max() / 1000)) for row in pmf], dtype=np.int64)
@@ -114,19 +114,19 @@ def _humps(row: Floats) -> int:
 
 
 def constant_row(predictions: Predictions, age: float) -> Row:
-    """Accuracy of answering `age` whatever the photograph: the floor that any model must beat."""
+    """Error of answering `age` for every photograph, which any model must beat."""
     error = np.abs(signed_error(age, predictions.low, predictions.high))
     return {"age": age, "mae": float(error.mean()), "cs5": cumulative_score(error, 5)}
 
 
 def error_with_missed(predictions: Predictions, missed: Iterable[tuple[int, int]], age: float) -> float:
-    """MAE over all photographs where those without a found face (labels low, high) are answered with `age`."""
+    """MAE over all photographs; those without a face, `missed` by their labels (low, high), count as `age`."""
     errors = [max(low - age, age - high, 0.0) for low, high in missed]
     return float(np.concatenate([predictions.error, errors]).mean())
 
 
 def proper_scores(predictions: Predictions) -> Row:
-    """Return CRPS with its bootstrap interval and the PIT's histogram of ten bins (known ages), and the likelihood."""
+    """Return the negative log likelihood and, of known ages, CRPS with its 95 % range and the PIT's histogram."""
     nll = {"nll": float(predictions.nll.mean())}
     if not len(predictions.known):
         return nll

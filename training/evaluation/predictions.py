@@ -22,7 +22,7 @@ Texts = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Distributions float64 [n, 101], labels low..high int64 [n] in years, decoded ages, and groups ("" unknown)."""
+    """Distributions float64 [n, 101], labels low..high int64 [n] in years, decoded ages, and groups ("": unknown)."""
 
     pmf: Floats
     low: Integers

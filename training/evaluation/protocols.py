@@ -64,14 +64,14 @@ def run_protocol(
 ) -> Path:
     """Run a protocol on a dataset's folder or archive; return `run_dir/result.json`.
 
-    `max_minutes` is the time to train each fold. Raises InvalidParameter for an unknown name or another recipe than
-    the run began with, DatasetError, PrepareError and TrainingError.
+    `max_minutes` is the time to train each fold. Raises InvalidParameter for an unknown name, or a recipe other than
+    the one that the run began with; DatasetError, PrepareError and TrainingError.
     """
     if name not in PROTOCOLS:
         raise InvalidParameter(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
     _refuse_another_recipe(run_dir, recipe)
-    # Duplicates are kept: who publishes a protocol counts every picture.
+    # Duplicates are kept: published figures count every picture.
     listing = gather(protocol.dataset, root, None, options, "keep")
     crop = DEFAULT_CROP.model_copy(update={"size": recipe.size})
     left_out = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)

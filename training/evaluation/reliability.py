@@ -33,14 +33,14 @@ def equal_mass_bins(probability: Floats, bins: int = BINS) -> list[NDArray[np.in
 
 
 def calibration_error(probability: Floats, happened: Flags, bins: int = BINS) -> float:
-    """Return Σ_b n_b/n · |mean probability - share that happened| over equal-mass bins, the expected error."""
+    """Return the expected calibration error Σ_b n_b/n · |mean probability - observed share|, bins of equal count."""
     parts = equal_mass_bins(probability, bins)
     gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts]
     return float(sum(gaps) / len(probability))
 
 
 def calibration_error_by_chance(probability: Floats, bins: int = BINS, seed: int = 0) -> tuple[float, float]:
-    """Median and 95th percentile of the error that a perfectly calibrated model of these probabilities would show."""
+    """Median and 95th percentile of the calibration error of a model whose probabilities are all true."""
     rng = np.random.default_rng(seed)
     draws = (rng.random(len(probability)) < probability for _ in range(SIMULATIONS))
     middle, high = np.percentile([calibration_error(probability, draw, bins) for draw in draws], [50, 95])
@@ -48,7 +48,7 @@ def calibration_error_by_chance(probability: Floats, bins: int = BINS, seed: int
 
 
 def reliability(predictions: Predictions, age: int) -> Row:
-    """Calibration error of P(age ≥ `age`), the spread by chance, and the bins of the reliability diagram."""
+    """Calibration error of P(age ≥ `age`), the error by chance alone, and the bins of the reliability diagram."""
     sided = predictions.where((predictions.low >= age) | (predictions.high < age))
     probability, happened = sided.at_least(age), sided.low >= age
     middle, high = calibration_error_by_chance(probability)
@@ -67,7 +67,7 @@ def reliability(predictions: Predictions, age: int) -> Row:
 
 
 def unsure_part(probability: Floats, happened: Flags) -> Row:
-    """Count and calibration error where the answer is not plain: most faces are far from the age and hide the rest."""
+    """Count and calibration error of the cases of doubt, which the many faces far from the age would hide."""
     if len(probability) < BINS:
         return {"n": len(probability)}
     middle, high = calibration_error_by_chance(probability)
@@ -76,7 +76,7 @@ def unsure_part(probability: Floats, happened: Flags) -> Row:
 
 
 def gate(predictions: Predictions, age: int) -> list[Row]:
-    """Return what a gate at `age` does at each of `GATE_PROBABILITIES`: who passes wrongly and who is refused wrongly.
+    """Return who passes and who is refused wrongly by a gate at `age`, for each of `GATE_PROBABILITIES`.
 
     A person passes where P(age ≥ `age`) reaches the probability: `false_accept` is the share of the younger who pass,
     `false_reject` that of the old enough who do not. Empty where there is nobody on one side.

@@ -19,7 +19,7 @@ _LEFT, _TOP, _SIDE, _GAP = 42, 26, 150, 40
 
 
 class Markup(str):
-    """HTML or SVG that a template with autoescape takes as it is."""
+    """HTML or SVG that a template does not escape."""
 
     __slots__ = ()
 
@@ -29,7 +29,7 @@ class Markup(str):
 
 
 def svg(width: float, height: float, title: str, parts: Sequence[str]) -> Markup:
-    """Return a picture with a title that screen readers say."""
+    """Return an SVG picture with a title, which screen readers read out."""
     return Markup(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img">'
         f"<title>{escape(title)}</title>{STYLE}\n" + "\n".join(parts) + "\n</svg>\n"

@@ -1,4 +1,4 @@
-"""Measure how much worse a model gets on harder versions of the same photographs."""
+"""Measure how much worse a model gets on worn and altered versions of the same photographs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Change = Callable[[Image.Image, BoundingBox], Image.Image]
 GREY: Final = (127, 127, 127)
 
 CHILDREN: Final = 10
-"""Children are below this age in rows of their own: wear turns them into grown-ups first."""
+"""Children below this age are measured separately too: worn pictures of them are the first to be read as adults."""
 
 CROP: Final = 160 / 1.08
-"""Pixels of the model's crop that a face's box is wide: wear is as coarse on the face whatever the picture's size."""
+"""Width of a face's box in the model's crop, in pixels: wear is scaled to the face, whatever the picture's size."""
 
 
 def _seen(picture: Image.Image) -> Pixels:
@@ -35,7 +35,7 @@ def _seen(picture: Image.Image) -> Pixels:
 
 
 def _worn(change: Callable[[Pixels, float], Pixels]) -> Change:
-    """Make a change of a picture out of one of its pixels and of how many of them a crop's pixel is."""
+    """Turn a function of pixels and of the width of one crop pixel among them into a change of a picture."""
     return lambda picture, box: Image.fromarray(change(_seen(picture), box.width / CROP))
 
 
@@ -51,7 +51,7 @@ def small_face(picture: Image.Image, box: BoundingBox) -> Image.Image:
 
 
 def old_print(picture: Image.Image, box: BoundingBox) -> Image.Image:
-    """Make it a faded print of before colour: grey, a little unsharp, grainy, blacks lifted, yellowed."""
+    """Imitate an old black-and-white print: grey, slightly unsharp, grainy, faded and yellowed."""
     pixel = box.width / CROP
     face = wear.blurred(wear.grey(_seen(picture)), 1.5, pixel)
     face = wear.grain(face, 8, 1.0, np.random.default_rng(0), pixel)
@@ -112,7 +112,7 @@ def robustness(
     *,
     workers: int | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """MAE and detection rate of each model on each change of the photographs in which it found a face unchanged.
+    """Measure each model on every change of the photographs in which a face was found before; return rows by model.
 
     The changed photographs go through detector and crop again, as a caller's would.
     """

@@ -23,7 +23,7 @@ from training.export.lock import fingerprint
 
 
 def named_paths(pairs: Sequence[str]) -> dict[str, Path]:
-    """Split `name=path` texts, `-` in a name counting as `_`; raise InvalidParameter."""
+    """Split texts like `name=path`; `-` in a name is read as `_`. Raise InvalidParameter."""
     found = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
@@ -56,8 +56,8 @@ def measure(
 ) -> Path:
     """Evaluate models on original photographs and write `out/NAME.json`, `out/NAME.npz` and `out/report.html`.
 
-    `models` empty means the lock's defaults. `robustness_photographs` of each dataset are measured again in six
-    harder versions. Returns the page's path. Raises SetupError, InvalidParameter, DatasetError or ValueError.
+    `models` empty means the lock's defaults. `robustness_photographs` of each dataset are measured again in each worn
+    or altered version. Returns the page's path. Raises SetupError, InvalidParameter, DatasetError or ValueError.
     """
     read_sets = listings(datasets, indexes)
     estimators = load_models(models_dir, list(models) or None)
@@ -87,7 +87,7 @@ def measure(
 
 
 def command() -> str:
-    """Return this program's command line, each path cut to its last part so that no folder of one machine shows."""
+    """Return this program's command line with the last part of each path only, so that it names no one's folders."""
     words = [Path(sys.argv[0]).name]
     for word in sys.argv[1:]:
         name, equals, path = word.rpartition("=")

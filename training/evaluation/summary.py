@@ -1,4 +1,4 @@
-"""All metrics of one set of predictions as one JSON-ready tree: what reports and cards are made from."""
+"""All metrics of a set of predictions as a JSON-ready tree, from which reports and cards are made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, gate, 
 
 
 def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float) -> dict[str, Any]:
-    """Measure everything that distributions and labels allow, overall and by group; raise ValueError where empty."""
+    """Measure all that distributions and labels allow, overall and by group; raise ValueError if there are none."""
     if not len(predictions):
         raise ValueError("no face was found in any photograph; check the dataset's root and the detector")
     tree: dict[str, Any] = {
@@ -50,7 +50,7 @@ def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_
 def summarise_sources(
     predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float
 ) -> dict[str, dict[str, Any]]:
-    """Summaries of each source alone, by name, and of all together as `pooled`."""
+    """Return the summary of each source by its name, and of all together as `pooled`."""
     parts = {"pooled": predictions}
     names = [str(name) for name in np.unique(predictions.source) if name]
     if len(names) > 1:
