@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from tensorboardX import SummaryWriter
 
 from service.inference.faces import Pixels
 from training.recipes.recipe import Recipe
 from training.revision import revision
+
+WANDB_ID: Final = "wandb-id.txt"
 
 
 class Tracker:
@@ -115,11 +119,18 @@ class WandbTracker(Tracker):
         self.run = self.wandb.init(
             project=self.project,
             name=self.folder.name,
-            id=self.folder.name,
+            id=self._run_id(),
             dir=self.folder,
             config=config,
             resume="allow",
         )
+
+    def _run_id(self) -> str:
+        """Return the id kept in the folder; by its name alone, another run in a folder so called would be continued."""
+        kept = self.folder / WANDB_ID
+        if not kept.exists():
+            kept.write_text(secrets.token_hex(4) + "\n")
+        return kept.read_text().strip()
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Record numbers at a step."""

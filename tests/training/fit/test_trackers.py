@@ -65,5 +65,22 @@ def test_weights_and_biases_keeps_an_offline_run(tmp_path: Path, monkeypatch: py
     assert image.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_in_another_folder_of_the_same_name_is_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    from training.fit.trackers import WandbTracker
+
+    ids = []
+    for folder in (tmp_path / "a" / "own", tmp_path / "b" / "own", tmp_path / "a" / "own"):
+        folder.mkdir(parents=True, exist_ok=True)
+        tracker = WandbTracker(folder)
+        tracker.begin(recipe_named("smoke"), 0)
+        ids.append(tracker.run.id)
+        tracker.close()
+    assert ids[0] == ids[2] != ids[1]
+
+
 def test_the_recipe_that_is_tracked_is_whole() -> None:
     assert json.loads(recipe_named("smoke").to_json())["augmentation"]["jpeg_share"] == 0.0
