@@ -20,6 +20,7 @@ from docs.generate.gates import gate, gate_table, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
 from service.api.problems import KINDS, PLAIN
+from service.api.schemas import PredictReply
 from tests.docs.messages import messages
 from tests.docs.reading import ROOT
 from training.export.lock import fingerprint
@@ -84,6 +85,11 @@ def test_the_reply_shown_is_the_one_recorded() -> None:
     assert f'"age": {age}' in reply()
     assert f'"age": {age}' in short_reply()
     assert "threshold_probabilities" not in short_reply()
+
+
+def test_the_reply_recorded_has_every_field_that_the_service_sends() -> None:
+    sent = PredictReply.model_validate_json(REPLY.read_text())
+    assert sent.model_dump(mode="json") == json.loads(REPLY.read_text())
 
 
 def test_a_gate_that_no_minor_came_to_says_nobody() -> None:
