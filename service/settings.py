@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -19,6 +21,8 @@ _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
 `agelens`; `agelens-train` reads the last."""
 
 _BLANKS: Final = ", \t\r\n"
+_ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
+"""What a browser sends as `Origin`, with which the setting is compared letter by letter."""
 
 Names = Annotated[tuple[str, ...], NoDecode]
 """Comma-separated in the environment."""
@@ -115,7 +119,9 @@ class Settings(BaseSettings):
     rate_limit_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="pictures per minute for each API key; large ones count as several"
     )
-    cors_origins: Names = Field((), description="origins whose web pages may call the service, or * for all")
+    cors_origins: Names = Field(
+        (), description="origins whose web pages may call the service, as https://example.com, or * for all"
+    )
 
     docs: bool = Field(True, description="serve /docs and /openapi.json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
@@ -144,17 +150,31 @@ class Settings(BaseSettings):
             raise ValueError("it is set but empty; set a value or unset it")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _as_browsers_send_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin} is not an origin; write scheme and host only, as https://example.com")
+        return origins
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.max_batch_parts > self.queue_size + self.threads:
             raise ValueError(
-                f"max_batch_parts ({self.max_batch_parts}) must not exceed queue_size + threads "
-                f"({self.queue_size + self.threads}), or a full batch could never be admitted"
+                f"AGELENS_MAX_BATCH_PARTS ({self.max_batch_parts}) must not exceed "
+                f"AGELENS_QUEUE_SIZE + AGELENS_THREADS ({self.queue_size + self.threads}), "
+                "or a full batch could never be admitted"
             )
         if self.max_batch_bytes > self.max_buffered_bytes or self.max_body_bytes > self.max_buffered_bytes:
-            raise ValueError("max_body_bytes and max_batch_bytes must not exceed max_buffered_bytes")
+            raise ValueError(
+                "AGELENS_MAX_BODY_BYTES and AGELENS_MAX_BATCH_BYTES must not exceed AGELENS_MAX_BUFFERED_BYTES"
+            )
         if self.rate_limit_per_minute and not (self.api_keys or self.api_keys_file):
-            raise ValueError("rate_limit_per_minute counts per API key: set api_keys or api_keys_file as well")
+            raise ValueError(
+                "AGELENS_RATE_LIMIT_PER_MINUTE counts per API key: "
+                "set AGELENS_API_KEYS or AGELENS_API_KEYS_FILE as well"
+            )
         return self
 
     @property
@@ -178,7 +198,9 @@ def _refuse_unknown() -> None:
     for variable in sorted(os.environ):
         name = variable.upper()  # as it is read, whatever its case
         if name.startswith(PREFIX) and name not in known and not name.startswith(_FOREIGN):
-            raise InvalidSetting(f"{variable} is not a setting; `agelens settings` lists them all")
+            near = get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], 1)
+            remedy = f"did you mean {PREFIX}{near[0]}?" if near else "`agelens settings` lists them all"
+            raise InvalidSetting(f"{variable} is not a setting; {remedy}")
 
 
 def _explain(error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +23,9 @@ _NORMAL_95: Final = 1.96
 
 
 def share(hits: Flags) -> tuple[float, float, float]:
-    """Return a share with its 95 % interval (Wilson 1927)."""
+    """Return a share with its 95 % interval (Wilson 1927); of nobody it is not a number, anywhere from 0 to 1."""
+    if not len(hits):
+        return math.nan, 0.0, 1.0
     n, p = len(hits), float(hits.mean())
     z2 = _NORMAL_95**2
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -40,7 +43,7 @@ def gate(pmf: NDArray[np.floating], ages: NDArray[np.integer], age: int) -> dict
     for bar in BARS:
         passed = probability >= bar
         rate, low, high = share(passed[under])
-        refused = {"refused": float((~passed)[over].mean()), "close_refused": float((~passed)[close].mean())}
+        refused = {"refused": share(~passed[over])[0], "close_refused": share(~passed[close])[0]}
         bars.append({"bar": bar, "passed": rate, "passed_low": low, "passed_high": high, **refused})
     return {"age": age, "near": age + NEAR_YEARS, **counts, "bars": bars}
 
@@ -64,7 +67,7 @@ def gate_table(found: dict[str, Any]) -> str:
     age, near = found["age"], found["near"]
     head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
     head += [f"{age} or over refused", f"aged {age}–{near} refused"]
-    return f"{_counts(found)}\n\n{table(head, [_row(row) for row in found['bars']])}"
+    return f"{_counts(found)}\n\n{table(head, [_row(row, found) for row in found['bars']])}"
 
 
 def _counts(found: dict[str, Any]) -> str:
@@ -73,8 +76,10 @@ def _counts(found: dict[str, Any]) -> str:
     return f"{found['under']} people under {age}, {over}."
 
 
-def _row(row: dict[str, Any]) -> list[str]:
-    return [f"{row['bar']:g}", ranged(row, "passed", ".1%"), f"{row['refused']:.1%}", f"{row['close_refused']:.1%}"]
+def _row(row: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    cells = {"under": ranged(row, "passed", ".1%"), "over": f"{row['refused']:.1%}"}
+    cells["close"] = f"{row['close_refused']:.1%}"
+    return [f"{row['bar']:g}", *(text if found[who] else "nobody" for who, text in cells.items())]
 
 
 if __name__ == "__main__":

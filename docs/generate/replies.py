@@ -12,7 +12,7 @@ from docs.generate.code import ROOT
 REPLY: Final = ROOT / "docs" / "measured" / "reply.json"
 
 _SHOWN: Final = 3
-_INNERMOST: Final = re.compile(r"([\[{])\s+([^][{}]*?)\s+([\]}])")
+_INNERMOST: Final = re.compile(r"([\[{])\s+((?:[^][{}]|\[\])*?)\s+([\]}])")
 
 
 def recorded(path: Path = REPLY) -> dict[str, Any]:

@@ -21,13 +21,13 @@ WIDTH, HEIGHT, COLOURS = 1180, 900, 200
 def photograph(url: str) -> bytes:
     """Return the page as PNG once the portrait is read."""
     portrait = io.BytesIO()
-    Image.fromarray(astronaut()).save(portrait, "JPEG", quality=95)
+    Image.fromarray(astronaut()).save(portrait, "PNG")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.set_default_timeout(300_000)
         page.goto(url)
-        upload: FilePayload = {"name": "astronaut.jpg", "mimeType": "image/jpeg", "buffer": portrait.getvalue()}
+        upload: FilePayload = {"name": "astronaut.png", "mimeType": "image/png", "buffer": portrait.getvalue()}
         page.locator("#chooser").set_input_files([upload])
         page.locator("#density svg").wait_for(state="visible")
         png = page.screenshot()

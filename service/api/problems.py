@@ -114,7 +114,7 @@ def problem_of(error: Exception, request_id: str, instance: str | None = None) -
     if isinstance(error, AgelensError):
         return _of_domain(error, request_id, instance)
     if isinstance(error, HTTPException):
-        return plain_problem(error.status_code, str(error.detail), request_id, instance, error.headers)
+        return plain_problem(error.status_code, _said(error), request_id, instance, error.headers)
     return Problem(PLAIN[500], _INTERNAL_DETAIL, request_id, instance)
 
 
@@ -124,6 +124,18 @@ def plain_problem(
     """Return the problem for a status that the framework or the server chose."""
     kind = PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
     return Problem(kind, detail, request_id, instance, headers)
+
+
+def _said(error: HTTPException) -> str:
+    """Return the detail, or what would be right where the framework only repeats the status."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    allowed = (error.headers or {}).get("Allow")
+    if error.status_code == 405 and allowed:
+        return f"this address takes {allowed}; pictures are sent by POST to /v1/predict"
+    if error.status_code == 404:
+        return "there is nothing at this address; pictures are sent by POST to /v1/predict"
+    return str(error.detail)
 
 
 def _invalid_parameter(error: RequestValidationError) -> errors.InvalidParameter:

@@ -36,6 +36,11 @@ class UploadLimits:
     max_parts: int = 1
     raw: bool = True
 
+    @property
+    def remedy(self) -> str:
+        """What to do about a body that is too large."""
+        return "scale the picture down" if self.max_parts == 1 else "send smaller batches"
+
 
 class UploadReader:
     """Reads request bodies into memory within a budget for all of them together."""
@@ -62,7 +67,7 @@ class UploadReader:
 
             def take(count: int) -> None:
                 if reservation.taken_bytes + count > limits.max_bytes:
-                    raise BodyTooLarge(f"the body has more than {limits.max_bytes:,} bytes")
+                    raise BodyTooLarge(f"the body has more than {limits.max_bytes:,} bytes; {limits.remedy}")
                 reservation.take(count)
 
             yield await self._read(request, limits, take)
@@ -72,7 +77,8 @@ class UploadReader:
         if announced == 0:
             raise EmptyPicture(_NO_BODY)
         if announced is not None and announced > limits.max_bytes:
-            raise BodyTooLarge(f"the body has {announced:,} bytes; at most {limits.max_bytes:,} are accepted")
+            most = f"at most {limits.max_bytes:,} are accepted"
+            raise BodyTooLarge(f"the body has {announced:,} bytes; {most}; {limits.remedy}")
         collect = _collector(request, limits)
         try:
             async with self._budget.receiving_body():
@@ -109,6 +115,7 @@ def _collector(request: Request, limits: UploadLimits) -> Callable[[Request, Tak
 
 
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")
+_LONGEST_PATH: Final = 4096
 _NO_BODY: Final = "the body is empty (0 bytes); send a picture in it"
 
 
@@ -226,7 +233,8 @@ class MultipartImages:
         if options[b"name"] != self._name:
             raise InvalidParameter(unknown_field(options[b"name"].decode("utf-8", "replace"), "form", self._label))
         if len(self._uploads) >= self._max_parts:
-            raise BodyTooLarge(f"more pictures than allowed here: at most {self._max_parts}")
+            remedy = "send several to /v1/predict/batch" if self._label == "file" else "send smaller batches"
+            raise BodyTooLarge(f"more pictures than allowed here: at most {self._max_parts}; {remedy}")
         name = options.get(b"filename")
         self._part.filename = None if name is None else name.decode("utf-8", "replace")
 
@@ -234,4 +242,17 @@ class MultipartImages:
         self._part.content += memoryview(data)[start:end]
 
     def _end(self) -> None:
+        if self._part.filename is None and _is_text(self._part.content):
+            label = self._label
+            raise MalformedBody(f"the part `{label}` is text, not a file; with curl, write -F {label}=@photo.jpg")
         self._uploads.append(Upload(bytes(self._part.content), self._part.filename))
+
+
+def _is_text(content: bytearray) -> bool:
+    """Whether a part is what curl sends where the @ before a file's name was forgotten."""
+    if not 0 < len(content) <= _LONGEST_PATH:
+        return False
+    try:
+        return content.decode().isprintable()
+    except UnicodeError:
+        return False

@@ -104,7 +104,9 @@ def predict(
 @app.command(epilog=_STATUSES)
 @takes_predict_options
 def score(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet file or URI.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet or CSV table, or URI.")
+    ],
     output: Annotated[
         Path,
         typer.Option(help="Folder for the results. Run again with the same folder to resume.", metavar="DIR"),
@@ -118,13 +120,13 @@ def score(
     workers: Annotated[int | None, typer.Option(min=1, help="Number of workers; default: all processors.")] = None,
     column: Annotated[
         str | None,
-        typer.Option(help="Parquet column with the pictures' bytes or paths; default: detected by type and name."),
+        typer.Option(help="Table's column with the pictures' bytes or paths; default: detected by type and name."),
     ] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Parquet column with the photographs' ids; default: file name and row number.")
+        str | None, typer.Option(help="Table's column with the photographs' ids; default: file name and row number.")
     ] = None,
     allow_any_path: Annotated[
-        bool, typer.Option("--allow-any-path", help="Also read paths outside a Parquet file's folder, and URIs in it.")
+        bool, typer.Option("--allow-any-path", help="Also read paths outside a table's folder, and URIs in it.")
     ] = False,
     models_dir: ModelsDir = None,
     fit_prior: Annotated[

@@ -28,6 +28,8 @@ class Installed:
     entry: LockEntry
     manifest: Manifest | None = None
     trouble: str | None = None
+    answers: bool = False
+    """Whether it answers requests that name no model, where the settings do not name another."""
 
     def facts(self) -> dict[str, Any]:
         """Return everything known about the file, ready for JSON."""
@@ -66,14 +68,17 @@ def verify_models(models_dir: Path | None = None, console: Console | None = None
 
 def inspect(folder: Path, run: bool = False) -> Iterator[Installed]:
     """Inspect each file of the lock, and `run` the models; raise SetupError only if the lock itself is invalid."""
-    for entry in ModelLock.read(folder).files:
+    lock = ModelLock.read(folder)
+    answering = next((entry for entry in lock.of_kind("model") if entry.default), None)
+    for entry in lock.files:
         if entry.kind == "sample":
             continue  # no part of any model
         try:
             path = verified_path(folder, entry)
             if entry.kind == "proposals":
                 FaceProposals(folder)
-            yield Installed(entry, _manifest(path, entry, run) if entry.kind == "model" else None)
+            manifest = _manifest(path, entry, run) if entry.kind == "model" else None
+            yield Installed(entry, manifest, answers=entry is answering)
         except SetupError as error:
             yield Installed(entry, trouble=str(error))
 
@@ -92,16 +97,22 @@ def _soundness(file: Installed) -> str:
 def _table(found: list[Installed]) -> Table:
     """Show a row for each model; `--verbose` shows values that are cut short here."""
     table = Table("name", "version", "loaded", "error", "size", "licence", box=SIMPLE_HEAD, expand=True)
-    table.caption = "error: in years, on average over photographs kept for testing; --verbose: all metrics and files"
+    table.caption = (
+        "answers: to requests that name no model; error: in years, on average over photographs kept for testing; "
+        "--verbose: all metrics and files"
+    )
     for column in table.columns:
         column.no_wrap = True
     table.columns[-1].ratio = 1
-    for entry, manifest in ((file.entry, file.manifest) for file in found if file.manifest):
+    for file in found:
+        entry, manifest = file.entry, file.manifest
+        if not manifest:
+            continue
         error = manifest.metrics.get("test_mae")
         table.add_row(
             escape(manifest.name),
             manifest.version,
-            "default" if entry.answers else "yes" if entry.default else "",
+            "answers" if file.answers else "yes" if entry.default else "",
             "" if error is None else f"{error:.2f}",
             f"{entry.size / 1e6:.1f} MB",
             escape(manifest.licence),
@@ -120,16 +131,16 @@ def _details(found: list[Installed]) -> Table:
     return table
 
 
-def _use(entry: LockEntry) -> str:
-    if entry.answers:
+def _use(file: Installed) -> str:
+    if file.answers:
         return " (answers by default)"
-    return " (loaded by default)" if entry.default else ""
+    return " (loaded by default)" if file.entry.default else ""
 
 
 def _rows(file: Installed) -> Iterator[tuple[str, str]]:
     entry, manifest = file.entry, file.manifest
     if manifest:
-        yield "[bold]model[/]", f"{manifest.name} {manifest.version}{_use(entry)}"
+        yield "[bold]model[/]", f"{manifest.name} {manifest.version}{_use(file)}"
         yield "family", f"{manifest.family}, {manifest.precision}"
         metrics = [f"{name} {value:.3g}" for name, value in manifest.metrics.items() if "parity" not in name]
         yield "metrics", ", ".join(metrics)

@@ -17,6 +17,7 @@ import httpx
 from service.api.schemas import BatchReply, ModelReply, ModelsReply, PredictReply
 from service.client.protocol import (
     ClientError,
+    InvalidOption,
     PhotoSource,
     Reply,
     Retry,
@@ -33,6 +34,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "InvalidOption",
     "PhotoSource",
     "Retry",
     "ServiceProblem",
@@ -60,14 +62,15 @@ class Client:
         self._sleep = sleep
 
     def predict(self, photo: PhotoSource, **options: Any) -> PredictReply:
-        """Estimate the ages in one photograph; `options` are those of `PredictOptions`.
+        """Estimate the ages in one photograph; `options` are those of `PredictOptions`, such as `thresholds=[18]`.
 
-        Raises ServiceProblem, ServiceUnreachable or UnexpectedReply; all are ClientError.
+        Raises InvalidOption, ServiceProblem, ServiceUnreachable or UnexpectedReply, all of which are ClientError; and
+        OSError if the file cannot be read.
         """
         return self._ask("POST", "/v1/predict", PredictReply, params=query_of(options), files={"file": part_of(photo)})
 
     def predict_batch(self, photos: Iterable[PhotoSource], **options: Any) -> BatchReply:
-        """Return one result for each photograph, in order; an unreadable one fails alone. Raises as predict."""
+        """Return one result for each photograph, in order; one that is damaged fails alone. Raises as predict."""
         files = [("files", part_of(photo)) for photo in photos]
         return self._ask("POST", "/v1/predict/batch", BatchReply, params=query_of(options), files=files)
 

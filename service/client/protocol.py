@@ -15,7 +15,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from service.api.schemas import ProblemReply
-from service.inference.options import PredictOptions
+from service.inference.options import PredictOptions, explain
 
 PhotoSource = Path | str | bytes | BinaryIO
 """A path, the bytes of an encoded picture, or a file opened in binary mode."""
@@ -26,6 +26,10 @@ _ASK_AGAIN: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABL
 
 class ClientError(Exception):
     """Base class of the clients' exceptions."""
+
+
+class InvalidOption(ClientError, ValueError):
+    """An option or the address is wrong, so nothing was sent; the message says what would be right."""
 
 
 class ServiceUnreachable(ClientError):
@@ -78,9 +82,13 @@ class Retry:
 def query_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the query parameters for options of `PredictOptions`; those not given are left to the service.
 
-    Raises pydantic's ValidationError, a ValueError, naming an option that is not known or out of range.
+    Raises InvalidOption naming an option that is not known or out of range.
     """
-    return PredictOptions(**options).model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    try:
+        return PredictOptions(**options).model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InvalidOption(explain(first, PredictOptions.model_fields)) from None
 
 
 def part_of(photo: PhotoSource) -> tuple[str, bytes]:
@@ -137,6 +145,8 @@ def _problem(response: httpx.Response) -> ProblemReply:
 
 
 def http_options(base_url: str, api_key: str | None, timeout_s: float, extra: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments for an httpx client."""
+    """Return the arguments for an httpx client; raise InvalidOption for an address that is not HTTP."""
+    if not base_url.startswith(("http://", "https://")):
+        raise InvalidOption(f"{base_url} is not an address of the service; write it as http://localhost:8000")
     headers = {b"Accept": b"application/json"} | ({b"X-API-Key": api_key.encode()} if api_key else {})
     return {"base_url": base_url, "headers": headers, "timeout": timeout_s, **extra}

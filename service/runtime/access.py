@@ -58,7 +58,8 @@ class KeyRing:
         except (OSError, UnicodeError) as error:
             if self._stamp is not None:
                 return  # in the middle of a rotation the keys read last stay valid
-            raise InvalidSetting("AGELENS_API_KEYS_FILE names a file that cannot be read") from error
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise InvalidSetting(f"AGELENS_API_KEYS_FILE names a file that cannot be read: {reason}") from error
         self._stamp = stamp
         self._digests = self._given | {_digest(key.encode()) for key in keys if key.strip(",")}
 

@@ -154,4 +154,6 @@ def _summary(totals: Tally, before: int, seconds: float) -> str:
         f"{totals['pictures']:,} photographs in {seconds:.1f} s ({totals['pictures'] / max(seconds, 1e-9):.1f}/s): "
         f"{totals['faces']:,} faces, {totals['empty']:,} without a face, {totals['failures']:,} failures"
     )
+    if totals["failures"]:
+        text = f"{text} (rows with the status `error`; --report lists them)"
     return f"{text}; {before:,} were there already" if before else text

@@ -15,7 +15,7 @@ from service.errors import InvalidParameter
 from service.inference.decoding.formats import NOT_READ, READ
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
-from service.scoring.tables import SUFFIX, Columns, items_in, rows_in
+from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
 
 SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
 """Endings of the photographs in a folder; files that a list or a pattern names may have any.
@@ -31,21 +31,21 @@ class Inputs:
     """Photographs that can be counted, and iterated over more than once."""
 
     def __init__(self, entries: Callable[[], Iterator[Entry]], columns: Columns) -> None:
-        """Take a function that lists files; a Parquet file stands for its rows."""
+        """Take a function that lists files; a table stands for its rows."""
         self._entries = entries
         self._columns = columns
 
     def count(self) -> int:
         """Count the photographs without reading any; raise InvalidParameter if INPUT cannot be read."""
         try:
-            return sum(1 if fault or not _is_table(where) else rows_in(where) for _, where, *fault in self._entries())
+            return sum(1 if fault or not is_table(where) else rows_in(where) for _, where, *fault in self._entries())
         except OSError as error:
             raise InvalidParameter(f"INPUT cannot be read: {error}") from error
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the photographs; those of a folder come in the order of its file system.
 
-        Raises InvalidParameter if INPUT cannot be read, or a Parquet file is damaged.
+        Raises InvalidParameter if INPUT cannot be read, or a table is damaged.
         """
         try:
             yield from self._items()
@@ -54,14 +54,14 @@ class Inputs:
 
     def _items(self) -> Iterator[Item]:
         for name, where, *fault in self._entries():
-            if fault or not _is_table(where):
+            if fault or not is_table(where):
                 yield Item(name, where, fault=fault[0] if fault else None)
             else:
                 yield from items_in(name, where, self._columns)
 
 
 def open_inputs(text: str, skip: Path, columns: Columns | None = None) -> Inputs:
-    """Find out what `text` is: a folder, a Parquet file, a picture, a text list, a URI or a pattern.
+    """Find out what `text` is: a folder, a table, a picture, a text list, a URI or a pattern.
 
     Files in the folder `skip` are left out. Raises InvalidParameter if `text` is none of these.
     """
@@ -78,7 +78,7 @@ def _entries(text: str, skip: Path) -> Callable[[], Iterator[Entry]]:
     if path.is_dir():
         return lambda: _of_folder(path, skip)
     if path.is_file():
-        single = path.suffix.lower() in {SUFFIX, *SUFFIXES}
+        single = is_table(text) or path.suffix.lower() in SUFFIXES
         return (lambda: iter([(path.name, text)])) if single else (lambda: _of_list(path))
     if glob.has_magic(text):
         return lambda: _of_pattern(text)
@@ -130,7 +130,7 @@ def _of_store(uri: str) -> Iterator[Entry]:
     root, path = located(uri)
     info = root.get_file_info(path.rstrip("/"))
     if info.type == fs.FileType.File:
-        if _is_wanted(info.base_name):
+        if is_table(uri) or _is_wanted(info.base_name):
             yield info.base_name, uri
             return
         with root.open_input_stream(path) as stream:
@@ -153,7 +153,8 @@ def _of_store(uri: str) -> Iterator[Entry]:
 
 
 def _is_wanted(name: str) -> bool:
-    return PurePath(name).suffix.lower() in SUFFIXES or _is_table(name)
+    """Whether a file in a folder is read; a CSV file there is not, since it may describe the pictures."""
+    return PurePath(name).suffix.lower() in {SUFFIX, *SUFFIXES}
 
 
 def _is_hidden(name: str) -> bool:

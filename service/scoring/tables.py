@@ -1,4 +1,4 @@
-"""Photographs in Parquet files: a column of bytes, or one of paths and URIs."""
+"""Photographs in tables: a column of bytes in a Parquet file, or one of paths and URIs in that or in a CSV file."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.errors import InvalidParameter
+from service.scoring.csv_table import CSV_SUFFIX, csv_columns, csv_records
 from service.scoring.job import Fault, Item
 from service.scoring.storage import is_uri, located
 
@@ -21,7 +22,7 @@ _PATHS: Final = ("path", "file", "filename", "uri", "url")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of a Parquet file hold the photograph and its id; found by type and name if not given.
+    """Which columns of a table hold the photograph and its id; found by type and name if not given.
 
     With `any_path`, paths may lie outside the table's folder.
     """
@@ -31,31 +32,54 @@ class Columns:
     any_path: bool = False
 
 
+def is_table(where: str) -> bool:
+    """Whether a file's name is that of a table."""
+    return where.lower().endswith((SUFFIX, CSV_SUFFIX))
+
+
 def rows_in(where: str) -> int:
-    """Return the number of rows that a Parquet file's footer says; raise InvalidParameter if it is none."""
+    """Return the number of a table's rows; raise InvalidParameter if it is none."""
+    if _is_csv(where):
+        return sum(1 for _ in csv_records(where))
     with _opened(where) as table:
         return int(table.metadata.num_rows)
 
 
 def items_in(name: str, where: str, columns: Columns) -> Iterator[Item]:
-    """Yield the photographs of a Parquet file, named by its id column or else `name#row`, a few rows in memory.
+    """Yield the photographs of a table, named by its id column or else `name#row`, a few rows in memory.
 
     Raises InvalidParameter if a column is missing, or several may hold the photographs.
     """
+    if _is_csv(where):
+        names = csv_columns(where)
+        picture = columns.picture or _csv_picture_column(names, where)
+        _refuse_missing([picture, columns.id], names, where)
+        yield from _items(name, where, csv_records(where), picture, columns)
+        return
     with _opened(where) as table:
+        names = table.schema_arrow.names
         picture = columns.picture or _picture_column(table.schema_arrow, where)
-        wanted = [picture, *([columns.id] if columns.id else [])]
-        missing = [column for column in wanted if column not in table.schema_arrow.names]
-        if missing:
-            raise InvalidParameter(f"{where} has no column {missing[0]}; it has {', '.join(table.schema_arrow.names)}")
-        row = 0
-        for batch in table.iter_batches(_ROWS_AT_ONCE, columns=wanted):
-            for record in batch.to_pylist():
-                place = f"{name}#{row}"
-                item = _item(record[picture], where, columns.any_path)
-                named = item._replace(id=place, place=place)
-                yield _with_id(named, record[columns.id]) if columns.id else named
-                row += 1
+        wanted = _refuse_missing([picture, columns.id], names, where)
+        batches = table.iter_batches(_ROWS_AT_ONCE, columns=wanted)
+        records = (record for batch in batches for record in batch.to_pylist())
+        yield from _items(name, where, records, picture, columns)
+
+
+def _refuse_missing(wanted: list[str | None], names: list[str], where: str) -> list[str]:
+    """Return the columns that are wanted; raise InvalidParameter if the table does not have one."""
+    named = [column for column in wanted if column]
+    missing = [column for column in named if column not in names]
+    if missing:
+        raise InvalidParameter(f"{where} has no column {missing[0]}; it has {', '.join(names)}")
+    return named
+
+
+def _items(name: str, where: str, records: Iterator[dict[str, Any]], picture: str, columns: Columns) -> Iterator[Item]:
+    for row, record in enumerate(records):
+        place = f"{name}#{row}"
+        item = _item(record[picture], where, columns.any_path)
+        named = item._replace(id=place, place=place)
+        yield _with_id(named, record[columns.id]) if columns.id else named
 
 
 def _with_id(item: Item, ident: Any) -> Item:
@@ -93,13 +117,24 @@ def _is_below(base: str, path: str) -> bool:
 
 def _picture_column(columns: pa.Schema, where: str) -> str:
     bytes_ = [column.name for column in columns if _holds_bytes(column.type)]
-    paths = [column.name for column in columns if column.name.lower() in _PATHS]
-    for found in (bytes_, paths):
-        if len(found) == 1:
-            return found[0]
+    return bytes_[0] if len(bytes_) == 1 else _path_column(columns.names, where)
+
+
+def _csv_picture_column(names: list[str], where: str) -> str:
+    return names[0] if len(names) == 1 else _path_column(names, where)
+
+
+def _path_column(names: list[str], where: str) -> str:
+    paths = [name for name in names if name.lower() in _PATHS]
+    if len(paths) == 1:
+        return paths[0]
     raise InvalidParameter(
-        f"{where}: which column holds the photographs? Name it with --column; there are {', '.join(columns.names)}"
+        f"{where}: which column holds the photographs? Name it with --column; there are {', '.join(names)}"
     )
+
+
+def _is_csv(where: str) -> bool:
+    return where.lower().endswith(CSV_SUFFIX)
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:

@@ -16,10 +16,11 @@ from docs.generate import measured
 from docs.generate.__main__ import stale
 from docs.generate.blocks import fill, table
 from docs.generate.charts import error_bars, interval_coverage, worn_coverage
-from docs.generate.gates import gate, share
+from docs.generate.gates import gate, gate_table, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
 from service.api.problems import KINDS, PLAIN
+from service.api.schemas import PredictReply
 from tests.docs.messages import messages
 from tests.docs.reading import ROOT
 from training.export.lock import fingerprint
@@ -84,6 +85,19 @@ def test_the_reply_shown_is_the_one_recorded() -> None:
     assert f'"age": {age}' in reply()
     assert f'"age": {age}' in short_reply()
     assert "threshold_probabilities" not in short_reply()
+
+
+def test_the_reply_recorded_has_every_field_that_the_service_sends() -> None:
+    sent = PredictReply.model_validate_json(REPLY.read_text())
+    assert sent.model_dump(mode="json") == json.loads(REPLY.read_text())
+
+
+def test_a_gate_that_no_minor_came_to_says_nobody() -> None:
+    pmf = np.zeros((2, 101))
+    pmf[range(2), [30, 40]] = 1
+    table = gate_table(gate(pmf, np.array([30, 40]), 18))
+    assert "0 people under 18, 2 of 18 or over, of whom 0 aged 18–25." in table
+    assert "| 0.5 | nobody | 0.0% | nobody |" in table
 
 
 def test_a_gate_counts_who_passes() -> None:

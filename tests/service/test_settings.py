@@ -36,11 +36,15 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGELENS_THREADS", "0", "AGELENS_THREADS .*greater than or equal to 1"),
         ("AGELENS_THREADS", "many", "AGELENS_THREADS .*valid integer"),
         ("AGELENS_PORT", "tcp://10.0.0.1:80", "AGELENS_PORT .*enableServiceLinks"),
-        ("AGELENS_THREDS", "2", "AGELENS_THREDS is not a setting.*agelens settings"),
+        ("AGELENS_THREDS", "2", r"AGELENS_THREDS is not a setting; did you mean AGELENS_THREADS\?"),
+        ("AGELENS_SHOE", "2", "AGELENS_SHOE is not a setting; `agelens settings` lists them all"),
         ("AGELENS_LOG_LEVEL", "loud", "AGELENS_LOG_LEVEL .*'debug'"),
-        ("AGELENS_MAX_BATCH_PARTS", "1000", r"max_batch_parts \(1000\) must not exceed queue_size"),
-        ("AGELENS_MAX_BODY_BYTES", "999999999", "max_buffered_bytes"),
-        ("AGELENS_RATE_LIMIT_PER_MINUTE", "5", "api_keys"),
+        ("AGELENS_MAX_BATCH_PARTS", "1000", r"AGELENS_MAX_BATCH_PARTS \(1000\) must not exceed AGELENS_QUEUE_SIZE"),
+        ("AGELENS_MAX_BODY_BYTES", "999999999", "AGELENS_MAX_BUFFERED_BYTES"),
+        ("AGELENS_RATE_LIMIT_PER_MINUTE", "5", "AGELENS_API_KEYS"),
+        ("AGELENS_CORS_ORIGINS", "example.com", "example.com is not an origin; .*https://example.com"),
+        ("AGELENS_CORS_ORIGINS", "https://a.org,https://b.org/", "https://b.org/ is not an origin"),
+        ("AGELENS_CORS_ORIGINS", "https://Example.com", "https://Example.com is not an origin"),
         ("agelens_threds", "2", "agelens_threds is not a setting"),
         ("AGELENS_API_KEYS", "", "AGELENS_API_KEYS .*set but empty; set a value or unset it"),
         ("AGELENS_API_KEYS", ",", "set but empty"),
@@ -77,6 +81,12 @@ def test_every_number_has_both_bounds(name: str) -> None:
     schema = Settings.model_json_schema()["properties"][name]
     bounds = schema.get("anyOf", [schema])[0]
     assert {"minimum", "maximum"} <= bounds.keys()
+
+
+def test_origins_are_taken_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    origins = "https://example.com,http://localhost:3000,http://[::1]:3000,null,capacitor://localhost,*"
+    monkeypatch.setenv("AGELENS_CORS_ORIGINS", origins)
+    assert load_settings().cors_origins == tuple(origins.split(","))
 
 
 @pytest.mark.parametrize("level", ["INFO", "Info", " info "])

@@ -38,7 +38,7 @@ def test_form_that_is_cut_short_is_malformed(cut: int) -> None:
 
 
 def part(name: str) -> bytes:
-    return b'--b\r\nContent-Disposition: form-data; name="' + name.encode() + b'"\r\n\r\nx\r\n'
+    return b'--b\r\nContent-Disposition: form-data; name="' + name.encode() + b'"\r\n\r\n\xff\r\n'
 
 
 def test_form_without_a_part_is_malformed() -> None:

@@ -81,6 +81,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "empty picture": (422, {"files": {"file": b""}}),
     "empty raw body": (422, {"content": b"", "headers": PNG}),
     "text": (415, {"files": {"file": b"hello, this is no picture at all"}}),
+    "name of a file instead of it": (400, {"files": {"file": (None, b"photo.jpg")}}),
     "truncated": (422, {"files": {"file": grey(side=200)[:-40]}}),
     "too many bytes": (413, {"content": bytes(20 * 2**20 + 1), "headers": PNG}),
     "unknown model": (422, {"params": {"model": "none"}, "files": {"file": grey()}}),
@@ -115,6 +116,21 @@ def test_what_goes_wrong_is_a_problem_document(client: httpx.Client, name: str) 
     assert reply.headers["content-type"] == "application/problem+json"
     problem = ProblemReply.model_validate_json(reply.content)
     assert (problem.status, problem.request_id) == (status, reply.headers["x-request-id"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("two pictures", "at most 1; send several to /v1/predict/batch"),
+        ("too large a batch", "at most 64; send smaller batches"),
+        ("too many bytes", "at most 20,971,520 are accepted; scale the picture down"),
+        ("name of a file instead of it", "the part `file` is text, not a file; with curl, write -F file=@photo.jpg"),
+        ("unknown route", "there is nothing at this address; pictures are sent by POST to /v1/predict"),
+        ("wrong method", "this address takes POST; pictures are sent by POST to /v1/predict"),
+    ],
+)
+def test_detail_says_what_would_be_right(client: httpx.Client, name: str, said: str) -> None:
+    assert reply_to(client, dict(CASES[name][1])).json()["detail"].endswith(said)
 
 
 def test_wrong_method_says_the_right_one(client: httpx.Client) -> None:

@@ -170,8 +170,9 @@ def test_both_commands_offer_every_option_with_its_default() -> None:
 def test_models_are_a_row_each_and_their_details_are_shown_on_request(folder: Path) -> None:
     rows = [line.split() for line in agelens("models", "--models-dir", folder).stdout.splitlines()]
     (row,) = [row for row in rows if row[:1] == ["brightness"]]
-    assert (row[1], row[-1]) == ("1.0.0", "Apache-2.0")
+    assert (row[1], row[2], row[-1]) == ("1.0.0", "answers", "Apache-2.0")
     details = agelens("models", "--models-dir", folder, "--verbose").stdout
+    assert details.count("(answers by default)") == 1
     for entry in ModelLock.read(folder).files:
         assert entry.sha256 in details
 

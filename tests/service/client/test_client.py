@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from service.client import (
     AsyncClient,
     Client,
+    InvalidOption,
     Retry,
     ServiceProblem,
     ServiceUnreachable,
@@ -55,6 +57,24 @@ class Service:
 def client_of(service: Service, waits: list[float] | None = None, retry: Retry | None = None) -> Client:
     sleep = ([] if waits is None else waits).append
     return Client("http://agelens", transport=httpx.MockTransport(service), sleep=sleep, retry=retry)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"treshold": [18]}, r"treshold is not known; did you mean thresholds\?$"),
+        ({"thresholds": [180]}, r"thresholds: should be less than or equal to 100 \(up to 20 ages"),
+    ],
+)
+def test_wrong_option_is_named_before_anything_is_sent(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidOption, match=said):
+        client_of(Service()).predict(b"x", **options)
+
+
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_address_without_a_scheme_is_refused(client: type[Client] | type[AsyncClient]) -> None:
+    with pytest.raises(InvalidOption, match="localhost:8000 is not an address of the service; write it as http://"):
+        client("localhost:8000")
 
 
 def good() -> httpx.Response:

@@ -85,11 +85,18 @@ def test_emptied_file_lets_nobody_in(tmp_path: Path) -> None:
         ring.identify("")
 
 
-@pytest.mark.parametrize("content", [None, "\n"])
-def test_file_without_keys_is_refused_at_the_start(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"\xff", "it is not UTF-8"),
+        (b"\n", "a file without a key"),
+    ],
+)
+def test_file_without_keys_is_refused_at_the_start(tmp_path: Path, content: bytes | None, said: str) -> None:
     if content is not None:
-        (tmp_path / "keys").write_text(content)
-    with pytest.raises(InvalidSetting, match="AGELENS_API_KEYS_FILE"):
+        (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(InvalidSetting, match=f"AGELENS_API_KEYS_FILE .*{said}"):
         KeyRing((), tmp_path / "keys")
 
 

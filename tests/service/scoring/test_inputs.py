@@ -67,6 +67,40 @@ def test_a_list_is_its_lines(folder: Path, tmp_path: Path) -> None:
     assert missing.errno == errno.ENOENT
 
 
+def test_a_csv_table_is_its_rows_with_paths_meant_from_its_folder(folder: Path, tmp_path: Path) -> None:
+    path = folder / "t.csv"
+    path.write_text('\ufeffage,Path\n30,a.jpg\n\n31,a.jpg\n32,"sub/a.jpg"\n33\n34,../secret.jpg\n', encoding="utf-8")
+    found = contents(open_inputs(str(path), tmp_path))
+    assert list(found) == [f"t.csv#{row}" for row in range(5)]
+    assert list(found.values())[:4] == [b"a.jpg", b"a.jpg", b"sub/a.jpg", b""]
+    assert found["t.csv#4"] == Fault(
+        "path-outside", "../secret.jpg is outside the table's folder; --allow-any-path allows that"
+    )
+    assert open_inputs(str(path), tmp_path).count() == 5
+    named = contents(open_inputs(str(path), tmp_path, Columns(id="age")))
+    assert list(named) == ["30", "31", "32", "33", "34"]
+    assert "t.csv" not in ids(open_inputs(str(folder), tmp_path))
+
+
+def test_a_csv_table_of_one_column_needs_no_name_for_it(folder: Path, tmp_path: Path) -> None:
+    (folder / "t.csv").write_text("photo\na.jpg\n")
+    assert contents(open_inputs(f"file://{folder}/t.csv", tmp_path)) == {"t.csv#0": b"a.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "said"),
+    [
+        (b"left,right\n", Columns(), r"t\.csv: which column holds the photographs\? .*there are left, right"),
+        (b"path\n", Columns("photo"), "has no column photo; it has path"),
+        (b"path\n\xff\n", Columns(), r"t\.csv cannot be read as CSV: .*utf-8"),
+    ],
+)
+def test_a_csv_table_that_is_not_clear_is_named(folder: Path, content: bytes, columns: Columns, said: str) -> None:
+    (folder / "t.csv").write_bytes(content)
+    with pytest.raises(InvalidParameter, match=said):
+        list(open_inputs(str(folder / "t.csv"), folder, columns))
+
+
 def test_bytes_in_parquet_are_named_by_their_rows(tmp_path: Path) -> None:
     path = table(tmp_path / "t.parquet", image=[b"one", b"two", None], label=["x", "y", "z"])
     assert contents(open_inputs(str(path), tmp_path / "out")) == {

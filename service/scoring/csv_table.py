@@ -1,0 +1,45 @@
+"""Rows of a CSV table on a disk or in an object store, each as a dictionary of texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import pyarrow as pa
+
+from service.errors import InvalidParameter
+from service.scoring.storage import is_uri, located
+
+CSV_SUFFIX: Final = ".csv"
+
+
+def csv_columns(where: str) -> list[str]:
+    """Return the names in the first line; raise InvalidParameter if the file cannot be read as CSV."""
+    with _opened(where) as reader:
+        return list(reader.fieldnames or ())
+
+
+def csv_records(where: str) -> Iterator[dict[str, Any]]:
+    """Yield the rows, blank lines left out; raise InvalidParameter if the file cannot be read as CSV."""
+    with _opened(where) as reader:
+        yield from reader
+
+
+@contextmanager
+def _opened(where: str) -> Iterator[csv.DictReader[str]]:
+    try:
+        with _bytes(where) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+            yield csv.DictReader(text)
+    except (OSError, pa.ArrowException, UnicodeError, csv.Error) as error:
+        raise InvalidParameter(f"{where} cannot be read as CSV: {error}") from error
+
+
+def _bytes(where: str) -> BinaryIO:
+    if not is_uri(where):
+        return Path(where).open("rb")
+    root, path = located(where)
+    return cast(BinaryIO, root.open_input_stream(path))
