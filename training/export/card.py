@@ -76,7 +76,7 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
         ("answer", f"P(age = 0..100){MIRRORED * manifest.flip}; the age is its {manifest.decode}"),
         ("recipe", f"`{made.recipe}`, code {made.commit}, {made.created}"),
         ("data", "; ".join(with_terms(source) for source in made.data)),
-        ("initial weights", "; ".join(with_terms(name) for name in made.initial_weights.split(", "))),
+        ("initial weights", "; ".join(with_terms(name) for name in _origins(made.initial_weights))),
         ("licence", manifest.licence),
         ("sha256", f"`{sha256}`"),
     ]
@@ -105,6 +105,12 @@ def limits_part(data: Sequence[str], others: Sequence[str] = ()) -> list[str]:
     """Return the section on limits of the named data sets, then `others`; no section where none is known."""
     limits = [limit for name in data if name in ABOUT for limit in ABOUT[name].limits]
     return ["## Limits\n\n" + "".join(f"- {limit}\n" for limit in (*limits, *others))] if limits or others else []
+
+
+def _origins(initial_weights: str) -> list[str]:
+    """Name each network that the weights come from once, in order: a merged one has many twice."""
+    steps = (step.removeprefix("then ").removeprefix("merged with ") for step in initial_weights.split(", "))
+    return list(dict.fromkeys(steps))
 
 
 def with_terms(name: str) -> str:
