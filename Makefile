@@ -140,7 +140,7 @@ export LOCKED_FOR
 address: python
 	@$(PYTHON) -c "import socket, sys; host, port = sys.argv[1:]; socket.create_server((host, int(port)), \
 	family=socket.AF_INET6 if ':' in host else socket.AF_INET)" "$(HOST)" "$(PORT)" 2>/dev/null || { \
-	echo "$(HOST):$(PORT) cannot be listened on; choose another port: make serve PORT=8001" >&2; exit 1; }
+	echo "$(HOST):$(PORT) cannot be listened on; choose another port or host: make serve PORT=8001 HOST=127.0.0.1" >&2; exit 1; }
 
 .venv/bin/python .venv-training/bin/python .venv-docs/bin/python: | python
 	@echo "creating $(patsubst %/bin/python,%,$@) with $$($(PYTHON) --version)"

@@ -53,6 +53,7 @@ def _parameter(name: str, field: FieldInfo) -> Parameter:
     help_text = f"{str(field.description)[0].upper()}{str(field.description)[1:]}."
     default, shown = field.default or None, ""
     if name in Settings.model_fields:
-        default, shown = None, f"{Settings.model_fields[name].default}, or {PREFIX}{name.upper()}"
+        given, variable = Settings.model_fields[name].default, f"{PREFIX}{name.upper()}"
+        default, shown = None, variable if given is None else f"{given}, or {variable}"
     option = typer.Option(help=help_text, show_default=shown or True)
     return Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=Annotated[kind | None, option])

@@ -17,7 +17,16 @@ def print_settings(console: Console | None = None) -> int:
     for name, field in Settings.model_fields.items():
         variable = PREFIX + name.upper()
         value = getattr(settings, name)
-        shown = f"{len(value)} key(s)" if name == "api_keys" else str(value)
+        shown = f"{len(value)} key(s)" if name == "api_keys" else _as_written(value)
         table.add_row(variable, shown, "yes" if variable in os.environ else "", field.description)
     (console or Console()).print(table)
     return 0
+
+
+def _as_written(value: object) -> str:
+    """Return a value as the variable would have it; nothing for one that is not set."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)

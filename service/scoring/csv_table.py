@@ -42,4 +42,4 @@ def _bytes(where: str) -> BinaryIO:
     if not is_uri(where):
         return Path(where).open("rb")
     root, path = located(where)
-    return cast(BinaryIO, root.open_input_stream(path))
+    return cast("BinaryIO", root.open_input_stream(path))

@@ -76,7 +76,7 @@ const TROUBLE = {
   400: ["The request was not understood", "Load this page anew: it and the service may be of different versions."],
   401: ["A key is needed", "This service asks for an API key."],
   408: ["Sending took too long", "The connection may be slow. Try again, or send a smaller picture."],
-  413: ["The picture is too large", "Make it smaller and try again."],
+  413: ["The picture is too large", "Scale it to 3,000 pixels or fewer on the longer side, save it as a JPEG, and try that copy."],
   415: ["This is not a picture the service reads", "JPEG, PNG, WebP and AVIF work. Export others, such as TIFF or PDF, as JPEG."],
   422: ["The request was not understood", "Load this page anew: it and the service may be of different versions."],
   429: ["Too many pictures at once", "Wait a little, then try again."],

@@ -116,6 +116,18 @@ def test_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert "1 key(s)" in text
 
 
+def test_settings_are_shown_as_the_environment_has_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AGELENS_MODELS", "one, two")
+    with (tmp_path / "shown").open("w+") as shown:
+        print_settings(Console(file=shown, width=200))
+        shown.seek(0)
+        cells = {row[1].strip(): row[2].strip() for line in shown if len(row := line.split("│")) > 3}
+    assert cells["AGELENS_MODELS"] == "one,two"
+    assert cells["AGELENS_DOCS"] == "true"
+    assert cells["AGELENS_MODELS_DIR"] == cells["AGELENS_PRIORS"] == ""
+    assert cells["AGELENS_PORT"] == "8000"
+
+
 def write(tmp_path: Path, files: dict[str, str]) -> int:
     for name, content in {"membership": "0::/pod/box\n", **files}.items():
         path = tmp_path / name

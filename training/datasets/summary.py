@@ -11,13 +11,16 @@ from rich.table import Table
 
 from training.datasets.sample import SPLITS, Listing, Sample
 
+FEWEST_TO_CALIBRATE: Final = 19
+"""Faces from which a 95 % interval has a bound: the 0.95-quantile of n conformal scores is one of them from n = 19."""
 _UNKNOWN: Final = "unknown"
 _UNSPLIT: Final = "no split"
 
 
 def summary(listing: Listing) -> Group:
     """Tables of counts by split: all, by age band, sex and race; and of rejected and noted rows by reason."""
-    return Group(_counts(listing), _reasons(listing))
+    parts = [_counts(listing), _reasons(listing), _few_to_calibrate(listing)]
+    return Group(*(part for part in parts if part))
 
 
 def age_band(sample: Sample) -> str:
@@ -57,3 +60,13 @@ def _reasons(listing: Listing) -> Table | str:
         for reason, count in counts.most_common():
             table.add_row(what, reason, f"{count:,}", "\n".join(listing.examples.get(reason, [])))
     return table
+
+
+def _few_to_calibrate(listing: Listing) -> str:
+    counts = Counter(sample.split for sample in listing.samples)
+    if not counts["train"] or counts["calib"] >= FEWEST_TO_CALIBRATE:
+        return ""
+    return (
+        f"calib has {counts['calib']}: probabilities and intervals are fitted to these, and a 95 % interval takes "
+        f"{FEWEST_TO_CALIBRATE} or more; give more faces the split calib"
+    )

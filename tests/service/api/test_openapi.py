@@ -11,7 +11,8 @@ from tests.service.conftest import MakeClient
 def test_docs_page_and_all_it_needs_come_from_here(client: httpx.Client) -> None:
     page = client.get("/docs").text
     wanted = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert len(wanted) == 4
+    assert len(wanted) == 5
+    assert "icon.svg" in wanted
     for reference in wanted:
         assert client.get(f"/{reference}").status_code == 200
     assert "//" not in "".join(wanted)

@@ -165,6 +165,7 @@ def test_both_commands_offer_every_option_with_its_default() -> None:
             assert str(option.description)[1:40] in text
         assert "[default: 0.9]" in text
         assert "AGELENS_MAX_FACES" in text
+        assert "None" not in text
 
 
 def test_models_are_a_row_each_and_their_details_are_shown_on_request(folder: Path) -> None:
@@ -181,6 +182,12 @@ def test_models_as_json_has_the_manifest(folder: Path) -> None:
     found = json.loads(agelens("models", "--models-dir", folder, "--json").stdout)
     manifests = [file["manifest"]["name"] for file in found if file["manifest"]]
     assert manifests == ["brightness", "other"]
+
+
+def test_models_folder_without_a_lock_is_named(tmp_path: Path) -> None:
+    result = agelens("models", "--models-dir", tmp_path / "nowhere")
+    assert result.exit_code == 1
+    assert f"models.lock.json is not in the models folder {tmp_path / 'nowhere'}; set" in result.stderr
 
 
 def test_verify_runs_every_model(folder: Path) -> None:

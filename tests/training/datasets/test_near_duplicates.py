@@ -1,6 +1,7 @@
 """Near-duplicates among drawn pictures, and the summary that names them."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,14 @@ def row(text: str, title: str) -> list[str]:
     """Cells of the line whose first cell is `title`."""
     lines = [[cell.strip() for cell in line.strip("│┃\n ").split("│")] for line in text.splitlines()]
     return next(line for line in lines if line[0] == title)
+
+
+@pytest.mark.parametrize(("train", "calib", "said"), [(60, 18, True), (60, 19, False), (0, 2, False)])
+def test_the_summary_says_where_too_few_faces_calibrate(twins: Listing, train: int, calib: int, said: bool) -> None:
+    splits = ["train"] * train + ["calib"] * calib
+    faces = [replace(twins.samples[0], split=split) for split in splits]
+    text = " ".join(printed(twins.replaced(faces)).split())
+    assert (f"calib has {calib}: probabilities and intervals are fitted to these" in text) is said
 
 
 def test_the_summary_counts_by_band_sex_and_split(twins: Listing) -> None:
