@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from pydantic import ValidationError
 
 from docs.generate import measured
 from docs.generate.__main__ import stale
@@ -21,6 +22,7 @@ from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
 from service.api.problems import KINDS, PLAIN
 from service.api.schemas import PredictReply
+from service.inference.options import PredictOptions
 from tests.docs.messages import messages
 from tests.docs.reading import ROOT
 from training.export.lock import fingerprint
@@ -59,6 +61,9 @@ def test_every_message_that_the_guide_explains_is_said_somewhere() -> None:
     said = "".join(path.read_text() for folder in ("service", "training") for path in (ROOT / folder).rglob("*.py"))
     said = re.sub(r'"\s*\n\s*f?"', "", said)
     said = re.sub(r"\{[^{}]*\}", "…", said) + (ROOT / "Makefile").read_text()
+    with pytest.raises(ValidationError) as wrong:
+        PredictOptions(max_faces=-1)
+    said += str(wrong.value)
     cells = re.findall(r"^\| (?:`[a-z-]+` \| (?=`))?`([^|`]+)` \|", TROUBLE, re.MULTILINE)
     assert len(cells) > 30
     slugs = {kind.slug for kind in (*KINDS.values(), *PLAIN.values())}
