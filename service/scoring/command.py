@@ -151,9 +151,14 @@ def _listed(photographs: NotScored) -> str:
 
 def _summary(totals: Tally, before: int, seconds: float) -> str:
     text = (
-        f"{totals['pictures']:,} photographs in {seconds:.1f} s ({totals['pictures'] / max(seconds, 1e-9):.1f}/s): "
-        f"{totals['faces']:,} faces, {totals['empty']:,} without a face, {totals['failures']:,} failures"
+        f"{_counted(totals['pictures'], 'photograph')} in {seconds:.1f} s "
+        f"({totals['pictures'] / max(seconds, 1e-9):.1f}/s): {_counted(totals['faces'], 'face')}, "
+        f"{totals['empty']:,} without a face, {_counted(totals['failures'], 'failure')}"
     )
     if totals["failures"]:
         text = f"{text} (rows with the status `error`; --report lists them)"
     return f"{text}; {before:,} were there already" if before else text
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

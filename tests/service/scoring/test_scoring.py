@@ -296,6 +296,23 @@ def test_file_that_cannot_be_read_is_named_and_makes_the_exit_status_4(
     assert "cut.png" not in said.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("source", "counts"),
+    [
+        ("", "9 photographs in |: 5 faces, 2 without a face, 2 failures (rows with the status `error`; "),
+        ("cut.png", "1 photograph in |: 0 faces, 0 without a face, 1 failure (rows with the status `error`; "),
+        ("below/1.png", "1 photograph in |: 1 face, 0 without a face, 0 failures\n"),
+    ],
+)
+def test_the_summary_counts_and_says_where_the_failures_are(
+    tmp_path: Path, photos: Path, models_dir: Path, source: str, counts: str
+) -> None:
+    said = io.StringIO()
+    options: Any = {"models_dir": models_dir, "pipeline": middle_face, "engine": THREADS}
+    ScoreCommand(str(photos / source), tmp_path / "out", **options).run(Console(file=said, width=500))
+    assert all(part in said.getvalue() for part in counts.split("|"))
+
+
 @pytest.mark.parametrize("name", [".lock", "score.json", ".partial.left"])
 def test_folder_where_a_file_of_the_archive_should_be_is_named(
     tmp_path: Path, score: Any, photos: Path, name: str
