@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from service.inference.detection.blazeface.network import BlazeFace, overlaps
-from service.inference.detection.face_proposals import FaceProposals, Proposal
+from service.inference.detection.face_proposals import LIKELY, FaceProposals, Proposal
 from service.inference.detection.upright_window import Window
 from service.inference.detection.views import MAX_VIEWS, smallest_sought, views
 from service.inference.faces import BoundingBox, Face, Pixels
@@ -30,8 +30,10 @@ _CANDIDATE: Final = 0.4  # scores below are not looked at again
 _LOOKS: Final = (2.0, 1.3)  # box widths seen when a face is measured again; a tight picture holds little more
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
 _MOST_CANDIDATES: Final = 500
-_SURE_OF_TURN: Final = 0.8  # where the network of proposals is less sure of a face's turn, four are looked at
-_LIKELY: Final = 0.3  # least probability of a proposal that is worth looking at in several turns
+_QUARTER: Final = math.pi / 2
+_HINT: Final = 0.5  # least score in one turn of what is looked at in all: a face shows as much on its head or its side
+_TOO_WIDE: Final = 1.7  # a window of so many times the width that is found in it is laid anew around what is found
+_TOO_TURNED: Final = 0.4  # and so is one that the face lies in at such an angle, in radians
 _DOUBT: Final = 0.1  # how much surer a face must be that is turned otherwise than proposed
 _AT_BORDER: Final = (0.6, 0.75)  # least confidence of a face that shows in a mirrored window only: turn sure, or not
 
@@ -100,23 +102,32 @@ class BlazeFaceDetector(FaceDetector):
         sought = smallest_sought(width, height) if min_size is None else min_size
         planned, capped = views(width, height, sought, self._max_views)
         proposed = [face for view in planned for face in self._proposals.propose(picture, view)]
-        likely = [each for each in proposed if _sure(each) or each.probability >= _LIKELY]
-        candidates = _distinct(sorted(likely, key=lambda proposal: -proposal.probability))
+        sure = [each for each in proposed if each.sure_of_turn]
+        places = _distinct([*_likeliest(sure), *_likeliest(proposed)])
+        likely = _likeliest(self._closely(picture, places[:_MOST_CANDIDATES]))
+        candidates = _distinct(
+            each for each in likely if each.box.width > sought / 2
+        )  # a close view shows smaller ones
         found = self._measured(picture, candidates[:_MOST_CANDIDATES])
         found = found or self._measured(picture, self._at_a_glance(picture))
         faces = _distinct(sorted(found, key=lambda face: -face.confidence))
         faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
-        return Detection(tuple(faces), capped or len(candidates) > _MOST_CANDIDATES)
+        return Detection(tuple(faces), capped or max(len(places), len(candidates)) > _MOST_CANDIDATES)
+
+    def _closely(self, picture: Pyramid, places: Sequence[Proposal]) -> Iterator[Proposal]:
+        """Yield what is sure of its turn, and what is proposed in close views of all else."""
+        for place in places:
+            yield from [place] if place.sure_of_turn else self._proposals.propose_closely(picture, place)
 
     def _at_a_glance(self, picture: Pyramid) -> list[Proposal]:
         """Propose what BlazeFace finds in the whole picture, whichever way up: tight or unsharp faces, mostly."""
         height, width = picture.pixels.shape[:2]
         side = _GLANCE * max(width, height)
         middle = BoundingBox((width - side) / 2, (height - side) / 2, side, side)
-        starts = [_Start(n, Window.around(middle, n * math.pi / 2), 0.0) for n in range(4)]
+        starts = [_Start(n, Window.around(middle, n * _QUARTER), 0.0) for n in range(4)]
         faces = (find.face for find in self._look(picture, starts, _LOOKS[0], cv2.BORDER_CONSTANT))
         found = [Proposal(face.box, face.confidence, eye_angle(face), 1.0) for face in faces]
-        return _distinct(sorted(found, key=lambda proposal: -proposal.probability))
+        return _distinct(_likeliest(found))
 
     def close(self) -> None:
         """Free the judge."""
@@ -129,7 +140,9 @@ class BlazeFaceDetector(FaceDetector):
         border cuts off may show only in a window that is mirrored there.
         """
         found, missed = self._split(picture, candidates, cv2.BORDER_CONSTANT)
-        again = [replace(each, turn_confidence=0.0) for each in missed if _sure(each) and each.probability >= _LIKELY]
+        again = [
+            replace(each, turn_confidence=0.0) for each in missed if each.sure_of_turn and each.probability >= LIKELY
+        ]
         turned, _ = self._split(picture, again, cv2.BORDER_CONSTANT)
         mirrored, _ = self._split(picture, [each for each in missed if _cut_off(each.box, picture)], cv2.BORDER_REFLECT)
         return [*found, *turned, *mirrored]
@@ -142,38 +155,62 @@ class BlazeFaceDetector(FaceDetector):
         return list(found.values()), [candidate for n, candidate in enumerate(candidates) if n not in found]
 
     def _looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> dict[int, Face]:
-        """Find candidates again in a series of windows; return by number those confident enough in each."""
-        starts = [start for n, candidate in enumerate(candidates) for start in self._starts(n, candidate, border)]
-        before: dict[int, Face] = {}
-        found: dict[int, Face] = {}
-        for shown in _LOOKS:
-            finds = self._look(picture, starts, shown, border)
-            before, found = found, {find.start.number: find.face for find in finds}
-            starts = [replace(find.start, window=Window.around(find.face.box, eye_angle(find.face))) for find in finds]
-        return {number: _mean(before[number], face) for number, face in found.items()}
+        """Find candidates again in two windows; return by number those confident enough in each."""
+        first = _sure(self._first_looks(picture, candidates, border))
+        starts = [replace(find.start, window=find.window_around) for find in first]
+        second = self._look(picture, starts, _LOOKS[1], border)
+        before = {find.start.number: find.face for find in first}
+        return {find.start.number: _mean(before[find.start.number], find.face) for find in second}
 
-    def _starts(self, number: int, candidate: Proposal, border: int) -> Iterator[_Start]:
-        """Yield where a candidate is looked for: turned as it seems, and by quarters where that is not sure."""
+    def _first_looks(self, picture: Pyramid, candidates: Sequence[Proposal], border: int) -> list[_Find]:
+        """Return each candidate's surest find: in its turn, by quarters where that is not sure, and where it is found.
+
+        The other quarters are looked at where upright something shows, and a window is laid anew around a find that it
+        was much too wide for or turned otherwise.
+        """
+        starts = [self._start(n, candidate, border) for n, candidate in enumerate(candidates)]
+        finds = self._seen(picture, starts, _LOOKS[0], border)
+        hints = [find.start.number for find in finds if find.face.confidence >= _HINT]
+        unsure = [number for number in hints if not candidates[number].sure_of_turn]
+        turned = [self._start(n, candidates[n], border, quarter) for n in unsure for quarter in (1, 2, 3)]
+        finds = _surest([*finds, *self._seen(picture, turned, _LOOKS[0], border)])
+        again = [
+            replace(find.start, window=find.window_around, least=self._threshold + _DOUBT)
+            for find in finds
+            if find.face.confidence < find.start.least
+            and (
+                find.face.box.width * _TOO_WIDE < candidates[find.start.number].box.width
+                or abs(math.remainder(eye_angle(find.face) - find.start.window.turn, math.tau)) > _TOO_TURNED
+            )
+        ]
+        return _surest([*self._seen(picture, again, _LOOKS[0], border), *finds])
+
+    def _start(self, number: int, candidate: Proposal, border: int, quarter: int = 0) -> _Start:
+        """Return where a candidate is looked for: turned as it seems, or by quarters where that is not sure."""
         least, doubted = self._threshold, self._threshold + _DOUBT
         if border == cv2.BORDER_REFLECT:
             doubted = _AT_BORDER[1]
-            least = _AT_BORDER[0] if _sure(candidate) else doubted
-        yield _Start(number, Window.around(candidate.box, candidate.turn), least)
-        for quarter in range(1, 1 if _sure(candidate) else 4):
-            yield _Start(number, Window.around(candidate.box, candidate.turn + quarter * math.pi / 2), doubted)
+            least = _AT_BORDER[0] if candidate.sure_of_turn else doubted
+        turn = candidate.turn if candidate.sure_of_turn else 0.0
+        return _Start(number, Window.around(candidate.box, turn + quarter * _QUARTER), doubted if quarter else least)
 
     def _look(self, picture: Pyramid, starts: Sequence[_Start], shown: float, border: int) -> list[_Find]:
-        """Find candidates in windows of which only the middle, `shown` box widths, is seen; of each the surest find."""
+        """Return the surest find of each candidate, where it is sure enough."""
+        return _sure(_surest(self._seen(picture, starts, shown, border)))
+
+    def _seen(self, picture: Pyramid, starts: Sequence[_Start], shown: float, border: int) -> list[_Find]:
+        """Find candidates, sure or not, in windows of which only the middle, `shown` box widths, is seen."""
         if not starts:
             return []
         pixels = np.stack([start.window.pixels(picture, shown, border) for start in starts])
-        best: dict[int, _Find] = {}
-        for start, finds in zip(starts, self._judge.find(pixels), strict=True):
-            face = start.window.nearest(finds)
-            if face and (start.number not in best or face.confidence > best[start.number].face.confidence):
-                best[start.number] = _Find(start, replace(face, confidence=min(face.confidence, start.confidence)))
-        sure = [find for find in best.values() if find.face.confidence >= find.start.least]
-        return [_Find(replace(find.start, confidence=find.face.confidence), find.face) for find in sure]
+        seen = (
+            (start, start.window.nearest(finds)) for start, finds in zip(starts, self._judge.find(pixels), strict=True)
+        )
+        return [
+            _Find(start, replace(face, confidence=min(face.confidence, start.confidence)))
+            for start, face in seen
+            if face
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +229,11 @@ class _Find:
 
     start: _Start
     face: Face
+
+    @property
+    def window_around(self) -> Window:
+        """The window that the face stands upright in."""
+        return Window.around(self.face.box, eye_angle(self.face))
 
 
 def open_detector(
@@ -213,8 +255,24 @@ def _mean(one: Face, other: Face) -> Face:
     return Face(box, other.confidence, tuple(((a + c) / 2, (b + d) / 2) for (a, b), (c, d) in pairs))
 
 
-def _sure(proposal: Proposal) -> bool:
-    return proposal.turn_confidence >= _SURE_OF_TURN
+def _surest(finds: Iterable[_Find]) -> list[_Find]:
+    """Keep each candidate's surest find, the first of equals."""
+    best: dict[int, _Find] = {}
+    for find in finds:
+        number = find.start.number
+        if number not in best or find.face.confidence > best[number].face.confidence:
+            best[number] = find
+    return list(best.values())
+
+
+def _sure(finds: Iterable[_Find]) -> list[_Find]:
+    """Keep the finds that are as sure as their candidates must be, which are then no surer themselves."""
+    sure = (find for find in finds if find.face.confidence >= find.start.least)
+    return [_Find(replace(find.start, confidence=find.face.confidence), find.face) for find in sure]
+
+
+def _likeliest(proposals: Iterable[Proposal]) -> list[Proposal]:
+    return sorted(proposals, key=lambda proposal: -proposal.probability)
 
 
 def _cut_off(box: BoundingBox, picture: Pyramid) -> bool:

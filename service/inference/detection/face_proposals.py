@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidModelFile
-from service.inference.detection.views import View
+from service.inference.detection.views import View, close_view
 from service.inference.faces import BoundingBox, Pixels
 from service.inference.imaging import Pyramid
 from service.inference.lockfile import LOCK_NAME, ModelLock, verified_path
@@ -29,7 +29,11 @@ ANSWERS: Final = ("probability", "x", "y", "width", "cosine", "sine")
 face's box is, in pixels of the input; and the direction from the person's right eye to the left."""
 
 THRESHOLD: Final = 0.2
+LIKELY: Final = 0.3
+"""Least probability of a proposal that is worth looking at where its turn is not sure."""
 
+_SURE_OF_TURN: Final = 0.8  # least confidence of a turn that needs no other tried
+_NEARER: Final = 2.0  # how much closer the second close view is; what is proposed twice too wide is seen well in it
 _ROOM: Final = 1.2  # a window somewhat too wide for a face loses fewer than one somewhat too narrow
 _WIDEST: Final = 640.0  # pixels of the input; what a network answers to noise must not become a box without bounds
 
@@ -42,6 +46,11 @@ class Proposal:
     probability: float
     turn: float
     turn_confidence: float
+
+    @property
+    def sure_of_turn(self) -> bool:
+        """Whether the face need not be looked for in any other turn."""
+        return self.turn_confidence >= _SURE_OF_TURN
 
 
 class FaceProposals:
@@ -67,6 +76,18 @@ class FaceProposals:
         corner = seen.left, seen.top
         cells = [(int(columns[i]), int(rows[i])) for i in order]
         return [_proposal(answer[row, column], (column, row), scale, corner) for column, row in cells]
+
+    def propose_closely(self, picture: Pyramid, doubtful: Proposal) -> list[Proposal]:
+        """Propose anew what a view shows too small to be sure of its turn, in a close view or in two.
+
+        Returns what is at least `LIKELY` there: nothing, the face, or faces beside it too. A close view costs a fifth
+        of a window that is judged.
+        """
+        height, width = picture.pixels.shape[:2]
+        close = self.propose(picture, close_view(doubtful.box, width, height))
+        if close and not (close[0].sure_of_turn and close[0].probability >= LIKELY):
+            close += self.propose(picture, close_view(doubtful.box, width, height, _NEARER))
+        return [proposal for proposal in close if proposal.probability >= LIKELY]
 
     def answer(self, pixels: Pixels) -> NDArray[np.float32]:
         """Return `ANSWERS` for each cell, float32 [height / 8, width / 8, 6], sides being multiples of 32."""

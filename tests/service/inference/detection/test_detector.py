@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from skimage import data
 
+from service.inference.detection.blazeface.network import BlazeFace
 from service.inference.detection.detector import BlazeFaceDetector
-from service.inference.faces import Pixels
+from service.inference.faces import Face, Pixels
 from service.inference.imaging import Pyramid, eye_angle
 from service.inference.lockfile import default_models_dir
 from tests.pictures import HEAD, astronaut, coffee, pasted
@@ -102,7 +103,6 @@ def test_a_picture_with_more_to_see_than_views_allow_says_so() -> None:
 def test_smaller_faces_are_found_where_they_are_asked_for(detector: BlazeFaceDetector) -> None:
     scene = np.full((2400, 3200, 3), 128, np.uint8)
     scene[1500:1528, 2000:2028] = cv2.resize(astronaut()[HEAD], (28, 28), interpolation=cv2.INTER_AREA)
-    assert not detector.detect(Pyramid(scene)).faces
     (face,) = detector.detect(Pyramid(scene), min_size=12).faces
     assert math.dist(face.box.center, (2014, 1514)) < 8
 
@@ -151,3 +151,39 @@ def test_the_head_alone_is_the_same_face(detector: BlazeFaceDetector) -> None:
     whole = detector.detect(Pyramid(astronaut())).faces[0].box
     head = detector.detect(Pyramid(np.ascontiguousarray(astronaut()[HEAD]))).faces[0].box
     assert abs(head.width / whole.width - 1) < 0.04
+
+
+def faded_sheet() -> tuple[Pixels, int]:
+    """Lay the astronaut's head out as on a faded page of a yearbook; return the page and the number of faces."""
+    head = cv2.cvtColor(np.ascontiguousarray(astronaut()[HEAD]), cv2.COLOR_RGB2GRAY)
+    head = cv2.GaussianBlur(cv2.resize(head, (100, 100), interpolation=cv2.INTER_AREA), (0, 0), 1)
+    faded = (head * 0.4 + 107).astype(np.uint8)
+    page = np.repeat(cv2.resize(np.asarray(data.brick()), (1400, 1000))[..., None], 3, axis=-1)
+    places = [(x, y) for y in range(10, 900, 125) for x in range(10, 1300, 125)]
+    for x, y in places:
+        page[y : y + 100, x : x + 100] = faded[..., None]
+    return page, len(places)
+
+
+def test_faint_faces_side_by_side_are_all_found(detector: BlazeFaceDetector) -> None:
+    page, count = faded_sheet()
+    assert len(detector.detect(Pyramid(page)).faces) == count
+
+
+class CountingBlazeFace(BlazeFace):
+    """BlazeFace that counts the windows it is shown."""
+
+    shown = 0
+
+    def find(self, views: Pixels) -> list[list[Face]]:
+        type(self).shown += len(views)
+        return super().find(views)
+
+
+def test_few_windows_are_judged_where_most_that_is_proposed_is_no_face() -> None:
+    detector = BlazeFaceDetector(default_models_dir(), judge=CountingBlazeFace)
+    scene = cv2.resize(coffee(), (1500, 1000), interpolation=cv2.INTER_CUBIC)
+    scene[300:700, 200:600] = cv2.resize(astronaut()[HEAD], (400, 400), interpolation=cv2.INTER_CUBIC)
+    CountingBlazeFace.shown = 0
+    assert len(detector.detect(Pyramid(scene)).faces) == 1
+    assert 2 <= CountingBlazeFace.shown <= 12, "two for the face, the others for what might be one"

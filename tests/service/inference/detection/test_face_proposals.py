@@ -13,7 +13,7 @@ from service.errors import ChecksumMismatch, FileMissing, InvalidModelFile
 from service.inference.detection.detector import BlazeFaceDetector
 from service.inference.detection.face_proposals import FILE, FaceProposals, Proposal
 from service.inference.detection.views import smallest_sought, views
-from service.inference.faces import Pixels
+from service.inference.faces import BoundingBox, Pixels
 from service.inference.imaging import Pyramid, eye_angle
 from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, sha256_of
 from tests.complete_folder import write_complete_folder
@@ -106,3 +106,18 @@ def test_models_verify_tells_of_a_file_of_another_contract(tmp_path: Path) -> No
     lock_brightness(tmp_path)
     (file,) = inspect(tmp_path)
     assert "agreed were" in str(file.trouble)
+
+
+@pytest.mark.parametrize("degrees", [-150, -90, 60, 120, 180])
+def test_a_close_view_tells_the_turn_of_a_small_face(proposals: FaceProposals, degrees: int) -> None:
+    picture = Pyramid(turned(degrees, 48))
+    doubtful = Proposal(BoundingBox(285, 185, 30, 30), 0.3, 0.0, 0.1)
+    best = max(proposals.propose_closely(picture, doubtful), key=lambda proposal: proposal.turn_confidence)
+    assert best.turn_confidence > 0.5
+    assert abs(math.remainder(math.degrees(best.turn) - degrees, 360)) < 35
+
+
+def test_what_is_no_face_is_not_proposed_closely(proposals: FaceProposals) -> None:
+    assert not proposals.propose_closely(
+        Pyramid(np.full((400, 600, 3), 128, np.uint8)), Proposal(BoundingBox(285, 185, 30, 30), 0.9, 0.0, 0.1)
+    )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.inference.detection.views import LEAST, LONGEST, MAX_VIEWS, View, smallest_sought, views
+from service.inference.detection.views import LEAST, LONGEST, MAX_VIEWS, View, close_view, smallest_sought, views
+from service.inference.faces import BoundingBox
 from service.inference.imaging import Pyramid
 
 SIZES = [(200, 200), (640, 480), (1600, 1200), (3105, 2415), (1080, 16000), (12000, 1600)]
@@ -84,3 +85,31 @@ def test_a_view_shows_its_part_of_the_picture() -> None:
     assert seen.left + (columns.max() + 1) * across == pytest.approx(980, abs=3)
     assert seen.top + rows.min() * down == pytest.approx(700, abs=3)
     assert seen.top + (rows.max() + 1) * down == pytest.approx(760, abs=3)
+
+
+@pytest.mark.parametrize(("x", "y"), [(500, 400), (2, 3), (990, 740), (990, 2)])
+@pytest.mark.parametrize("width", [10, 40, 150])
+def test_a_close_view_shows_a_box_of_any_width_alike_and_lies_inside(x: float, y: float, width: float) -> None:
+    view = close_view(BoundingBox(x - width / 2, y - width / 2, width, width), 1000, 750)
+    assert view.left >= 0
+    assert view.top >= 0
+    assert view.left + view.width <= 1000
+    assert view.top + view.height <= 750
+    assert view.left <= x <= view.left + view.width
+    assert view.top <= y <= view.top + view.height
+    pixels, _ = view.show(Pyramid(np.zeros((750, 1000, 3), np.uint8)))
+    assert pixels.shape == (128, 128, 3)
+    assert 40 < width / view.step < 64
+
+
+def test_a_close_view_of_a_small_picture_is_no_larger_than_the_picture() -> None:
+    view = close_view(BoundingBox(-20, 5, 80, 80), 50, 300)
+    assert (view.left, view.width) == (0, 50)
+    assert view.top + view.height <= 300
+
+
+def test_a_nearer_view_shows_the_middle_larger() -> None:
+    box = BoundingBox(300, 200, 100, 100)
+    far, near = close_view(box, 1000, 750), close_view(box, 1000, 750, nearer=2.0)
+    assert near.width == pytest.approx(far.width / 2)
+    assert near.left + near.width / 2 == pytest.approx(far.left + far.width / 2)
