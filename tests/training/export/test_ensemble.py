@@ -1,0 +1,97 @@
+"""Several model files as one graph: the mean of their answers, or a mixture by a gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from service.inference.estimator import Estimator
+from service.inference.lockfile import sha256_of
+from tests.tiny_model import SIZE
+from tests.training.export.bell_model import CHANNELS, bell_model, grey_faces, write_bell_model, write_grey_store
+from training.export.calibration import decoded
+from training.export.ensemble import ensemble, gate_between, mean_of
+from training.export.gate import Gate
+from training.export.graph import ExportRefused, embed, run
+from training.onnx_manifest import manifest_of
+
+FACES = grey_faces(np.linspace(5, 95, 19))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_grey_store(tmp_path_factory.mktemp("stores") / "grey", count=2000)
+
+
+def test_an_ensemble_answers_with_the_mean_of_its_members() -> None:
+    first, second = bell_model(3), bell_model(6, shift=10)
+    expected = (run(first, FACES) + run(second, FACES)) / 2
+    assert np.abs(run(first, FACES) - run(second, FACES)).max() > 0.05
+    assert run(mean_of([first, second], SIZE), FACES) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_ensemble_resizes_faces_for_a_member_of_another_size() -> None:
+    first, second = bell_model(3), bell_model(6, size=2 * SIZE)
+    expected = (run(first, FACES) + run(second, FACES.repeat(2, axis=1).repeat(2, axis=2))) / 2
+    assert run(mean_of([first, second], SIZE), FACES) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_ensemble_is_a_model_file_with_a_calibration_of_its_own(store: Path, tmp_path: Path) -> None:
+    members = [write_bell_model(tmp_path, "young", shift=-3), write_bell_model(tmp_path, "old", shift=3)]
+    path = ensemble(members, tmp_path, "ensemble", "1.0.0", [store])
+    manifest = Estimator(path, sha256_of(path)).manifest
+    assert (manifest.family, manifest.provenance.recipe) == ("ensemble", "mean of young 1.0.0 + old 1.0.0")
+    assert manifest.intervals
+
+
+def test_members_that_see_faces_exposed_differently_are_refused(store: Path, tmp_path: Path) -> None:
+    plain, other = (write_bell_model(tmp_path, name) for name in ("plain", "other"))
+    model = onnx.load(other)
+    manifest = manifest_of(model, "other")
+    crop = manifest.crop.model_copy(update={"exposure": "stretched"})
+    embed(model, manifest.model_copy(update={"crop": crop}))
+    onnx.save(model, other)
+    with pytest.raises(ExportRefused, match="cut or exposed differently"):
+        ensemble([plain, other], tmp_path, "ensemble", "1.0.0", [store])
+
+
+def test_a_gate_mixes_two_members_by_their_features() -> None:
+    first, second = bell_model(3), bell_model(6, shift=10)
+    # Each of a member's 32 features is the age that the brightness means.
+    gate = Gate(np.repeat([0.2 / CHANNELS, 0.0], CHANNELS), -10.0, 0.0, 0.1)
+    share = gate.shares(np.linspace(5, 95, 19)[:, None].repeat(2 * CHANNELS, axis=1))[:, None]
+    assert share[0] < 0.01 < 0.99 < share[-1]
+    expected = (1 - share) * run(first, FACES) + share * run(second, FACES)
+    assert run(mean_of([first, second], SIZE, gate=gate), FACES) == pytest.approx(expected, abs=5e-3)
+
+
+def test_a_gated_ensemble_believes_the_member_that_is_right(store: Path, tmp_path: Path) -> None:
+    members = [write_bell_model(tmp_path, "wrong", shift=25), write_bell_model(tmp_path, "right")]
+    path = ensemble(members, tmp_path, "ensemble", "1.0.0", [store], gated=True)
+    manifest = manifest_of(onnx.load(path), path.name)
+    assert manifest.provenance.recipe == "gated mixture of wrong 1.0.0 + right 1.0.0"
+    wrong, right = (onnx.load(member) for member in members)
+    gate = gate_between([wrong, right], [store], manifest.crop)
+    faces = FACES[5:15]  # of ages that the store holds many of
+    ages = decoded(run(mean_of([wrong, right], SIZE, gate=gate), faces), "median")
+    assert ages == pytest.approx(decoded(run(right, faces), "median"), abs=2)
+    assert manifest.metrics["gate_crps"] == pytest.approx(gate.loss)
+
+
+def test_a_gate_stands_between_two_networks_that_see_a_face_once(store: Path, tmp_path: Path) -> None:
+    members = [write_bell_model(tmp_path, name) for name in ("a", "b", "c")]
+    with pytest.raises(ExportRefused, match="between two models, not 3"):
+        ensemble(members, tmp_path, "ensemble", "1.0.0", [store], gated=True)
+    model = onnx.load(members[0])
+    embed(model, manifest_of(model, "a").model_copy(update={"flip": True}))
+    onnx.save(model, members[0])
+    with pytest.raises(ExportRefused, match="without --flip"):
+        ensemble(members[:2], tmp_path, "ensemble", "1.0.0", [store], gated=True)
+
+
+def test_one_model_is_no_ensemble() -> None:
+    with pytest.raises(ValueError, match="at least two"):
+        mean_of([bell_model()], SIZE)
