@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from service.errors import FileMissing
 from service.inference.faces import Pixels
 
 LEARNT: Final = (
@@ -50,7 +51,18 @@ def _load(name: str) -> Pixels:
 
     folders = Path(skimage.data.__file__).parent, Path(sklearn.datasets.__file__).parent / "images"
     path = next(path for folder in folders for path in folder.glob(f"{name}.*") if path.suffix in (".png", ".jpg"))
-    return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return read_rgb(path)
+
+
+def read_rgb(path: Path) -> Pixels:
+    """Read a photograph, uint8 [h, w, 3]; raise FileMissing naming one that is not there or is no picture."""
+    picture = cv2.imread(str(path))
+    if picture is None:
+        raise FileMissing(
+            f"{path} is not there or is no picture; give with --photos the folder that has the files a store names, "
+            "and with --public a folder of pictures only"
+        )
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def surroundings(rng: Generator, height: int, width: int, pictures: tuple[Pixels, ...]) -> Pixels:

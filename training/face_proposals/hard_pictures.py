@@ -11,8 +11,8 @@ import numpy as np
 from numpy.random import Generator
 
 from service.inference.faces import BoundingBox, Face, Pixels
-from training.face_proposals.backgrounds import part
-from training.face_proposals.scenes import Portrait, read_rgb
+from training.face_proposals.backgrounds import part, read_rgb
+from training.face_proposals.scenes import Portrait
 
 TURNS: Final = (45, 90, 135, 180, 270)
 """Degrees against the clock that scenes of one face are turned by."""

@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from service.inference.faces import BoundingBox, Pixels
-from training.face_proposals.backgrounds import drawn, part, recoloured, scenery, surroundings
+from training.face_proposals.backgrounds import drawn, part, read_rgb, recoloured, scenery, surroundings
 
 SMALLEST: Final = 10.0
 """Width in pixels of the narrowest face to learn from; the widest fills its scene."""
@@ -200,11 +200,6 @@ def _lit(rng: Generator, picture: Pixels) -> Pixels:
     """Change light and colour of a face as a lamp would."""
     gain = rng.uniform(0.75, 1.25) * rng.uniform(0.9, 1.1, 3)
     return np.clip(picture * gain + rng.uniform(-20, 20), 0, 255).astype(np.uint8)
-
-
-def read_rgb(path: Path) -> Pixels:
-    """Read a photograph, uint8 [h, w, 3]."""
-    return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def _shrunk(photo: Pixels, box: BoundingBox, side: float) -> tuple[Pixels, tuple[float, float]]:

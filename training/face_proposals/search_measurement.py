@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from service.inference.faces import Face, Pixels
+from training.face_proposals.backgrounds import read_rgb
 from training.face_proposals.hard_pictures import (
     CUTS,
     GRIDS,
@@ -23,7 +24,7 @@ from training.face_proposals.hard_pictures import (
     sheet,
     turned,
 )
-from training.face_proposals.scenes import Portrait, read_rgb
+from training.face_proposals.scenes import Portrait
 
 FACELESS: Final = 500
 ENLARGED: Final = 1600

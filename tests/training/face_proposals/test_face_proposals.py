@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from service.errors import FileMissing
 from service.inference.detection.face_proposals import FILE, STRIDE
 from service.inference.faces import BoundingBox
 from service.inference.lockfile import ModelLock
@@ -16,7 +17,7 @@ from service.inference.manifest import METADATA_KEY, Provenance
 from tests.tiny_model import write_models_folder
 from training.data.synthetic import synthetic_face
 from training.export.graph import ExportRefused
-from training.face_proposals.backgrounds import drawn
+from training.face_proposals.backgrounds import drawn, read_rgb
 from training.face_proposals.make import answered, check_proposals, graph_of, publish
 from training.face_proposals.network import SIDES, Pool, build_proposer, proposal_loss, targets, varied
 from training.face_proposals.report import Measured, Sighting, card, provenance
@@ -149,3 +150,8 @@ def test_the_card_says_the_shares_that_were_counted(tmp_path: Path) -> None:
     assert "- UTKFace has no age 0" in text
     other = MADE.model_copy(update={"data": ("own",)})
     assert "UTKFace" not in card(entry, other, Measured(seen, [3, 4], 0, [40.0, 60.0]), hard, again)
+
+
+def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileMissing, match=r"labels\.csv is not there or is no picture; give with --photos"):
+        read_rgb(tmp_path / "labels.csv")
