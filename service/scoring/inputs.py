@@ -6,22 +6,14 @@ import glob
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
-from typing import Final
 
 import pyarrow as pa
 from pyarrow import fs
 
 from service.errors import InvalidParameter
-from service.inference.decoding.formats import NOT_READ, READ
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
-from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
-
-SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
-"""Endings of the photographs in a folder; files that a list or a pattern names may have any.
-
-Formats that are not read are among them: a row that says so is better than a photograph left out silently.
-"""
+from service.scoring.tables import SUFFIX, SUFFIXES, Columns, is_table, items_in, rows_in
 
 Entry = tuple[str, str] | tuple[str, str, Fault]
 """Name in the output, and path or URI; and why it cannot be read, if that is known already."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.errors import InvalidParameter
+from service.inference.decoding.formats import NOT_READ, READ
 from service.scoring.csv_table import CSV_SUFFIX, csv_columns, csv_records
 from service.scoring.job import Fault, Item
 from service.scoring.storage import is_uri, located
 
 SUFFIX: Final = ".parquet"
+SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
+"""Endings of the photographs in a folder; files that a list or a pattern names may have any.
+
+Formats that are not read are among them: a row that says so is better than a photograph left out silently.
+"""
 _ROWS_AT_ONCE: Final = 32
 _PATHS: Final = ("path", "file", "filename", "uri", "url")
 
@@ -121,6 +127,12 @@ def _picture_column(columns: pa.Schema, where: str) -> str:
 
 
 def _csv_picture_column(names: list[str], where: str) -> str:
+    for name in names:
+        if PurePath(name).suffix.lower() in SUFFIXES:
+            raise InvalidParameter(
+                f"{where}: the first line of a CSV table names its columns, and {name} looks like a photograph; write "
+                "`path` above it, or call the file .txt if it is a list of paths"
+            )
     return names[0] if len(names) == 1 else _path_column(names, where)
 
 

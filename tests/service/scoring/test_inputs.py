@@ -90,6 +90,7 @@ def test_a_csv_table_of_one_column_needs_no_name_for_it(folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("content", "columns", "said"),
     [
+        (b"a.jpg\nb.jpg\n", Columns(), r"t\.csv: the first line .* and a\.jpg looks like a photograph; write `path`"),
         (b"left,right\n", Columns(), r"t\.csv: which column holds the photographs\? .*there are left, right"),
         (b"path\n", Columns("photo"), "has no column photo; it has path"),
         (b"path\n\xff\n", Columns(), r"t\.csv cannot be read as CSV: .*utf-8"),
