@@ -63,8 +63,11 @@ def prepare(
     """Write the store `out` of a listing, going on where an interrupted run stopped.
 
     Returns how many pictures were kept ("" as the key) and left out, by reason. Raises PrepareError where `out`
-    holds a store of other pictures or another crop.
+    holds a store of other pictures or another crop, and where there is no picture or none with a face.
     """
+    if not listing.samples:
+        left_out = ", ".join(f"{count} ({reason})" for reason, count in listing.rejected.items())
+        raise PrepareError(f"{listing.dataset} has no photograph to prepare; rows and files left out: {left_out}")
     out.mkdir(parents=True, exist_ok=True)
     done = _start_or_continue(out, listing, crop, bleed)
     if (out / "index.csv").exists():
@@ -82,7 +85,10 @@ def prepare(
             stream.flush()
     faces.flush()
     _finish(out)
-    return _reasons(out / "index.csv")
+    reasons = _reasons(out / "index.csv")
+    if not reasons[""]:
+        raise PrepareError(f"no photograph of {listing.dataset} has a face that was found; {out} is an empty store")
+    return reasons
 
 
 def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) -> set[int]:

@@ -38,7 +38,7 @@ ABOUT: Final[dict[str, About]] = {
 """What a model card says of each published dataset."""
 
 
-def read(name: str, root: Path, index: Path | None = None, **options: object) -> Listing:
+def read(name: str, root: Path, index: Path | None = None, /, **options: object) -> Listing:
     """List the dataset `name` from a folder or archive; an index overrides groups and splits.
 
     `options` are the reader's own, as values or as the text of a command line. Raises DatasetError for an

@@ -112,3 +112,17 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert index_of(tmp_path / "store") == index_of(whole)
     assert np.array_equal(np.load(tmp_path / "store" / "faces.npy"), np.load(whole / "faces.npy"))
     assert json.loads((whole / "store.json").read_text())["bleed"] == 8
+
+
+def test_a_table_whose_pictures_are_not_there_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,age\n1.jpg,30\n")
+    with pytest.raises(PrepareError, match=r"own has no photograph to prepare; .*: 1 \(in the table"):
+        prepare(read("own", tmp_path), tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    assert not (tmp_path / "store").exists()
+
+
+def test_photographs_without_any_face_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "30").mkdir()
+    (tmp_path / "30" / "1.jpg").write_bytes(jpeg(coffee()))
+    with pytest.raises(PrepareError, match="no photograph of own has a face"):
+        prepare(read("own", tmp_path), tmp_path / "store", MODELS, CROP, bleed=8, workers=1)

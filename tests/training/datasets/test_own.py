@@ -30,6 +30,11 @@ def test_a_full_table(tmp_path: Path) -> None:
     ]
 
 
+def test_a_set_may_have_a_name_of_its_own(tmp_path: Path) -> None:
+    assert from_table(tmp_path, "file,age\n1.jpg,30\n", "1.jpg").dataset == "own"
+    assert read("own", tmp_path, name="family").dataset == "family"
+
+
 def test_low_and_high_instead_of_age(tmp_path: Path) -> None:
     found = from_table(tmp_path, "file,low,high\n1.jpg,3,5\n", "1.jpg")
     assert found.samples == [Sample("1.jpg", 3, 5)]
