@@ -227,7 +227,8 @@ class Pipeline:
         """Return a function that converts distributions to the mix asked for; raise InvalidParameter."""
         if prior is None:
             return lambda pmfs: pmfs
-        other, own = stated_mix(manifest, prior, self._mixes), stated_mix(manifest)
+        others = [estimator.manifest for estimator in self._estimators.values()]
+        other, own = stated_mix(manifest, prior, self._mixes, others), stated_mix(manifest)
         return lambda pmfs: stated_for(pmfs, own, other)
 
     def _faces(
@@ -303,15 +304,23 @@ def _prediction(face: Face, cut: Pixels, pmf: Floats, manifest: Manifest, level:
     return AgePrediction(face, distribution, age, level, interval, warnings)
 
 
-def stated_mix(manifest: Manifest, prior: str | None = None, mixes: Mapping[str, Floats] | None = None) -> Floats:
+def stated_mix(
+    manifest: Manifest,
+    prior: str | None = None,
+    mixes: Mapping[str, Floats] | None = None,
+    loaded: Sequence[Manifest] = (),
+) -> Floats:
     """Return the mix of ages [101] that a model's probabilities are stated for: the one asked for, or its own.
 
-    Raises InvalidParameter where the name is none of `mixes`, or the model does not say its own.
+    Raises InvalidParameter where the name is none of `mixes`, or the model does not say its own; it names those of
+    `loaded` that do.
     """
     other = None if prior is None else named_mix(prior, mixes)
     if not manifest.age_mix:
+        able = " or ".join(each.name for each in loaded if each.age_mix)
+        remedy = f"ask for {able}, which does" if able else "leave prior out"
         raise InvalidParameter(
-            f"prior: {manifest.name} does not say which mix of ages its probabilities hold for; leave prior out, or "
+            f"prior: {manifest.name} does not say which mix of ages its probabilities hold for; {remedy}, or "
             "calibrate the file again with `agelens-train calibrate`"
         )
     return mix_of(np.array(manifest.age_mix)) if other is None else other

@@ -75,6 +75,18 @@ def test_a_prior_that_cannot_be_stated_is_refused(pipeline: Pipeline, prior: str
         pipeline.predict(grey(52), PredictOptions(detect=False, prior=prior))
 
 
+def test_refusing_a_prior_names_the_loaded_models_that_can_take_one(tmp_path: Path) -> None:
+    files = []
+    for name, mix in (("able", (1 / 101,) * 101), ("old", ()), ("other", (1 / 101,) * 101)):
+        path = tmp_path / f"{name}.onnx"
+        write_brightness_model(path, brightness_manifest(name).model_copy(update={"age_mix": mix}))
+        files.append(lock_entry(path))
+    ModelLock(files=tuple(files)).write(tmp_path)
+    pipeline = open_pipeline(tmp_path, detect=False)
+    with pytest.raises(InvalidParameter, match="prior: old does not say .*; ask for able or other, which does, or"):
+        pipeline.predict(grey(52), PredictOptions(model="old", detect=False, prior="uniform"))
+
+
 def test_a_portrait_is_answered_in_its_own_pixels(pipeline: Pipeline) -> None:
     prediction = pipeline.predict(jpeg(astronaut()))
     (face,) = prediction.faces
