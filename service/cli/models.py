@@ -31,6 +31,12 @@ class Installed:
     answers: bool = False
     """Whether it answers requests that name no model, where the settings do not name another."""
 
+    @property
+    def error_years(self) -> float | None:
+        """Mean absolute error as last measured, or else as the file's own metrics have it."""
+        metrics = self.manifest.metrics if self.manifest else {}
+        return metrics.get("test_mae") if self.entry.error_years is None else self.entry.error_years
+
     def facts(self) -> dict[str, Any]:
         """Return everything known about the file, ready for JSON."""
         manifest = self.manifest.model_dump(mode="json", exclude={"intervals"}) if self.manifest else None
@@ -95,28 +101,32 @@ def _soundness(file: Installed) -> str:
 
 
 def _table(found: list[Installed]) -> Table:
-    """Show a row for each model; `--verbose` shows values that are cut short here."""
-    table = Table("name", "version", "loaded", "error", "size", "licence", box=SIMPLE_HEAD, expand=True)
+    """Show a row for each model; a licence that all have is said once, below."""
+    licences = {file.manifest.licence for file in found if file.manifest}
+    table = Table("name", "version", "loaded", "error", "size", box=SIMPLE_HEAD, caption_justify="left")
     table.caption = (
         "answers: to requests that name no model; error: in years, on average over photographs kept for testing; "
         "--verbose: all metrics and files"
     )
     for column in table.columns:
         column.no_wrap = True
-    table.columns[-1].ratio = 1
+    if len(licences) == 1:
+        table.caption += f"; licence: {escape(*licences)}"
+    else:
+        table.add_column("licence", overflow="fold")
     for file in found:
         entry, manifest = file.entry, file.manifest
         if not manifest:
             continue
-        error = manifest.metrics.get("test_mae")
-        table.add_row(
+        cells = (
             escape(manifest.name),
             manifest.version,
             "answers" if file.answers else "yes" if entry.default else "",
-            "" if error is None else f"{error:.2f}",
+            "" if file.error_years is None else f"{file.error_years:.2f}",
             f"{entry.size / 1e6:.1f} MB",
             escape(manifest.licence),
         )
+        table.add_row(*cells[: len(table.columns)])
     return table
 
 
@@ -143,7 +153,9 @@ def _rows(file: Installed) -> Iterator[tuple[str, str]]:
         yield "[bold]model[/]", f"{manifest.name} {manifest.version}{_use(file)}"
         yield "family", f"{manifest.family}, {manifest.precision}"
         metrics = [f"{name} {value:.3g}" for name, value in manifest.metrics.items() if "parity" not in name]
-        yield "metrics", ", ".join(metrics)
+        if file.error_years is not None:
+            yield "error", f"{file.error_years:.2f} years, as last measured"
+        yield "metrics", ", ".join(metrics) + " (when the file was made)"
     else:
         yield f"[bold]{entry.kind}[/]", ""
     yield "licence", (manifest.licence if manifest else entry.licence) or ""

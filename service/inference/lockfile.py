@@ -42,6 +42,8 @@ class LockEntry(BaseModel, frozen=True, extra="forbid"):
     default: bool = False
     answers: bool = False
     licence: str | None = None
+    error_years: float | None = Field(None, ge=0)
+    """Mean absolute error when it was last measured; the metrics in the file are of the day it was exported."""
 
 
 class ModelLock(BaseModel, frozen=True, extra="forbid"):
@@ -75,14 +77,9 @@ class ModelLock(BaseModel, frozen=True, extra="forbid"):
             raise InvalidModelFile(f"{LOCK_NAME} is not valid: {error.errors()[0]['msg']}") from error
 
     def write(self, folder: Path) -> None:
-        """Write the lock into `folder`, sorted by file name."""
+        """Write the lock into `folder`, sorted by file name, without what is as by default."""
         ordered = ModelLock(files=tuple(sorted(self.files, key=lambda entry: entry.file)))
-        dumped = ordered.model_dump(exclude_none=True)
-        for entry in dumped["files"]:
-            if not entry["answers"]:
-                del entry["answers"]
-        text = json.dumps(dumped, indent=2) + "\n"
-        (folder / LOCK_NAME).write_text(text)
+        (folder / LOCK_NAME).write_text(json.dumps(ordered.model_dump(exclude_defaults=True), indent=2) + "\n")
 
     def of_kind(self, kind: Kind) -> tuple[LockEntry, ...]:
         """Return the entries of one kind, the model that answers by default first, then in file order."""

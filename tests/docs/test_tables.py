@@ -20,11 +20,15 @@ from docs.generate.charts import error_bars, interval_coverage, worn_coverage
 from docs.generate.gates import gate, gate_table, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
+from docs.generate.take import note_error
 from service.api.problems import KINDS, PLAIN
 from service.api.schemas import PredictReply
+from service.cli.models import inspect
+from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from tests.docs.messages import messages
 from tests.docs.reading import ROOT
+from tests.tiny_model import write_models_folder
 from training.export.lock import fingerprint
 
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -40,6 +44,18 @@ def test_the_figures_are_of_the_model_that_is_shipped(name: str) -> None:
     assert evaluations()[name]["fingerprint"] == fingerprint(shipped), (
         "evaluate it, then `python -m docs.generate.take`"
     )
+
+
+def test_the_error_that_is_listed_is_the_one_that_was_measured() -> None:
+    listed = {file.entry.file.removesuffix(".onnx"): file.error_years for file in inspect(ROOT / "models")}
+    measured = {name: tree["results"]["pooled"]["mae"] for name, tree in evaluations().items()}
+    assert {name: listed[name] for name in measured} == pytest.approx(measured, abs=0.005)
+
+
+def test_taking_an_evaluation_notes_its_error_in_the_lock(tmp_path: Path) -> None:
+    write_models_folder(tmp_path)
+    note_error(tmp_path, "brightness-1.0.0", {"results": {"pooled": {"mae": 4.3567}}})
+    assert [entry.error_years for entry in ModelLock.read(tmp_path).files] == [4.36]
 
 
 def test_a_part_is_replaced_and_the_rest_is_kept() -> None:

@@ -96,10 +96,11 @@ def test_a_folder_without_a_lock_names_the_setting(tmp_path: Path) -> None:
 def test_one_loaded_model_answers_by_default_and_comes_first(tmp_path: Path) -> None:
     first = locked(tmp_path).model_copy(update={"default": True})
     second = first.model_copy(update={"file": "zoo.onnx", "answers": True})
-    ModelLock(files=(first, second)).write(tmp_path)
+    third = first.model_copy(update={"file": "zzz.onnx", "default": False})
+    ModelLock(files=(first, second, third)).write(tmp_path)
     text = (tmp_path / "models.lock.json").read_text()
-    assert text.count("answers") == 1
-    assert [entry.file for entry in ModelLock.read(tmp_path).of_kind("model")] == ["zoo.onnx", "toy.onnx"]
+    assert (text.count("answers"), text.count("default"), text.count("licence")) == (1, 2, 0)
+    assert [entry.file for entry in ModelLock.read(tmp_path).of_kind("model")] == ["zoo.onnx", "toy.onnx", "zzz.onnx"]
     (tmp_path / "models.lock.json").write_text(text.replace('"default": true', '"default": true, "answers": true', 1))
     with pytest.raises(InvalidModelFile, match=r"one model answers by default, not toy\.onnx, zoo\.onnx"):
         ModelLock.read(tmp_path)

@@ -83,7 +83,7 @@ def test_refusing_a_prior_names_the_loaded_models_that_can_take_one(tmp_path: Pa
         files.append(lock_entry(path))
     ModelLock(files=tuple(files)).write(tmp_path)
     pipeline = open_pipeline(tmp_path, detect=False)
-    with pytest.raises(InvalidParameter, match="prior: old does not say .*; ask for able or other, which does, or"):
+    with pytest.raises(InvalidParameter, match=r"prior: old does not say .*; ask for able or other, which does, or"):
         pipeline.predict(grey(52), PredictOptions(model="old", detect=False, prior="uniform"))
 
 
