@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -15,6 +16,8 @@ from service.errors import InvalidParameter
 from service.scoring.storage import is_uri, located
 
 CSV_SUFFIX: Final = ".csv"
+_SEPARATORS: Final = ",;\t"
+"""The most frequent one in the first line separates the columns; a comma if there is none."""
 
 
 def csv_columns(where: str) -> list[str]:
@@ -33,7 +36,9 @@ def csv_records(where: str) -> Iterator[dict[str, Any]]:
 def _opened(where: str) -> Iterator[csv.DictReader[str]]:
     try:
         with _bytes(where) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-            yield csv.DictReader(text)
+            first = text.readline()
+            separator = max(_SEPARATORS, key=first.count)
+            yield csv.DictReader(chain([first], text), delimiter=separator)
     except (OSError, pa.ArrowException, UnicodeError, csv.Error) as error:
         raise InvalidParameter(f"{where} cannot be read as CSV: {error}") from error
 

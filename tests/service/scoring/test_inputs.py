@@ -87,6 +87,12 @@ def test_a_csv_table_of_one_column_needs_no_name_for_it(folder: Path, tmp_path: 
     assert contents(open_inputs(f"file://{folder}/t.csv", tmp_path)) == {"t.csv#0": b"a.jpg"}
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_table_has_commas_semicolons_or_tabs(folder: Path, tmp_path: Path, separator: str) -> None:
+    (folder / "t.csv").write_text(f"path{separator}note\na.jpg{separator}x\n")
+    assert contents(open_inputs(str(folder / "t.csv"), tmp_path)) == {"t.csv#0": b"a.jpg"}
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "said"),
     [
