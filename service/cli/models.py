@@ -111,7 +111,7 @@ def _table(found: list[Installed]) -> Table:
     for column in table.columns:
         column.no_wrap = True
     if len(licences) == 1:
-        table.caption += f"; licence: {escape(*licences)}"
+        table.caption += f"; licence: {escape(licences.pop())}"
     else:
         table.add_column("licence", overflow="fold")
     for file in found:
