@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from service.cli.options import predict_options, takes_predict_options
-from service.errors import AgelensError, PictureError, RequestError
+from service.errors import AgelensError, InvalidParameter, PictureError, RequestError
 from service.scoring.job import EngineName, Format
 
 app = typer.Typer(
@@ -101,9 +101,10 @@ def predict(
     _exit_with(lambda: PredictCommand(photos, predict_options(asked), as_json, annotate, models_dir).run())
 
 
-@app.command(epilog=_STATUSES)
+@app.command(epilog=_STATUSES, context_settings={"allow_extra_args": True})
 @takes_predict_options
 def score(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="Folder, pattern, text list, Parquet or CSV table, or URI.")
     ],
@@ -151,6 +152,11 @@ def score(
     from service.scoring.tables import Columns
 
     def run() -> int:
+        if context.args:
+            raise InvalidParameter(
+                f"INPUT is one folder, pattern or file, and {1 + len(context.args)} were named; put a pattern in "
+                "quotes, as 'photos/*.jpg'"
+            )
         command = ScoreCommand(
             source,
             output,

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import CorruptPicture, InvalidParameter
-from service.inference.decoding.formats import READ
+from service.inference.decoding.formats import NOT_READ, SUFFIXES
 
 STANDARD_INPUT: Final = "-"
-_SUFFIXES: Final = {suffix for kind in READ for suffix in kind.suffixes}
 
 
 def find_photos(words: Sequence[str]) -> list[str]:
@@ -35,11 +34,12 @@ def _named(word: str) -> Iterator[str]:
     if "://" in word or path.suffix.lower() == ".parquet":
         raise InvalidParameter(f"{word}: tables and object stores are read by `agelens score`")
     if path.is_dir():
-        found = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+        found = sorted(str(file) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     elif glob.has_magic(word) and not path.exists():
         found = sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - pathlib takes no absolute patterns
     else:
         found = [word]
     if not found:
-        raise InvalidParameter(f"{word}: no picture found; file names must end in {', '.join(sorted(_SUFFIXES))}")
+        endings = ", ".join(sorted(SUFFIXES - NOT_READ.keys()))
+        raise InvalidParameter(f"{word}: no picture found; file names must end in {endings}")
     yield from found

@@ -23,7 +23,7 @@ from service.inference.detection.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
-from service.inference.pipeline import PhotoPrediction, Pipeline, load_models, open_pipeline
+from service.inference.pipeline import PhotoPrediction, Pipeline, load_model, open_pipeline
 from service.settings import Settings, load_settings
 
 UNREADABLE: Final = 3
@@ -155,7 +155,11 @@ def percent(probability: float) -> str:
 
 def _open(model: str | None, settings: Settings) -> Pipeline:
     wanted = model or settings.default_model
-    names = [wanted] if wanted else settings.models or None
-    estimators = load_models(settings.models_folder, names, settings.threads, settings.providers)
+    estimator = load_model(settings.models_folder, wanted, settings.models, settings.threads, settings.providers)
     detector = open_detector(settings.models_folder, settings.detector, max_views=settings.max_views)
-    return open_pipeline(settings.models_folder, estimators, wanted, detector=detector, mixes=mixes_in(settings.priors))
+    return open_pipeline(
+        settings.models_folder,
+        {estimator.manifest.name: estimator},
+        detector=detector,
+        mixes=mixes_in(settings.priors),
+    )

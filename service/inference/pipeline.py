@@ -24,7 +24,7 @@ from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for, warnings_of_light
 from service.inference.faces import AgePrediction, BoundingBox, Face, Pixels
 from service.inference.imaging import Pyramid, crop_step, cut_face, exposed, whole_picture
-from service.inference.lockfile import ModelLock, default_models_dir, verified_path
+from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
 from service.inference.options import PredictOptions
 
@@ -68,9 +68,7 @@ def load_models(
     Raises FileMissing, ChecksumMismatch, InvalidModelFile, or UnknownModel for a name that no locked file carries.
     """
     loaded: dict[str, Estimator] = {}
-    for entry in ModelLock.read(models_dir).of_kind("model"):
-        if names is None and not entry.default:
-            continue
+    for entry in _by_default(models_dir) if names is None else ModelLock.read(models_dir).of_kind("model"):
         if names is not None and not any(entry.file.startswith(name) for name in names):
             continue
         estimator = Estimator(verified_path(models_dir, entry), entry.sha256, threads, providers)
@@ -81,12 +79,35 @@ def load_models(
         raise UnknownModel(
             f"models.lock.json has no model named {', '.join(missing)}; it has {', '.join(_names_in(models_dir))}"
         )
-    if not loaded:
+    _check_shared_geometry(loaded)
+    return loaded
+
+
+def load_model(
+    models_dir: Path,
+    name: str | None = None,
+    among: Sequence[str] = (),
+    threads: int = 1,
+    providers: Sequence[str] = ("CPUExecutionProvider",),
+) -> Estimator:
+    """Load one model: `name`, or the one that answers by default, of those named `among` if any are.
+
+    Raises as `load_models`.
+    """
+    if name or among:
+        return next(iter(load_models(models_dir, [name] if name else among, threads, providers).values()))
+    entry = _by_default(models_dir)[0]
+    return Estimator(verified_path(models_dir, entry), entry.sha256, threads, providers)
+
+
+def _by_default(models_dir: Path) -> list[LockEntry]:
+    """Return the models that are loaded by default, the one that answers first; raise InvalidModelFile without any."""
+    entries = [entry for entry in ModelLock.read(models_dir).of_kind("model") if entry.default]
+    if not entries:
         raise InvalidModelFile(
             "models.lock.json names no model to load by default; export one with `agelens-train export`"
         )
-    _check_shared_geometry(loaded)
-    return loaded
+    return entries
 
 
 def _names_in(models_dir: Path) -> list[str]:

@@ -121,19 +121,26 @@ class NotScored:
             self.first.append(ident)
 
 
-def finished(folder: Path, fmt: Format, not_scored: dict[str, NotScored] | None = None) -> SeenIds:
-    """Return the ids of all photographs in the parts; raise InvalidParameter if one is in two of them.
+@dataclass(slots=True)
+class Finished:
+    """The photographs of an archive, how many of them failed, and those that failed for a reason of `NOT_SCORED`."""
 
-    With `not_scored`, those that could not be scored for a reason of `NOT_SCORED` are counted there by reason.
-    """
-    seen = SeenIds()
+    ids: SeenIds = field(default_factory=SeenIds)
+    failures: int = 0
+    not_scored: dict[str, NotScored] = field(default_factory=dict)
+
+
+def finished(folder: Path, fmt: Format) -> Finished:
+    """Read what is in the parts; raise InvalidParameter if a photograph is in two of them."""
+    found = Finished()
     for part in finished_parts(folder, fmt):
         for ident, reason in ids_in(part, fmt):
-            if not seen.add(ident):
+            if not found.ids.add(ident):
                 raise InvalidParameter(f"{ident} is in {part.name} and in another part; delete one of them")
-            if not_scored is not None and reason in NOT_SCORED:
-                not_scored.setdefault(reason, NotScored()).add(ident)
-    return seen
+            found.failures += reason is not None
+            if reason in NOT_SCORED:
+                found.not_scored.setdefault(reason, NotScored()).add(ident)
+    return found
 
 
 def chunks(items: Iterable[Item], seen: SeenIds, size: int, fmt: Format) -> Iterator[Chunk]:

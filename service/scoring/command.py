@@ -16,8 +16,8 @@ from service.errors import InvalidModelFile, InvalidParameter
 from service.inference.age_mix import described, mixes_in
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
-from service.inference.pipeline import load_models, stated_mix
-from service.scoring.archive import NotScored, agree, chunks, finished, locked
+from service.inference.pipeline import load_model, stated_mix
+from service.scoring.archive import Finished, NotScored, agree, chunks, finished, locked
 from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
@@ -27,7 +27,7 @@ from service.scoring.ray import score_on_ray
 from service.scoring.report.page import write_report
 from service.scoring.tables import Columns
 from service.scoring.worker import open_job
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 
 Engine = Callable[[Job, Iterator[Chunk], int, OpenPipeline], Iterator[Tally]]
 """Scores chunks with so many workers, each with a pipeline of its own."""
@@ -73,12 +73,11 @@ class ScoreCommand:
         output = self.output.resolve()
         folder = settings.models_folder.resolve()
         asked = self.options.completed(settings)
-        wanted = asked.model or settings.default_model
         if self.fit_prior:
             refuse_unfit(asked, self.format)
         with locked(output):
             inputs = open_inputs(self.input, output, self.columns)
-            options, facts, manifest = _model_facts(folder, asked, wanted, settings.providers)
+            options, facts, manifest = _model_facts(folder, asked, settings)
             stated = None
             if self.fit_prior or options.prior:
                 stated = stated_mix(manifest, options.prior, mixes_in(settings.priors))
@@ -97,28 +96,29 @@ class ScoreCommand:
             with console.status("counting"):
                 total = inputs.count()
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
-            not_scored = self._score(job, inputs, total, size, workers, console)
+            archive = self._score(job, inputs, total, size, workers, console)
             if self.fit_prior and stated is not None:
                 path, found = write_prior(output, self.format, stated)
                 console.print(f"{described(found)}: {path}", highlight=False, soft_wrap=True)
             if self.report:
                 console.print(f"report: {write_report(output, self.format, console)}", highlight=False, soft_wrap=True)
-        return SOME_NOT_SCORED if not_scored else 0
+        return SOME_NOT_SCORED if archive.not_scored else 0
 
-    def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> int:
-        """Score what is not in the archive yet, and return how many of the photographs could not be."""
-        seen = finished(job.output, job.format)
-        before, began = len(seen), time.monotonic()
-        tallies = self.engine(job, chunks(inputs, seen, size, job.format), workers, self.pipeline)
-        totals = add_up(tallies, total, before, console)
-        not_scored: dict[str, NotScored] = {}
-        if len(finished(job.output, job.format, not_scored)) != len(seen):
+    def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> Finished:
+        """Score what is not in the archive yet, and return what is in it then."""
+        before, began = finished(job.output, job.format), time.monotonic()
+        already = len(before.ids)
+        tallies = self.engine(job, chunks(inputs, before.ids, size, job.format), workers, self.pipeline)
+        totals = add_up(tallies, total, already, before.failures, console)
+        after = finished(job.output, job.format)
+        if len(after.ids) != len(before.ids):
             raise InvalidModelFile(f"photographs are missing in {job.output}; run the same command again")
-        console.print(_summary(totals, before, time.monotonic() - began), highlight=False)
-        for reason, photographs in sorted(not_scored.items()):
+        seconds = time.monotonic() - began
+        console.print(_summary(totals, already, before.failures, seconds, self.report), highlight=False)
+        for reason, photographs in sorted(after.not_scored.items()):
             text = f"not scored, {reason}: {_listed(photographs)}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
-        return sum(photographs.count for photographs in not_scored.values())
+        return after
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         where = self.input if "://" in self.input else str(Path(self.input).absolute())
@@ -128,12 +128,13 @@ class ScoreCommand:
 
 
 def _model_facts(
-    folder: Path, options: PredictOptions, wanted: str | None, providers: tuple[str, ...]
+    folder: Path, options: PredictOptions, settings: Settings
 ) -> tuple[PredictOptions, dict[str, Any], Manifest]:
     """Load the model once, so that its errors show before any worker starts; return its version and sha256 as well."""
-    name, model = next(iter(load_models(folder, [wanted] if wanted else None, 1, providers).items()))
+    wanted = options.model or settings.default_model
+    model = load_model(folder, wanted, settings.models, providers=settings.providers)
     facts = {"version": model.manifest.version, "sha256": model.sha256}
-    return options.model_copy(update={"model": name}), facts, model.manifest
+    return options.model_copy(update={"model": model.manifest.name}), facts, model.manifest
 
 
 def _chunk_size(total: int, workers: int) -> int:
@@ -149,15 +150,19 @@ def _listed(photographs: NotScored) -> str:
     return f"{photographs.count:,}: {', '.join(map(repr, photographs.first))}{more}"
 
 
-def _summary(totals: Tally, before: int, seconds: float) -> str:
+def _summary(totals: Tally, before: int, failed_before: int, seconds: float, report: bool) -> str:
     text = (
         f"{_counted(totals['pictures'], 'photograph')} in {seconds:.1f} s "
         f"({totals['pictures'] / max(seconds, 1e-9):.1f}/s): {_counted(totals['faces'], 'face')}, "
         f"{totals['empty']:,} without a face, {_counted(totals['failures'], 'failure')}"
     )
-    if totals["failures"]:
-        text = f"{text} (rows with the status `error`; --report lists them)"
-    return f"{text}; {before:,} were there already" if before else text
+    if before:
+        text = f"{text}; {before:,} were there already"
+    if failed_before:
+        text = f"{text}, {_counted(failed_before, 'failure')} among them, not tried again"
+    if totals["failures"] or failed_before:
+        text = f"{text} (status `error`{'' if report else '; --report lists them'})"
+    return text
 
 
 def _counted(number: int, noun: str) -> str:

@@ -11,9 +11,10 @@ import pyarrow as pa
 from pyarrow import fs
 
 from service.errors import InvalidParameter
+from service.inference.decoding.formats import SUFFIXES
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
-from service.scoring.tables import SUFFIX, SUFFIXES, Columns, is_table, items_in, rows_in
+from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
 
 Entry = tuple[str, str] | tuple[str, str, Fault]
 """Name in the output, and path or URI; and why it cannot be read, if that is known already."""

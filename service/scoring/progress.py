@@ -21,8 +21,8 @@ class RateColumn(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "", style="progress.data.speed")
 
 
-def add_up(tallies: Iterable[Tally], total: int, before: int, console: Console) -> Tally:
-    """Sum `tallies`, with a bar on `console` while they come; `before` of `total` were there already."""
+def add_up(tallies: Iterable[Tally], total: int, before: int, failed_before: int, console: Console) -> Tally:
+    """Sum `tallies`, with a bar on `console` while they come; `before` of `total` were there already, some failed."""
     columns = (
         TextColumn("scoring"),
         BarColumn(bar_width=None),
@@ -33,8 +33,8 @@ def add_up(tallies: Iterable[Tally], total: int, before: int, console: Console) 
     )
     totals: Tally = Counter()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("scoring", total=total, completed=before, failures=0)
+        task = progress.add_task("scoring", total=total, completed=before, failures=failed_before)
         for tally in tallies:
             totals.update(tally)
-            progress.update(task, advance=tally["pictures"], failures=totals["failures"])
+            progress.update(task, advance=tally["pictures"], failures=failed_before + totals["failures"])
     return totals

@@ -76,7 +76,8 @@ def failure(ident: str, error: Exception | Fault) -> Row:
     if isinstance(error, Fault):
         return {"id": ident, "status": ERROR, "error": error.reason, "detail": error.detail}
     if isinstance(error, OSError):
-        return {"id": ident, "status": ERROR, "error": UNREADABLE, "detail": error.strerror or str(error)}
+        where = f"{error.filename}: " if error.filename else ""
+        return {"id": ident, "status": ERROR, "error": UNREADABLE, "detail": f"{where}{error.strerror or error}"}
     reason = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     return {"id": ident, "status": ERROR, "error": reason, "detail": str(error)}
 

@@ -11,17 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.errors import InvalidParameter
-from service.inference.decoding.formats import NOT_READ, READ
+from service.inference.decoding.formats import SUFFIXES
 from service.scoring.csv_table import CSV_SUFFIX, csv_columns, csv_records
 from service.scoring.job import Fault, Item
 from service.scoring.storage import is_uri, located
 
 SUFFIX: Final = ".parquet"
-SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
-"""Endings of the photographs in a folder; files that a list or a pattern names may have any.
-
-Formats that are not read are among them: a row that says so is better than a photograph left out silently.
-"""
 _ROWS_AT_ONCE: Final = 32
 _PATHS: Final = ("path", "file", "filename", "uri", "url")
 

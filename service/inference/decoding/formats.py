@@ -40,6 +40,12 @@ READ: Final = (JPEG, PNG, WEBP, AVIF, HEIC)
 NOT_READ: Final = {".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 """Endings of pictures that are recognised and refused; docs/adr/0014 says why."""
 
+SUFFIXES: Final = frozenset({suffix for kind in READ for suffix in kind.suffixes} | NOT_READ.keys())
+"""Endings of the pictures in a folder.
+
+Formats that are not read are among them: an error that says so is better than a picture left out silently.
+"""
+
 SEND: Final = "send JPEG, PNG, WebP or AVIF"
 
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})

@@ -128,18 +128,34 @@ def test_errors_are_one_line_with_the_fix(folder: Path, words: tuple[str, ...], 
 
 def test_files_folders_and_patterns_are_read_and_a_bad_one_fails_alone(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "album" / "deep").mkdir(parents=True)
-    for name, data in (("b.png", grey(51)), ("deep/c.PNG", grey(204)), ("a.jpg", b"no picture"), ("notes.txt", b"")):
+    pictures = {"a.jpg": b"no picture", "b.png": grey(51), "deep/c.PNG": grey(204), "d.gif": grey(51, fmt="GIF")}
+    for name, data in (*pictures.items(), ("notes.txt", b"")):
         (tmp_path / "album" / name).write_bytes(data)
     (tmp_path / "one.png").write_bytes(grey(102))
     words = ("predict", tmp_path / "album", tmp_path / "o*.png", "--no-detect", "--models-dir", folder)
     result = agelens(*words, "--json")
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert [Path(line["file"]).name for line in lines] == ["a.jpg", "b.png", "c.PNG", "one.png"]
-    assert [round(line["faces"][0]["age"]) for line in lines[1:]] == [20, 80, 40]
+    assert [Path(line["file"]).name for line in lines] == ["a.jpg", "b.png", "d.gif", "c.PNG", "one.png"]
+    assert [round(lines[place]["faces"][0]["age"]) for place in (1, 3, 4)] == [20, 80, 40]
     assert "error" in lines[0]
-    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 2)
     assert f"{tmp_path / 'album' / 'a.jpg'}: " in result.stderr
+    assert f"{tmp_path / 'album' / 'd.gif'}: GIF files are not read" in result.stderr
     assert agelens(*words).stdout.count("brightness 1.0.0") == 3
+
+
+def test_only_the_model_that_answers_is_loaded(tmp_path: Path) -> None:
+    folder = write_complete_folder(tmp_path)
+    entry = ModelLock.read(folder).of_kind("model")[0]
+    damaged = entry.model_copy(update={"file": "second.onnx", "sha256": "0" * 64})
+    ModelLock(files=(*ModelLock.read(folder).files, damaged)).write(folder)
+    result = agelens("predict", "-", "--no-detect", "--models-dir", folder, stdin=grey())
+    assert result.exit_code == 0, result.output
+
+
+def test_scoring_several_inputs_says_to_quote_the_pattern(tmp_path: Path) -> None:
+    result = agelens("score", "a.jpg", "b.jpg", "--output", tmp_path)
+    assert (result.exit_code, "2 were named; put a pattern in quotes" in result.stderr) == (2, True)
 
 
 def test_sparkline_stands_highest_at_the_age() -> None:

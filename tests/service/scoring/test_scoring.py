@@ -24,6 +24,7 @@ from rich.console import Console
 from service.api.schemas import FaceReply, PredictReply
 from service.atomic_write import atomic_write
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
+from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline
 from service.scoring.archive import SeenIds, agree, chunks, finished, locked
@@ -33,8 +34,10 @@ from service.scoring.local import score_locally
 from service.scoring.parts import ids_in, part_name, write_part
 from service.scoring.rows import failure, schema
 from service.scoring.tables import Columns
+from service.scoring.worker import open_job
 from tests.service.doubles import grey
 from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
+from tests.tiny_model import lock_entry, write_models_folder
 
 QUIET = Console(quiet=True)
 RUNS = ("=cmd", "+1", "-2", "@SUM", "\ttab", "\rcr", "＝1")
@@ -64,8 +67,7 @@ def score(tmp_path: Path, models_dir: Path) -> Any:
         command = ScoreCommand(
             str(source),
             tmp_path / output,
-            models_dir=models_dir,
-            **{"engine": THREADS, "pipeline": middle_face, **options},
+            **{"models_dir": models_dir, "engine": THREADS, "pipeline": middle_face, **options},
         )
         assert command.run(QUIET) == 0
         return tmp_path / output
@@ -293,14 +295,16 @@ def test_file_that_cannot_be_read_is_named_and_makes_the_exit_status_4(
     said = io.StringIO()
     assert command.run(Console(file=said, width=500)) == 4
     assert "not scored, unreadable: 1: 'gone.jpg'" in said.getvalue()
+    (row,) = [row for row in scored(tmp_path / "out") if row["error"] == "unreadable"]
+    assert row["detail"] == f"{photos / 'gone.jpg'}: No such file or directory"
     assert "cut.png" not in said.getvalue()
 
 
 @pytest.mark.parametrize(
     ("source", "counts"),
     [
-        ("", "9 photographs in |: 5 faces, 2 without a face, 2 failures (rows with the status `error`; "),
-        ("cut.png", "1 photograph in |: 0 faces, 0 without a face, 1 failure (rows with the status `error`; "),
+        ("", "9 photographs in |: 5 faces, 2 without a face, 2 failures (status `error`; "),
+        ("cut.png", "1 photograph in |: 0 faces, 0 without a face, 1 failure (status `error`; "),
         ("below/1.png", "1 photograph in |: 1 face, 0 without a face, 0 failures\n"),
     ],
 )
@@ -311,6 +315,44 @@ def test_the_summary_counts_and_says_where_the_failures_are(
     options: Any = {"models_dir": models_dir, "pipeline": middle_face, "engine": THREADS}
     ScoreCommand(str(photos / source), tmp_path / "out", **options).run(Console(file=said, width=500))
     assert all(part in said.getvalue() for part in counts.split("|"))
+
+
+def test_a_resumed_run_counts_the_failures_that_were_there_already(
+    tmp_path: Path, photos: Path, models_dir: Path
+) -> None:
+    options: Any = {"models_dir": models_dir, "pipeline": middle_face, "engine": THREADS}
+    said = [io.StringIO(), io.StringIO()]
+    for stream in said:
+        ScoreCommand(str(photos), tmp_path / "out", **options).run(Console(file=stream, width=500))
+        (photos / "more.png").write_bytes(b"no picture")
+    assert "0 without a face, 1 failure; 9 were there already, 2 failures among them, not tried again" in (
+        said[1].getvalue()
+    )
+    assert "10/10" in said[1].getvalue()
+    assert "3 failures" in said[1].getvalue()
+
+
+def test_without_a_model_s_name_only_the_one_that_answers_is_loaded(tmp_path: Path, photos: Path) -> None:
+    write_models_folder(tmp_path, "brightness")
+    damaged = lock_entry(tmp_path / "brightness-1.0.0.onnx").model_copy(
+        update={"file": "second.onnx", "sha256": "0" * 64}
+    )
+    ModelLock(files=(*ModelLock.read(tmp_path).files, damaged)).write(tmp_path)
+    command = ScoreCommand(
+        str(photos), tmp_path / "out", models_dir=tmp_path, pipeline=middle_face, engine=THREADS, workers=1
+    )
+    assert command.run(QUIET) == 0
+
+
+def test_the_model_that_the_settings_load_scores(
+    score: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_models_folder(folder, "brightness", "other")
+    monkeypatch.setenv("AGELENS_MODELS", "other")
+    out = score(photos, models_dir=folder, pipeline=open_job, options=PredictOptions(detect=False))
+    assert {row["model"]["name"] for row in scored(out) if row["status"] == "ok"} == {"other"}
 
 
 @pytest.mark.parametrize("name", [".lock", "score.json", ".partial.left"])
