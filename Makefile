@@ -1,8 +1,8 @@
 # make setup: the serving environment in .venv, and the face detector's files.
 # make serve, make test, make check: what their names say. Re-running any of them is quick and changes nothing.
 
-HOST ?= 127.0.0.1
-PORT ?= 8000
+HOST ?= $(or $(AGELENS_HOST),127.0.0.1)
+PORT ?= $(or $(AGELENS_PORT),8000)
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do $$p -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
 # What installs has an environment of its own, .venv-setup, and none of it lies beside what serves: pip brings the locked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -44,6 +45,14 @@ def test_what_installs_lies_in_an_environment_of_its_own() -> None:
     assert any("serve.txt" in step for step in filled)
     assert not any("build.txt" in step for step in filled)
     assert any(step.endswith("-m venv --without-pip .venv") for step in steps)
+
+
+@pytest.mark.parametrize(("words", "where"), [((), "::1 --port 9"), (("PORT=7",), "::1 --port 7")])
+def test_make_serve_listens_where_the_settings_say(words: tuple[str, ...], where: str) -> None:
+    settings = {**os.environ, "AGELENS_HOST": "::1", "AGELENS_PORT": "9"}
+    command = ["make", "--dry-run", "serve", *words]
+    steps = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=settings).stdout
+    assert f"agelens serve --host {where}\n" in steps
 
 
 def test_serving_needs_no_onnx_package() -> None:
