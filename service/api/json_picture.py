@@ -36,6 +36,10 @@ def picture_in(body: bytes) -> bytes:
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError):
+        if "://" in image[:16]:
+            raise MalformedBody(
+                "`image` in the JSON body is an address, which is not fetched; send the picture itself in base64"
+            ) from None
         raise MalformedBody("`image` in the JSON body is not base64") from None
 
 

@@ -134,7 +134,7 @@ def _said(error: HTTPException) -> str:
     if error.status_code == 405 and allowed:
         return f"this address takes {allowed}; pictures are sent by POST to /v1/predict"
     if error.status_code == 404:
-        return "there is nothing at this address; pictures are sent by POST to /v1/predict"
+        return "there is nothing at this address; pictures are sent by POST to /v1/predict, probes to /health/ready"
     return str(error.detail)
 
 

@@ -111,7 +111,10 @@ def _collector(request: Request, limits: UploadLimits) -> Callable[[Request, Tak
         if limits.raw
         else ""
     )
-    raise UnsupportedBody(f"send multipart/form-data with a part `{limits.field}`{raw}")
+    named = f"the Content-Type is {kind.decode('latin-1')[:64]}" if kind else "there is no Content-Type"
+    raise UnsupportedBody(
+        f"{named}; send multipart/form-data with a part `{limits.field}`, in curl -F {limits.field}=@photo.jpg{raw}"
+    )
 
 
 _LENGTH: Final = re.compile(r"[0-9]{1,18}")

@@ -80,7 +80,7 @@ def settings() -> None:
 def predict(
     photos: Annotated[
         list[str],
-        typer.Argument(metavar="PHOTO...", help="Picture files, folders, patterns, or - for standard input."),
+        typer.Argument(metavar="PHOTO", help="Picture files, folders, patterns, or - for standard input."),
     ],
     asked: Mapping[str, Any],
     as_json: AsJson = False,

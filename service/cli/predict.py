@@ -141,7 +141,7 @@ def _row(number: int, prediction: AgePrediction, thresholds: tuple[int, ...]) ->
         f"{prediction.distribution.variance**0.5:.1f}",
         sparkline(prediction.distribution),
         *(percent(prediction.distribution.at_least(age)) for age in thresholds),
-        f"{box.x:.0f}, {box.y:.0f}",
+        f"{round(box.x)}, {round(box.y)}",
     ]
     return [*cells, ", ".join(prediction.warnings).replace("_", " ")] if prediction.warnings else cells
 

@@ -55,7 +55,7 @@ class PredictOptions(BaseModel):
         "all", description="what to return for each face; summary leaves out the 100 threshold probabilities"
     )
     detect: bool = Field(
-        True, description="find the faces; with false, the whole picture is one face that is already cut out"
+        True, description="find the faces; if not, the whole picture is one face that is already cut out"
     )
 
     def completed(self, settings: object) -> Self:
@@ -64,12 +64,20 @@ class PredictOptions(BaseModel):
         return self.model_copy(update={name: getattr(settings, name) for name in unset if hasattr(settings, name)})
 
 
+_PLAIN: Final = {
+    "int_parsing": "should be a whole number",
+    "float_parsing": "should be a number",
+    "bool_parsing": "should be true or false",
+}
+"""What is said instead of pydantic's words about text that cannot be read as a value."""
+
+
 def explain(error: Mapping[str, Any], options: Mapping[str, FieldInfo], shown: str = "{}") -> str:
     """Say pydantic's error about one of `options` in a sentence; `shown` formats the option's name."""
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return unknown_name(shown.format(name[:64]), name, options)
-    message = str(error["msg"]).replace("Input should", "should")
+    message = _PLAIN.get(error["type"]) or str(error["msg"]).replace("Input should", "should")
     meaning = f" ({options[name].description})" if name in options else ""
     return f"{shown.format(name)}: {message}{meaning}"
 

@@ -135,7 +135,7 @@ def test_a_wrong_parameter_is_named_with_what_would_be_right(client: httpx.Clien
         "interval in the query: should be greater than or equal to 0.5 (level of the interval, 0.5 to 0.99)"
     )
     wrong = client.post(path, params={"thresholds": "18;25"}, files={field: grey()})
-    assert re.match(r"thresholds in the query: should be a valid integer.* as 18,25", wrong.json()["detail"])
+    assert re.match(r"thresholds in the query: should be a whole number .* as 18,25", wrong.json()["detail"])
     assert "^" not in wrong.json()["detail"]
 
 

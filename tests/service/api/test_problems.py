@@ -69,6 +69,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     ),
     "two pictures": (413, {"files": [("file", grey()), ("file", grey())]}),
     "urlencoded": (415, {"data": {"file": "x"}}),
+    "no content type": (415, {"content": grey()}),
     "json for a batch": (415, {"path": "/predict/batch", "json": {"image": "x"}}),
     "json that is none": (400, {"content": b"{", "headers": {"content-type": "application/json"}}),
     "json without an image": (400, {"json": {}}),
@@ -76,6 +77,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "json that is nested deeply": (400, {"content": 9999 * b"[", "headers": {"content-type": "application/json"}}),
     "image that is no string": (400, {"json": {"image": 1}}),
     "image that is no base64": (400, {"json": {"image": "no-base64"}}),
+    "image that is an address": (400, {"json": {"image": "https://example.com/a.jpg"}}),
     "image that is no picture": (415, {"json": {"image": "AAAA"}}),
     "compressed": (415, {"content": grey(), "headers": {**PNG, "content-encoding": "gzip"}}),
     "empty picture": (422, {"files": {"file": b""}}),
@@ -87,6 +89,8 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "unknown model": (422, {"params": {"model": "none"}, "files": {"file": grey()}}),
     "odd model name": (422, {"params": {"model": "../etc"}, "files": {"file": grey()}}),
     "interval too wide": (422, {"params": {"interval": "0.999"}, "files": {"file": grey()}}),
+    "interval in words": (422, {"params": {"interval": "wide"}, "files": {"file": grey()}}),
+    "maximum in words": (422, {"params": {"max_faces": "all"}, "files": {"file": grey()}}),
     "interval not a number": (422, {"params": {"interval": "nan"}, "files": {"file": grey()}}),
     "threshold 0": (422, {"params": {"thresholds": "0"}, "files": {"file": grey()}}),
     "threshold 101": (422, {"params": {"thresholds": "18,101"}, "files": {"file": grey()}}),
@@ -125,12 +129,28 @@ def test_what_goes_wrong_is_a_problem_document(client: httpx.Client, name: str) 
         ("too large a batch", "at most 64; send smaller batches"),
         ("too many bytes", "at most 20,971,520 are accepted; scale the picture down"),
         ("name of a file instead of it", "the part `file` is text, not a file; with curl, write -F file=@photo.jpg"),
-        ("unknown route", "there is nothing at this address; pictures are sent by POST to /v1/predict"),
+        ("unknown route", "; pictures are sent by POST to /v1/predict, probes to /health/ready"),
+        ("urlencoded", "or JSON with `image` in base64"),
         ("wrong method", "this address takes POST; pictures are sent by POST to /v1/predict"),
     ],
 )
 def test_detail_says_what_would_be_right(client: httpx.Client, name: str, said: str) -> None:
     assert reply_to(client, dict(CASES[name][1])).json()["detail"].endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("urlencoded", "the Content-Type is application/x-www-form-urlencoded; send multipart/form-data with a part"),
+        ("no content type", "there is no Content-Type; send multipart/form-data with a part `file`, in curl -F file=@"),
+        ("image that is an address", "`image` in the JSON body is an address, which is not fetched; send"),
+        ("maximum in words", "max_faces in the query: should be a whole number (keep"),
+        ("interval in words", "interval in the query: should be a number (level"),
+        ("detect perhaps", "detect in the query: should be true or false (find"),
+    ],
+)
+def test_detail_names_what_was_sent_and_is_wrong(client: httpx.Client, name: str, said: str) -> None:
+    assert reply_to(client, dict(CASES[name][1])).json()["detail"].startswith(said)
 
 
 def test_wrong_method_says_the_right_one(client: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
-from service.cli.predict import percent, sparkline
+from service.cli.predict import percent, sparkline, table_of
 from service.inference.distribution import AgeDistribution
+from service.inference.faces import AgePrediction, BoundingBox, Face
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from tests.complete_folder import write_astronaut, write_complete_folder
@@ -162,6 +165,14 @@ def test_sparkline_stands_highest_at_the_age() -> None:
     line = sparkline(AgeDistribution.of(np.eye(101)[42]))
     assert line.index("█") == 42 // 5
     assert len(line) == 21
+
+
+def test_a_box_just_outside_the_picture_is_at_zero_not_minus_zero() -> None:
+    face = Face(BoundingBox(0.2, -0.3, 100, 100), 0.9, ())
+    prediction = AgePrediction(face, AgeDistribution.of(np.eye(101)[42]), 42.0, 0.9, (40, 44), ())
+    drawn = io.StringIO()
+    Console(file=drawn, width=100).print(table_of((prediction,), (), 0.9))
+    assert drawn.getvalue().split("\n")[3].split()[-2:] == ["0,", "0"]
 
 
 @pytest.mark.parametrize(("p", "said"), [(1.0, ">99.9%"), (0.9994, "99.9%"), (0.5, "50.0%"), (0.0, "<0.1%")])

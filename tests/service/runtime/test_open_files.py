@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_too_few_open_files_to_serve_at_all_are_named_with_how_many_it_takes() -
     ended = agelens("serve", "--port", "0", "--threads", "1", before=under_limit(44, 44))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "this process may open 44 files; serving needs at least 45 (ulimit -n)" in ended.stderr
+
+
+def test_port_that_another_program_uses_is_named_with_the_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = agelens("serve", "--port", str(port))
+    said = f"AGELENS_PORT {port} cannot be listened on (Address already in use); choose"
+    assert (ended.returncode, said in ended.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("host", ["no such host", "x" * 300, "256.1.1.1"])
