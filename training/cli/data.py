@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from training.cli.exit_on_error import exit_on_error
+from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.release import MODELS
 
 Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the subcommands to the command line."""
     app.command("datasets")(datasets_command)
     app.command("prepare")(prepare_command)
-    app.command("face-proposals")(face_proposals_command)
+    app.command("face-proposals", rich_help_panel=MORE)(face_proposals_command)
 
 
 def datasets_command(dataset: Dataset, root: Root, index: Index = None, option: Option = None) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import typer
 from pydantic import ValidationError
 
 from service.errors import AgelensError
 from training.errors import faults
+
+MORE: Final = "More commands"
+"""Heading in --help of the commands that the way from faces to a served model does not need."""
 
 
 @contextmanager

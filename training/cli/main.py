@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,12 @@ import typer
 from service.errors import InvalidParameter
 from training.cli import data as data_commands
 from training.cli import release as release_commands
-from training.cli.exit_on_error import exit_on_error
+from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.native_notes import import_tensorflow
+from training.run_folder import BEST, CHECKPOINT, RUN_FILE
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+data_commands.register(app)
 
 
 @app.callback()
@@ -23,7 +26,7 @@ def about() -> None:
     """Train an age model: prepare faces, train, export, evaluate, quantise."""
 
 
-@app.command("synthetic")
+@app.command("synthetic", rich_help_panel=MORE)
 def synthetic_command(
     out: Annotated[Path, typer.Argument(help="folder of the store")],
     count: Annotated[int, typer.Option(min=20, help="number of faces")] = 1200,
@@ -92,7 +95,10 @@ def train_command(
             _refuse_changes({**changes, "store": store, "set": settings, "wandb": wandb or None})
             result = relaunch(folder, max_minutes)
         else:
-            result = launch(recipe, store or [], folder, max_minutes, changes, settings or (), wandb=wandb)
+            if not store:
+                raise InvalidParameter("name the faces to train on with --store, a folder that `prepare` wrote")
+            with _no_run_left(folder):
+                result = launch(recipe, store, folder, max_minutes, changes, settings or (), wandb=wandb)
     before = f" ({result.start_mae:.3f} before training)" if isfinite(result.start_mae) else ""
     typer.echo(
         f"val_mae {result.val_mae:.3f} years on {result.val_faces} faces after epoch {result.epoch + 1}{before}; "
@@ -100,6 +106,18 @@ def train_command(
     )
     if result.warning:
         typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)
+
+
+@contextmanager
+def _no_run_left(folder: Path) -> Iterator[None]:
+    """Where training ends before there is anything to resume, leave no run that the next one is refused for."""
+    held = (folder / RUN_FILE).exists()
+    try:
+        yield
+    except BaseException:
+        if not held and not any((folder / name).exists() for name in (CHECKPOINT, BEST)):
+            (folder / RUN_FILE).unlink(missing_ok=True)
+        raise
 
 
 def _refuse_changes(given: Mapping[str, object]) -> None:
@@ -112,7 +130,7 @@ def _refuse_changes(given: Mapping[str, object]) -> None:
         )
 
 
-@app.command("ablate")
+@app.command("ablate", rich_help_panel=MORE)
 def ablate_command(
     recipe: Annotated[str, typer.Argument(help="recipe to change in one thing at a time")],
     store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
@@ -142,7 +160,7 @@ def ablate_command(
         )  # fmt: skip
 
 
-@app.command("merge")
+@app.command("merge", rich_help_panel=MORE)
 def merge_command(
     run_dir: Annotated[Path, typer.Argument(help="folder of a run")],
     other: Annotated[Path, typer.Argument(help="folder of another run that began from the same weights")],
@@ -158,7 +176,7 @@ def merge_command(
     typer.echo(out)
 
 
-@app.command("gate")
+@app.command("gate", rich_help_panel=MORE)
 def gate_command(
     run_dir: Annotated[Path, typer.Argument(help="folder of a run with a softmax and an IMDB-WIKI head")],
     store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
@@ -174,11 +192,10 @@ def gate_command(
     typer.echo(f"CRPS of faces left out {gate.loss:.3f} years (restraint {gate.restraint:g}); weights in {folder}")
 
 
-data_commands.register(app)
 release_commands.register(app)
 
 
-@app.command("weights")
+@app.command("weights", rich_help_panel=MORE)
 def weights_command(
     name: Annotated[str, typer.Argument(help="dlib, vggface2, imdbwiki or imagenet")],
     folder: Annotated[Path | None, typer.Option(help="target folder; default: AGELENS_WEIGHTS_DIR, or weights")] = None,

@@ -32,6 +32,7 @@ def import_tensorflow() -> None:
     """Import TensorFlow and list its devices without notes on stderr, if Keras uses it."""
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # warnings and errors, also of what runs later
     with native_notes_held():
         import tensorflow as tf
 

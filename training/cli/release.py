@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service.inference.manifest import Exposure
-from training.cli.exit_on_error import exit_on_error
+from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.native_notes import import_tensorflow
 
 Stores = Annotated[
@@ -41,18 +41,18 @@ class Smaller(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the subcommands to the command line."""
-    for name, command in (
-        ("export", export_command),
-        ("calibrate", calibrate_command),
-        ("quantize", quantize_command),
-        ("ensemble", ensemble_command),
-        ("evaluate", evaluate_command),
-        ("report", report_command),
-        ("protocol", protocol_command),
-        ("card", card_command),
-        ("set-default", set_default_command),
+    for name, command, heading in (
+        ("export", export_command, None),
+        ("evaluate", evaluate_command, None),
+        ("card", card_command, None),
+        ("set-default", set_default_command, None),
+        ("calibrate", calibrate_command, MORE),
+        ("quantize", quantize_command, MORE),
+        ("ensemble", ensemble_command, MORE),
+        ("report", report_command, MORE),
+        ("protocol", protocol_command, MORE),
     ):
-        app.command(name)(command)
+        app.command(name, rich_help_panel=heading)(command)
 
 
 def export_command(
@@ -84,6 +84,22 @@ def export_command(
             smooth_years=smooth,
         )  # fmt: skip
         typer.echo(path)
+        _warn_of_few(stores)
+
+
+def _warn_of_few(stores: list[Path]) -> None:
+    """Say where there are too few `calib` faces for an interval of 95 % to have a bound."""
+    from training.data.store import FaceStore
+    from training.datasets.summary import FEWEST_TO_CALIBRATE
+
+    faces = sum(len(FaceStore.open(path).select("calib")) for path in stores)
+    if faces < FEWEST_TO_CALIBRATE:
+        typer.secho(
+            f"agelens-train: warning: probabilities and intervals are fitted to {faces} `calib` faces, and a 95 % "
+            f"interval takes {FEWEST_TO_CALIBRATE} or more; give more faces the split calib, and calibrate again",
+            fg="yellow",
+            err=True,
+        )
 
 
 def calibrate_command(
@@ -105,6 +121,7 @@ def calibrate_command(
     with exit_on_error():
         if unlabelled is None:
             typer.echo(recalibrate(model, stores, balance))
+            _warn_of_few(stores)
             return
         crop = manifest_of(onnx.load(model), model.name).crop
         found = recalibrate_for(model, stores, faces_in(unlabelled, crop))

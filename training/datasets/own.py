@@ -18,15 +18,18 @@ Folders: `35/anything.jpg`, `25-32/...`, `60+/...`, also within `train/`, `val/`
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from service.inference.decoding.formats import NOT_READ, SUFFIXES
 from training.datasets.errors import DatasetError
 from training.datasets.sample import SPLITS, Listing, Sample
-from training.datasets.source import Folder, open_source, pictures
+from training.datasets.source import Folder, open_source
 from training.datasets.tables import Row, parse_ages, parse_sex, read_table
 
 _NO_AGE: Final = "no age within 0..100"
+_NOT_READ: Final = "GIF, BMP and TIFF are not read; save it as JPEG or PNG"
 
 
 def read(root: Path, labels: str = "labels.csv", name: str = "own") -> Listing:
@@ -67,8 +70,9 @@ def _read_table(listing: Listing, labels: str) -> None:
         else:
             listing.samples.append(_sample(listing, row, ages, split))
         seen.add(file)
-    for path in set(pictures(listing.source)) - seen:
-        listing.reject(path, "no row in the table")
+    for path in _pictures(listing):
+        if path not in seen:
+            listing.reject(path, "no row in the table")
 
 
 def _sample(listing: Listing, row: Row, ages: tuple[int, int], split: str | None) -> Sample:
@@ -80,12 +84,22 @@ def _sample(listing: Listing, row: Row, ages: tuple[int, int], split: str | None
 
 
 def _read_folders(listing: Listing) -> None:
-    for path in pictures(listing.source):
+    for path in _pictures(listing):
         folders = path.split("/")[:-1]
         # The nearest folder that says an age counts: `20-29/25/x.jpg` is 25.
         ages = next((ages for folder in reversed(folders) if (ages := parse_ages(folder))), None)
         if ages is None:
-            listing.reject(path, f"{_NO_AGE} in its folder's name")
+            listing.reject(path, f"{_NO_AGE} in its folder's name, as in 25, 25-32 or 60+")
         else:
             split = folders[0].lower()
             listing.samples.append(Sample(path, *ages, split=split if split in SPLITS else None))
+
+
+def _pictures(listing: Listing) -> Iterator[str]:
+    """Yield the names of the pictures that can be read, by their endings; leave out the others with the reason."""
+    for name in listing.source.names:
+        ending = PurePosixPath(name).suffix.lower()
+        if ending in NOT_READ:
+            listing.reject(name, _NOT_READ)
+        elif ending in SUFFIXES:
+            yield name

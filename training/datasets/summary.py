@@ -68,5 +68,5 @@ def _few_to_calibrate(listing: Listing) -> str:
         return ""
     return (
         f"calib has {counts['calib']}: probabilities and intervals are fitted to these, and a 95 % interval takes "
-        f"{FEWEST_TO_CALIBRATE} or more; give more faces the split calib"
+        f"{FEWEST_TO_CALIBRATE} or more; give more faces the split calib (your own: in labels.csv)"
     )

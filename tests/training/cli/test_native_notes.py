@@ -23,6 +23,16 @@ def test_training_prints_no_notes_of_native_libraries(store_path: Path, tmp_path
     assert not re.findall(r"(?m)^(?:[EIW]\d{4} .*|WARNING: All log.*|.*rebuild TensorFlow.*)$", done.stderr)
 
 
+def test_optimizing_a_graph_as_export_does_prints_no_notes() -> None:
+    program = (
+        "from training.cli.native_notes import import_tensorflow; import_tensorflow(); "
+        "from tensorflow.python.grappler.cluster import Cluster; Cluster()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
+    assert not re.findall(r"(?m)^I\d{4} .*$", done.stderr)
+
+
 def test_notes_are_shown_where_the_import_fails(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         os.write(2, b"a library is missing\n")

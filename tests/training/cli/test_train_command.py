@@ -10,6 +10,28 @@ from tests.training import tiny_run
 from training.cli.main import app
 
 
+def test_a_run_that_could_not_begin_is_none(store_path: Path, tmp_path: Path) -> None:
+    words = ["train", "smoke", "--store", str(store_path), "--size", str(tiny_run.SIZE), "--epochs", "1"]
+    words += ["--backbone", "two_convolutions", "--run", str(tmp_path / "run")]
+    failed = CliRunner().invoke(app, [*words, "--weights", str(tmp_path / "nowhere.onnx")])
+    assert (failed.exit_code, "there are no initial weights" in failed.output) == (1, True)
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert "holds a run already" in CliRunner().invoke(app, words).output
+
+
+def test_training_without_faces_asks_for_a_store(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["train", "smoke", "--run", str(tmp_path / "run")])
+    assert (said.exit_code, "with --store" in said.output) == (1, True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_help_shows_the_way_from_faces_to_a_model_first() -> None:
+    said = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    first = said.partition("Commands")[2].partition("More commands")[0]
+    named = [line.split()[1] for line in first.splitlines() if line.startswith("│")]
+    assert named == ["datasets", "prepare", "train", "export", "evaluate", "card", "set-default"]
+
+
 def test_the_last_line_says_the_error_after_training_and_before(store_path: Path, tmp_path: Path) -> None:
     options = ["--store", str(store_path), "--size", str(tiny_run.SIZE), "--epochs", "1"]
     options += ["--backbone", "two_convolutions"]

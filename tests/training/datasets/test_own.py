@@ -79,7 +79,13 @@ def test_folders_named_for_ages(tmp_path: Path) -> None:
         "val/60+/c.jpg": (60, 100, "val"),
         "20-29/25/d.jpg": (25, 25, None),
     }
-    assert found.examples == {"no age within 0..100 in its folder's name": ["cats/e.jpg"]}
+    assert found.examples == {"no age within 0..100 in its folder's name, as in 25, 25-32 or 60+": ["cats/e.jpg"]}
+
+
+def test_every_kind_of_picture_is_listed_or_left_out_with_the_reason(tmp_path: Path) -> None:
+    found = from_folders(tmp_path, "30/a.avif", "30/b.HEIC", "30/c.gif", "31/d.TIF", "30/notes.txt")
+    assert [sample.path for sample in found.samples] == ["30/a.avif", "30/b.HEIC"]
+    assert found.examples == {"GIF, BMP and TIFF are not read; save it as JPEG or PNG": ["30/c.gif", "31/d.TIF"]}
 
 
 def test_an_empty_folder_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""`agelens-train calibrate` says where there are too few faces to calibrate on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.training.export.bell_model import write_bell_model, write_grey_store
+from training.cli.main import app
+from training.data.store import FaceStore
+
+
+@pytest.mark.parametrize(("count", "warned"), [(60, True), (400, False)])
+def test_too_few_calibration_faces_are_said(tmp_path: Path, count: int, warned: bool) -> None:
+    store = write_grey_store(tmp_path / "store", count)
+    path = write_bell_model(tmp_path)
+    done = CliRunner().invoke(app, ["calibrate", str(path), "--store", str(store)])
+    assert done.exit_code == 0, done.output
+    faces = len(FaceStore.open(store).select("calib"))
+    said = f"fitted to {faces} `calib` faces, and a 95 % interval takes 19 or more" in done.stderr
+    assert (faces > 0, said) == (True, warned)
