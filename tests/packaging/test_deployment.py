@@ -54,6 +54,15 @@ def test_every_query_asks_for_metrics_that_the_service_exposes(file: str) -> Non
     assert asked - _exposed() == set()
 
 
+@pytest.mark.parametrize("file", ["grafana/dashboards/agelens.json", "alerts.yml", "kubernetes/scaling.yaml"])
+def test_every_query_of_predictions_counts_those_of_both_addresses(file: str) -> None:
+    asked = [each for query in _queries(DOCKER / file) for each in re.findall(r'route(=~?)"([^"]*)"', query)]
+    assert asked
+    for operator, route in asked:
+        pattern = route if operator == "=~" else re.escape(route)
+        assert [path for path in ("/predict", "/v1/predict") if not re.fullmatch(pattern, path)] == []
+
+
 def test_every_probe_asks_a_route_that_exists() -> None:
     (container,) = _pod()["containers"]
     paths = {container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
