@@ -6,7 +6,13 @@ import { atLeast } from "./distribution.js";
 import { errorOf, titled } from "./model_names.js";
 import { percent, range } from "./words.js";
 
-const METRICS = 6; // how many of a model's metrics the page shows
+// What the page shows of a model's metrics, where it has them.
+const METRICS = [
+  ["val_mae", "Mean error", (value) => `${value.toFixed(2)} years (validation)`],
+  ["test_mae", "Test photographs", (value) => `${value.toFixed(2)} years`],
+  ["test_cs5", "Within 5 years", (value) => `${Math.round(100 * value)}% of them`],
+  ["test_coverage_0.9", "In the 90% range", (value) => `${Math.round(100 * value)}% of them`],
+];
 const BESIDE_YEARS = 10; // what the small pictures show on both sides of all intervals
 
 /** Let the reader choose a model and compare. */
@@ -95,11 +101,12 @@ function resultOf(reading, index, threshold, span) {
 }
 
 function factsOf(model) {
-  const metrics = Object.entries(model.metrics ?? {}).slice(0, METRICS);
+  const metrics = METRICS.filter(([name]) => Number.isFinite(model.metrics?.[name]));
   return [
     ["Name", model.name],
     ["Version", `${model.version}, ${model.precision ?? ""} ${model.family ?? ""}`],
-    ...metrics.map(([name, value]) => [name.replaceAll("_", " "), String(Number(value.toPrecision(4)))]),
+    ...metrics.map(([name, title, said]) => [title, said(model.metrics[name])]),
+    ...(metrics.length ? [["Measured", "when the file was made"]] : []),
     ["Trained on", model.provenance?.data?.join(", ")],
     ["Licence", model.licence],
     ["SHA-256", model.sha256],

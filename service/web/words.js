@@ -77,7 +77,7 @@ const TROUBLE = {
   401: ["A key is needed", "This service asks for an API key."],
   408: ["Sending took too long", "The connection may be slow. Try again, or send a smaller picture."],
   413: ["The picture is too large", "Scale it to 3,000 pixels or fewer on the longer side, save it as a JPEG, and try that copy."],
-  415: ["This is not a picture the service reads", "JPEG, PNG, WebP and AVIF work. Export others, such as TIFF or PDF, as JPEG."],
+  415: ["This kind of file is not read", "JPEG, PNG, WebP and AVIF work. Save others, such as GIF or TIFF, as JPEG."],
   422: ["The request was not understood", "Load this page anew: it and the service may be of different versions."],
   429: ["Too many pictures at once", "Wait a little, then try again."],
   503: ["The service is busy", "It has more to do than it can take on. Try again in a moment."],

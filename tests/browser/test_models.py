@@ -144,3 +144,33 @@ def test_each_model_says_its_answer(page: Page, photos: Path) -> None:
     for card in page.locator(".model-card").all():
         expect(card).to_contain_text("most likely")
         expect(card).to_contain_text("18+:")
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_more_models_are_rows_with_the_picture_beside_the_age(
+    open_page: OpenPage, service_url: str, photos: Path, width: int
+) -> None:
+    page = open_page(width, 800)
+    models = loaded(page, service_url)
+    offer(page, *models, *({**models[0], "name": f"more-{each}", "default": False} for each in range(5 - len(models))))
+    read(page, photos / "person.jpg")
+    unfold(page, "models")
+    page.get_by_label("Compare all").check()
+    sketch, age = page.locator(".model-card .sketch").first, page.locator(".model-card .model-age").first
+    expect(sketch).to_be_visible()
+    beside, left = sketch.bounding_box(), age.bounding_box()
+    assert beside
+    assert left
+    assert beside["x"] >= left["x"] + left["width"]
+    assert beside["y"] < left["y"] + left["height"]
+
+
+def test_what_is_known_of_a_model_is_said_in_words(page: Page, service_url: str, photos: Path) -> None:
+    metrics = {"temperature": 0.9, "val_mae": 4.412, "test_cs5": 0.676}
+    offer(page, {**loaded(page, service_url)[0], "metrics": metrics})
+    read(page, photos / "person.jpg")
+    unfold(page, "models")
+    page.get_by_text("About this model").click()
+    facts = page.locator("#model-facts")
+    expect(facts).to_contain_text("Mean error4.41 years (validation)Within 5 years68% of them")
+    expect(facts).not_to_contain_text("temperature")

@@ -118,8 +118,9 @@ def test_another_photo_is_shown_when_picked(page: Page, photos: Path) -> None:
 
 def test_text_file_is_explained(page: Page, photos: Path) -> None:
     choose(page, photos / "notes.txt")
-    expect(page.get_by_role("alert")).to_contain_text("This is not a picture the service reads")
+    expect(page.get_by_role("alert")).to_contain_text("This kind of file is not read")
     expect(page.get_by_role("alert")).to_contain_text("JPEG, PNG, WebP and AVIF")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 
 
 def test_damaged_photo_is_explained_with_the_requests_number(page: Page, photos: Path) -> None:
