@@ -51,7 +51,7 @@ def accuracy_table() -> str:
         for name, tree in trees.items()
         for source, part in tree["results"].items()
     ]
-    head = ["model", "photographs", "n", "mean error, years (95 %)", "within 5 years", "always the median age"]
+    head = ["model", "photographs", "n", "mean error, years (95 %)", "within 5 years", "guessing the median"]
     return _with_commands(table(head, rows), list(trees.values()))
 
 
@@ -62,7 +62,7 @@ def default_accuracy() -> str:
         for source, part in evaluations()[default_model()]["results"].items()
         if source != "pooled"
     ]
-    return table(["photographs", "n", "mean error, years (95 %)", "within 5 years", "always the median age"], rows)
+    return table(["photographs", "n", "mean error, years (95 %)", "within 5 years", "guessing the median"], rows)
 
 
 def _with_commands(text: str, trees: Sequence[Tree]) -> str:
