@@ -36,7 +36,12 @@ STATUSES: Final[Mapping[int, str]] = {
     130: "interrupted",
 }
 _INTERRUPTED: Final = 130
-_STATUSES: Final = "Exit status: " + "; ".join(f"{status} {meaning}" for status, meaning in STATUSES.items()) + "."
+
+
+def _exit_statuses(*unused: int) -> str:
+    """Say in a command's help what its exit statuses mean, without those that it never has."""
+    said = (f"{status} {meaning}" for status, meaning in STATUSES.items() if status not in unused)
+    return f"Exit status: {'; '.join(said)}."
 
 
 def _print_version(wanted: bool) -> None:
@@ -75,7 +80,7 @@ def settings() -> None:
     _exit_with(print_settings)
 
 
-@app.command(epilog=_STATUSES)
+@app.command(epilog=_exit_statuses(4))
 @takes_predict_options
 def predict(
     photos: Annotated[
@@ -101,7 +106,7 @@ def predict(
     _exit_with(lambda: PredictCommand(photos, predict_options(asked), as_json, annotate, models_dir).run())
 
 
-@app.command(epilog=_STATUSES, context_settings={"allow_extra_args": True})
+@app.command(epilog=_exit_statuses(), context_settings={"allow_extra_args": True})
 @takes_predict_options
 def score(
     context: typer.Context,
@@ -192,7 +197,7 @@ def list_models(
         _exit_with(lambda: run(models_dir, as_json, verbose))
 
 
-@models.command(epilog=_STATUSES)
+@models.command(epilog=_exit_statuses(3, 4))
 def verify(models_dir: ModelsDir = None) -> None:
     """Check every model file against models.lock.json, and run each model once."""
     from service.cli.models import verify_models

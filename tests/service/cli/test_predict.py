@@ -260,6 +260,8 @@ def test_help_shows_an_example_and_the_statuses() -> None:
     text = " ".join(agelens("predict", "--help").stdout.split())
     assert "agelens predict family.jpg" in text
     assert "3 a photograph cannot be read" in text
+    assert "4 scoring is done" not in text
+    assert "4 scoring is done" in " ".join(agelens("score", "--help").stdout.split())
 
 
 def test_version_is_that_of_the_package() -> None:
