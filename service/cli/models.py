@@ -101,32 +101,29 @@ def _soundness(file: Installed) -> str:
 
 
 def _table(found: list[Installed]) -> Table:
-    """Show a row for each model; a licence that all have is said once, below."""
-    licences = {file.manifest.licence for file in found if file.manifest}
+    """Show a row for each model, and below each licence once."""
     table = Table("name", "version", "loaded", "error", "size", box=SIMPLE_HEAD, caption_justify="left")
     table.caption = (
         "answers: to requests that name no model; error: in years, on average over photographs kept for testing; "
         "--verbose: all metrics and files"
     )
+    licences: dict[str, list[str]] = {}
     for column in table.columns:
         column.no_wrap = True
-    if len(licences) == 1:
-        table.caption += f"; licence: {escape(licences.pop())}"
-    else:
-        table.add_column("licence", overflow="fold")
     for file in found:
         entry, manifest = file.entry, file.manifest
         if not manifest:
             continue
-        cells = (
+        licences.setdefault(manifest.licence, []).append(manifest.name)
+        table.add_row(
             escape(manifest.name),
             manifest.version,
             "answers" if file.answers else "yes" if entry.default else "",
             "" if file.error_years is None else f"{file.error_years:.2f}",
             f"{entry.size / 1e6:.1f} MB",
-            escape(manifest.licence),
         )
-        table.add_row(*cells[: len(table.columns)])
+    for licence, names in licences.items():
+        table.caption += escape(f"\nlicence of {'all' if len(licences) == 1 else ', '.join(names)}: {licence}")
     return table
 
 

@@ -265,3 +265,4 @@ def set_default_command(
 
     with exit_on_error():
         set_default(folder, name)
+        typer.echo(f"{name} answers requests that name no model, from {folder}")

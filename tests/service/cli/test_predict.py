@@ -200,14 +200,14 @@ def test_models_are_a_row_each_and_their_details_are_shown_on_request(folder: Pa
     rows = [line.split() for line in agelens("models", "--models-dir", folder).stdout.splitlines()]
     (row,) = [row for row in rows if row[:1] == ["brightness"]]
     assert row[1:3] == ["1.0.0", "answers"]
-    assert [line for line in map(" ".join, rows) if "Apache-2.0" in line] == [" ".join(rows[-1])]
+    assert [" ".join(row) for row in rows if "Apache-2.0" in row] == ["licence of all: Apache-2.0"]
     details = agelens("models", "--models-dir", folder, "--verbose").stdout
     assert details.count("(answers by default)") == 1
     for entry in ModelLock.read(folder).files:
         assert entry.sha256 in details
 
 
-def test_licences_that_differ_are_said_of_each_model(tmp_path: Path) -> None:
+def test_licences_that_differ_are_said_with_the_models_that_have_them(tmp_path: Path) -> None:
     entries = []
     for name, licence in (("free", "Apache-2.0"), ("bound", "Research [only]")):
         path = tmp_path / f"{name}.onnx"
@@ -215,7 +215,10 @@ def test_licences_that_differ_are_said_of_each_model(tmp_path: Path) -> None:
         entries.append(lock_entry(path))
     ModelLock(files=tuple(entries)).write(tmp_path)
     said = agelens("models", "--models-dir", tmp_path).stdout.splitlines()
-    assert [line.split()[0] for line in said if line.rstrip().endswith("Research [only]")] == ["bound"]
+    assert [line.strip() for line in said if "licence" in line] == [
+        "licence of bound: Research [only]",
+        "licence of free: Apache-2.0",
+    ]
 
 
 def test_the_error_is_that_of_the_last_measurement_where_the_lock_has_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`agelens-train calibrate` says where there are too few faces to calibrate on."""
+"""What `agelens-train calibrate` and `set-default` say."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def test_too_few_calibration_faces_are_said(tmp_path: Path, count: int, warned: 
     faces = len(FaceStore.open(store).select("calib"))
     said = f"fitted to {faces} `calib` faces, and a 95 % interval takes 19 or more" in done.stderr
     assert (faces > 0, said) == (True, warned)
+
+
+def test_choosing_the_default_says_what_answers_then(tmp_path: Path) -> None:
+    write_bell_model(tmp_path)
+    done = CliRunner().invoke(app, ["set-default", "bell", "--out", str(tmp_path)])
+    assert (done.exit_code, done.output) == (0, f"bell answers requests that name no model, from {tmp_path}\n")
