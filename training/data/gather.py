@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from rich.console import Console
 
@@ -14,6 +14,8 @@ from training.datasets.splits import assign_splits
 from training.datasets.summary import summary
 
 Duplicates = Literal["keep", "group", "drop"]
+
+MOVED: Final = "not in the split it was given: the same person, group or picture is in another"
 
 
 def gather(
@@ -32,7 +34,11 @@ def gather(
     if index is None and duplicates != "keep":
         listing, found = find_duplicates(listing)
         listing = (group_duplicates if duplicates == "group" else drop_duplicates)(listing, found)
-    return listing.replaced(assign_splits(listing.samples))
+    result = listing.replaced(assign_splits(listing.samples))
+    for given, got in zip(listing.samples, result.samples, strict=True):
+        if given.split not in (None, got.split):
+            result.note(given.path, MOVED)
+    return result
 
 
 def show(listing: Listing) -> None:
