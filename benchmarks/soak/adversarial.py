@@ -12,6 +12,15 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.soak.adversarial_boxes import (
+    avif_many_units,
+    avif_of_several_frames,
+    avif_shared_items,
+    empty_extents,
+    entries_without_links,
+    heic_shared_configuration,
+    many_properties,
+)
 from benchmarks.soak.adversarial_jpeg import (
     cmyk,
     dense_baseline,
@@ -119,6 +128,12 @@ def png_texts(count: int = 100, megabytes: float = 60.0) -> bytes:
     return png(64, 64, zlib.compress(bytes(64 * 193)), before=(texts + png_chunk(b"iCCP", b"a\0\0" + squeezed)) * count)
 
 
+def png_oriented_texts(count: int = 9000, keyword: bytes = b"Raw profile type exif") -> bytes:
+    """Texts in which the orientation is looked for, all line ends, that grow from 300 bytes to 256 kB each."""
+    text = png_chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(b"\n" * 2**18, 9))
+    return png(64, 64, zlib.compress(bytes(64 * 193)), before=text * count)
+
+
 def png_exif() -> bytes:
     """Overlapping EXIF values in a PNG."""
     return png(64, 64, zlib.compress(bytes(64 * 193)), before=png_chunk(b"eXIf", exif_overlaps(60_000, 2_000_000)))
@@ -193,50 +208,6 @@ def bmp_rows(width: int = 30_000, height: int = 1666) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(content), 0, 0, 54 + 1024) + head + palette + content
 
 
-def box(kind: bytes, content: bytes) -> bytes:
-    """Write a box of an AVIF or HEIC."""
-    return struct.pack(">I4s", 8 + len(content), kind) + content
-
-
-def avif_of_several_frames(frames: int = 1000) -> bytes:
-    """Repeat the coded frame of a still picture within its item."""
-    data = noise(64, 64, "AVIF", speed=10)
-    start = data.index(b"mdat") + 4
-    unit = data[start:]
-    header = 2 + 2 + unit[3]  # temporal delimiter, and the sequence header with its length
-    repeated = unit + unit[header:] * (frames - 1)
-    return _with_item(data, start, repeated)
-
-
-def avif_shared_items(items: int = 3000) -> bytes:
-    """Give thousands of items the same bytes."""
-    data = noise(256, 256, "AVIF", speed=10)
-    at = data.index(b"iloc") - 4
-    (size,) = struct.unpack_from(">I", data, at)
-    entry = data[at + 16 : at + size]
-    number = struct.unpack_from(">H", entry)[0]
-    entries = b"".join(struct.pack(">H", number + index) + entry[2:] for index in range(items))
-    return _grown(data, at, size, box(b"iloc", data[at + 8 : at + 14] + struct.pack(">H", items) + entries))
-
-
-def _with_item(data: bytes, start: int, content: bytes) -> bytes:
-    """Give the only item of a still picture other bytes."""
-    at = data.index(b"iloc") + 4
-    length_at = at + 8 + 2 + 2 + 2 + 4
-    (length,) = struct.unpack_from(">I", data, length_at)
-    assert data[start : start + length] == data[start:]
-    whole = data[: start - 8] + box(b"mdat", content)
-    return whole[:length_at] + struct.pack(">I", len(content)) + whole[length_at + 4 :]
-
-
-def _grown(data: bytes, at: int, size: int, replacement: bytes) -> bytes:
-    """Put another box in the place of one inside `meta`."""
-    meta = data.index(b"meta") - 4
-    (length,) = struct.unpack_from(">I", data, meta)
-    grown = struct.pack(">I", length + len(replacement) - size)
-    return data[:meta] + grown + data[meta + 4 : at] + replacement + data[at + size :]
-
-
 def _side(scale: float, largest: int) -> int:
     return max(16, int(largest * scale**0.5))
 
@@ -270,6 +241,7 @@ KINDS: Final[dict[str, Callable[[float], bytes]]] = {
     "PNG, private chunks": lambda s: png_private_chunks(int(1_600_000 * s)),
     "PNG, empty data": lambda s: png_empty_data(int(1_000_000 * s)),
     "PNG, texts": lambda s: png_texts(int(1 + 80 * s), 20),
+    "PNG, texts of the orientation": lambda s: png_oriented_texts(int(1 + 9000 * s)),
     "PNG, overlapping EXIF": lambda _: png_exif(),
     "PNG, animation": lambda s: png_animation(int(1 + 5000 * s)),
     "WebP, frames": lambda s: webp_frames(int(1 + 3000 * s), 300, _side(s, 5000)),
@@ -282,6 +254,13 @@ KINDS: Final[dict[str, Callable[[float], bytes]]] = {
     "AVIF, stripes": lambda s: stripes(_side(s, 1200), _side(s, 1200), "AVIF", quality=90, speed=10),
     "AVIF, frames": lambda s: avif_of_several_frames(int(2 + 1000 * s)),
     "AVIF, shared items": lambda s: avif_shared_items(int(2 + 3000 * s)),
+    "AVIF, extents without bytes": lambda s: empty_extents(int(1 + 1000 * s)),
+    "AVIF, entries without links": lambda s: entries_without_links(int(1 + 6e6 * s)),
+    "AVIF, properties": lambda s: many_properties(int(1 + 200 * s)),
+    "AVIF, units": lambda s: avif_many_units(int(1 + 9000 * s)),
+    "HEIC, noise": lambda s: noise(_side(s, 1000), _side(s, 1000), "HEIF", quality=90),
+    "HEIC, stripes": lambda s: stripes(_side(s, 1200), _side(s, 1200), "HEIF", quality=90),
+    "HEIC, shared configuration": lambda s: heic_shared_configuration(int(1 + 9000 * s)),
     "TIFF, tiles": lambda s: tiff_tiles(int(1 + 100 * s), 100_000),
     "BMP, run lengths": lambda s: bmp_rows(30_000, int(1 + 1600 * s)),
 }

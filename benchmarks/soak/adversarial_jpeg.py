@@ -7,6 +7,7 @@ import struct
 from typing import Final
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageFile
 
 Pixels = np.typing.NDArray[np.uint8]
@@ -159,7 +160,9 @@ def stripes(width: int, height: int, fmt: str, **options: object) -> bytes:
 
 
 def encoded(pixels: Pixels, fmt: str, **options: object) -> bytes:
-    """Encode with Pillow."""
+    """Encode with Pillow, HEIC with its plugin."""
+    if fmt == "HEIF":
+        pillow_heif.register_heif_opener()
     ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, pixels.nbytes * 2)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, fmt, **options)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
+from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
 from service.inference.decoding.cost.bmff import Item, read_items
-from service.inference.decoding.cost.priced import MAX_PARTS, PricedPicture
+from service.inference.decoding.cost.priced import PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 22
 """Bytes of a pixel: AV1's planes of 16 bits, libavif's RGB, Pillow's copy and Pillow's picture."""
@@ -21,28 +21,28 @@ def price(data: bytes) -> PricedPicture:
     """Price an AVIF by its items; raise CorruptPicture, UnsupportedPicture or PictureTooLarge."""
     kept = bytearray(data)
     kept[8:12] = b"avif"
-    primary, items = read_items(kept)
+    parts = PartCount("AVIF")
+    primary, items = read_items(kept, parts)
     if primary not in items or not all(items[primary].size):
         raise CorruptPicture("the AVIF does not say how large its picture is; send it encoded anew")
     width, height = items[primary].size
     coded = [item for item in items.values() if item.kind == b"av01"]
     if not coded or items[primary].kind not in (b"av01", b"grid"):
         raise UnsupportedPicture("the file has no AV1 picture in it; send JPEG, PNG or WebP")
-    pixels = sum(_coded_pixels(kept, item) for item in coded)
+    pixels = sum(_coded_pixels(kept, item, parts) for item in coded)
     work_ns = rates.START_NS + pixels * rates.AVIF_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(item.length for item in coded) * rates.AVIF_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)
     return PricedPicture("AVIF", width, height, work_ns / 1e9, memory, bytes(kept))
 
 
-def _coded_pixels(data: bytearray, item: Item) -> int:
+def _coded_pixels(data: bytearray, item: Item, parts: PartCount) -> int:
     """Return how many pixels an item's only frame has; raise UnsupportedPicture where it has several."""
     content = b"".join(data[offset : offset + length] for offset, length in item.extents)
     at, frames, pixels = 0, 0, 0
     sequence: _Sequence | None = None
-    for _ in range(MAX_PARTS):
-        if at >= len(content):
-            break
+    while at < len(content):
+        parts.add()
         head = content[at]
         kind, extended, sized = head >> 3 & 15, head & 4, head & 2
         at += 2 if extended else 1
@@ -58,8 +58,6 @@ def _coded_pixels(data: bytearray, item: Item) -> int:
                 raise UnsupportedPicture("this kind of AVIF is not read; send a still picture of one frame")
         elif kind == _TILE_LIST:
             raise UnsupportedPicture("this kind of AVIF is not read; send a still picture of one frame")
-    else:
-        raise PictureTooLarge(f"the AVIF has more than {MAX_PARTS:,} units; send it encoded anew")
     if frames > 1:
         raise UnsupportedPicture("an AVIF of several frames is not read; send a still picture")
     return pixels

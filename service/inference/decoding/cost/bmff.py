@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from service.errors import CorruptPicture, PictureTooLarge
-from service.inference.decoding.cost.priced import MAX_PARTS
+from service.inference.decoding.cost.priced import PartCount
 
 _CUT: Final = "the picture's boxes are cut off or damaged; send a complete file"
 _METADATA: Final = (b"Exif", b"mime", b"uri ")
@@ -37,11 +37,10 @@ class Item:
         return sum(length for _, length in self.extents)
 
 
-def boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
+def boxes(data: bytes | bytearray, start: int, end: int, parts: PartCount) -> Iterator[Box]:
     """Yield the boxes between two offsets; raise CorruptPicture where one goes beyond, PictureTooLarge for too many."""
-    for _ in range(MAX_PARTS):
-        if start + 8 > end:
-            return
+    while start + 8 <= end:
+        parts.add()
         length, kind = struct.unpack_from(">I4s", data, start)
         content = start + 8
         if length == 1 and start + 16 <= end:
@@ -52,23 +51,22 @@ def boxes(data: bytes | bytearray, start: int, end: int) -> Iterator[Box]:
             raise CorruptPicture(_CUT)
         yield Box(kind, content, until)
         start = until
-    raise PictureTooLarge(f"the picture has more than {MAX_PARTS:,} boxes; send it encoded anew")
 
 
-def read_items(data: bytearray) -> tuple[int, dict[int, Item]]:
+def read_items(data: bytearray, parts: PartCount) -> tuple[int, dict[int, Item]]:
     """Return the primary item's number and all items; texts and EXIF among them are renamed so that none is read.
 
     Tracks are renamed as well: what remains is the still picture. Raises CorruptPicture or PictureTooLarge.
     """
     try:
-        return _read_items(data)
+        return _read_items(data, parts)
     except (struct.error, IndexError):
         raise CorruptPicture(_CUT) from None
 
 
-def _read_items(data: bytearray) -> tuple[int, dict[int, Item]]:
+def _read_items(data: bytearray, parts: PartCount) -> tuple[int, dict[int, Item]]:
     meta = None
-    for box in boxes(data, 0, len(data)):
+    for box in boxes(data, 0, len(data), parts):
         if box.kind == b"meta" and meta is None:
             meta = box
         elif box.kind in (b"moov", b"meta"):
@@ -76,21 +74,21 @@ def _read_items(data: bytearray) -> tuple[int, dict[int, Item]]:
             data[at : at + 4] = b"free"
     if meta is None:
         raise CorruptPicture("the file has no still picture in it; send JPEG, PNG or WebP")
-    inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end)}
+    inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end, parts)}
     items: dict[int, Item] = {}
     if not {b"pitm", b"iinf", b"iloc", b"iprp"} <= inside.keys():
         raise CorruptPicture(_CUT)
-    _read_kinds(data, inside[b"iinf"], items)
-    _read_places(data, inside[b"iloc"], inside.get(b"idat"), items)
-    _read_properties(data, inside[b"iprp"], items)
+    _read_kinds(data, inside[b"iinf"], items, parts)
+    _read_places(data, inside[b"iloc"], inside.get(b"idat"), items, parts)
+    _read_properties(data, inside[b"iprp"], items, parts)
     primary = inside[b"pitm"]
     (number,) = struct.unpack_from(">I" if data[primary.start] else ">H", data, primary.start + 4)
     return number, items
 
 
-def _read_kinds(data: bytearray, box: Box, items: dict[int, Item]) -> None:
+def _read_kinds(data: bytearray, box: Box, items: dict[int, Item], parts: PartCount) -> None:
     first = box.start + (8 if data[box.start] else 6)
-    for entry in boxes(data, first, box.end):
+    for entry in boxes(data, first, box.end, parts):
         version = data[entry.start]
         number, at = struct.unpack_from(">I" if version == 3 else ">H", data, entry.start + 4)[0], entry.start + 8
         at += 2 if version == 3 else 0
@@ -100,7 +98,7 @@ def _read_kinds(data: bytearray, box: Box, items: dict[int, Item]) -> None:
         items.setdefault(number, Item()).kind = kind
 
 
-def _read_places(data: bytearray, box: Box, inline: Box | None, items: dict[int, Item]) -> None:
+def _read_places(data: bytearray, box: Box, inline: Box | None, items: dict[int, Item], parts: PartCount) -> None:
     version = data[box.start]
     sizes = data[box.start + 4 : box.start + 6]
     offset_size, length_size, base_size = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
@@ -116,11 +114,14 @@ def _read_places(data: bytearray, box: Box, inline: Box | None, items: dict[int,
 
     total = 0
     for _ in range(number(4 if wide else 2)):
+        parts.add()
         item = items.setdefault(number(4 if wide else 2), Item())
         method = number(2) & 15 if version else 0
         number(2)
         base = number(base_size) + (inline.start if method == 1 and inline else 0)
-        for _ in range(number(2)):
+        extents = number(2)
+        parts.add(extents)  # all at once: where their numbers have no bytes, a few bytes stand for 65,535 of them
+        for _ in range(extents):
             number(index_size)
             offset, length = base + number(offset_size), number(length_size)
             item.extents.append((offset, length or max(0, len(data) - offset)))
@@ -129,10 +130,10 @@ def _read_places(data: bytearray, box: Box, inline: Box | None, items: dict[int,
                 raise PictureTooLarge("the picture's items share their bytes; send it encoded anew")
 
 
-def _read_properties(data: bytearray, box: Box, items: dict[int, Item]) -> None:
-    inside = list(boxes(data, box.start, box.end))
-    properties = [each for part in inside if part.kind == b"ipco" for each in boxes(data, part.start, part.end)]
-    links = 0
+def _read_properties(data: bytearray, box: Box, items: dict[int, Item], parts: PartCount) -> None:
+    inside = list(boxes(data, box.start, box.end, parts))
+    containers = [part for part in inside if part.kind == b"ipco"]
+    properties = [each for part in containers for each in boxes(data, part.start, part.end, parts)]
     for part in inside:
         if part.kind != b"ipma":
             continue
@@ -144,11 +145,11 @@ def _read_properties(data: bytearray, box: Box, items: dict[int, Item]) -> None:
             at += 4 if wide else 2
             linked = data[at]
             at += 1
+            parts.add(1 + linked)
             for _ in range(linked):
                 index = (struct.unpack_from(">H", data, at)[0] & 0x7FFF) if flags & 1 else data[at] & 0x7F
                 at += 2 if flags & 1 else 1
-                links += 1
-                if at > part.end or links > MAX_PARTS:
+                if at > part.end:
                     raise CorruptPicture(_CUT)
                 if 1 <= index <= len(properties):
                     _apply(data, properties[index - 1], items.setdefault(number, Item()))

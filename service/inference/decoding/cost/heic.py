@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
+from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
 from service.inference.decoding.cost.bmff import Item, read_items
-from service.inference.decoding.cost.priced import MAX_PARTS, PricedPicture
+from service.inference.decoding.cost.priced import PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 20
 """Bytes of a pixel: planes of 16 bits, libheif's RGB, Pillow's copy and Pillow's picture."""
@@ -22,67 +22,70 @@ _DAMAGED: Final = "the HEIC's units are cut off or damaged; send a complete file
 def price(data: bytes) -> PricedPicture:
     """Price a HEIC by its items; raise CorruptPicture, UnsupportedPicture or PictureTooLarge."""
     kept = bytearray(data)
-    primary, items = read_items(kept)
+    parts = PartCount("HEIC")
+    primary, items = read_items(kept, parts)
     if primary not in items or not all(items[primary].size):
         raise CorruptPicture("the HEIC does not say how large its picture is; send it encoded anew")
     width, height = items[primary].size
     coded = [item for item in items.values() if item.kind in (b"hvc1", b"hev1")]
     if not coded or items[primary].kind not in (b"hvc1", b"hev1", b"grid"):
         raise UnsupportedPicture("the file has no HEVC picture in it; send JPEG, PNG, WebP or AVIF")
-    pixels = sum(_coded_pixels(kept, item) for item in coded)
+    # Thousands of items may share a configuration: each is read once.
+    configured = {place: _configured_pixels(kept, *place, parts) for place in {item.configuration for item in coded}}
+    pixels = sum(max(configured[item.configuration], _coded_pixels(kept, item, parts)) for item in coded)
     work_ns = rates.START_NS + pixels * rates.HEIC_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(item.length for item in coded) * rates.HEIC_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)
     return PricedPicture("HEIC", width, height, work_ns / 1e9, memory, bytes(kept))
 
 
-def _coded_pixels(data: bytearray, item: Item) -> int:
-    """Return how many pixels an item's only picture has; raise UnsupportedPicture where it has several."""
-    start, end = item.configuration
-    if end - start < 23:
-        raise CorruptPicture(_DAMAGED)
-    sets = list(_sequence_sets(data[start:end]))
+def _coded_pixels(data: bytearray, item: Item, parts: PartCount) -> int:
+    """Return how many pixels the sets among an item's units allow; raise UnsupportedPicture for several pictures."""
+    start, _ = item.configuration
     content = b"".join(data[offset : offset + length] for offset, length in item.extents)
-    pictures = 0
-    for unit in _units(content, (data[start + 21] & 3) + 1):
+    pictures = pixels = 0
+    for unit in _units(content, (data[start + 21] & 3) + 1, parts):
         kind = unit[0] >> 1 & 63
         if kind == _SEQUENCE_SET:
-            sets.append(unit)
+            pixels = max(pixels, _pixels(unit))
         elif kind < _CODED_TYPES:
             pictures += unit[2] >> 7  # first_slice_segment_in_pic_flag
     if pictures > 1:
         raise UnsupportedPicture("a HEIC of several pictures in one is not read; send a still picture")
-    return max((_pixels(each) for each in sets), default=0)
+    return pixels
 
 
-def _units(content: bytes, length_size: int) -> Iterator[bytes]:
+def _units(content: bytes, length_size: int, parts: PartCount) -> Iterator[bytes]:
     at = 0
-    for _ in range(MAX_PARTS):
-        if at + length_size + 3 > len(content):
-            return
+    while at + length_size + 3 <= len(content):
+        parts.add()
         length = int.from_bytes(content[at : at + length_size], "big")
         at += length_size
         if length >= 3:
             yield content[at : at + min(length, 512)]
         at += length
-    raise PictureTooLarge(f"the HEIC has more than {MAX_PARTS:,} units; send it encoded anew")
 
 
-def _sequence_sets(configuration: bytes | bytearray) -> Iterator[bytes]:
-    at = 23
-    for _ in range(configuration[22]):
-        kind, count = configuration[at] & 63, int.from_bytes(configuration[at + 1 : at + 3], "big")
+def _configured_pixels(data: bytearray, start: int, end: int, parts: PartCount) -> int:
+    """Return how many pixels the sets of a decoder configuration allow."""
+    if end - start < 23:
+        raise CorruptPicture(_DAMAGED)
+    pixels, at = 0, start + 23
+    for _ in range(data[start + 22]):
+        if at + 3 > end:
+            break
+        kind, count = data[at] & 63, int.from_bytes(data[at + 1 : at + 3], "big")
         at += 3
+        parts.add(1 + count)
         for _ in range(count):
-            length = int.from_bytes(configuration[at : at + 2], "big")
+            length = int.from_bytes(data[at : at + 2], "big")
             at += 2
-            if at + length > len(configuration):
+            if at + length > end:
                 raise CorruptPicture(_DAMAGED)
             if kind == _SEQUENCE_SET:
-                yield bytes(configuration[at : at + length])
+                pixels = max(pixels, _pixels(bytes(data[at : at + length])))
             at += length
-        if at > len(configuration) - 3:
-            return
+    return pixels
 
 
 def _pixels(sequence_set: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import islice
 from math import ceil
 from typing import Final
 
@@ -89,15 +90,16 @@ def _stored(bits: int, colour: int) -> int:
 
 def _orientation(chunks: list[tuple[bytes, memoryview]]) -> int:
     """Return which way is up: from eXIf, or from where ImageMagick and Adobe's programs write it."""
-    for kind, content in chunks:
-        if kind == b"eXIf" and (turned := orientation_of(bytes(content[:_LONGEST_TEXT]))):
-            return turned
-    texts = (_text(kind, bytes(content[:_LONGEST_TEXT])) for kind, content in chunks if kind in _TEXTS)
-    for keyword, text in texts:
+    exif = next((content for kind, content in chunks if kind == b"eXIf"), b"")  # there is to be one at most
+    if turned := orientation_of(bytes(exif[:_LONGEST_TEXT])):
+        return turned
+    texts = ((kind, content) for kind, content in chunks if kind in _TEXTS and _keyword(content) in _ORIENTED)
+    for kind, content in islice(texts, _MOST_TEXTS):
+        keyword, text = _text(kind, bytes(content[:_LONGEST_TEXT]))
         turned = None
-        if keyword == b"Raw profile type exif":
+        if keyword == _RAW_PROFILE:
             turned = _from_raw_profile(text)
-        elif keyword == b"XML:com.adobe.xmp":
+        elif keyword == _XMP:
             turned = orientation_in_xmp(text)
         if turned:
             return turned
@@ -105,13 +107,20 @@ def _orientation(chunks: list[tuple[bytes, memoryview]]) -> int:
 
 
 _TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
+_RAW_PROFILE, _XMP = b"Raw profile type exif", b"XML:com.adobe.xmp"
+_ORIENTED: Final = (_RAW_PROFILE, _XMP)
+_MOST_TEXTS: Final = 4
+"""Texts that are looked at: each can be 300 bytes that grow to `_LONGEST_TEXT`."""
+_LONGEST_KEYWORD: Final = 79
+
+
+def _keyword(content: bytes | memoryview) -> bytes:
+    return bytes(content[: _LONGEST_KEYWORD + 1]).partition(b"\0")[0]
 
 
 def _text(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
-    """Return keyword and beginning of a text; empty ones where it is none of those that are looked at."""
+    """Return keyword and beginning of a text; empty ones where it is damaged."""
     keyword, _, rest = content.partition(b"\0")
-    if keyword not in (b"Raw profile type exif", b"XML:com.adobe.xmp"):
-        return b"", b""
     compressed = kind == b"zTXt"
     if kind == b"zTXt":
         rest = rest[1:]
@@ -128,7 +137,7 @@ def _text(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
 
 def _from_raw_profile(text: bytes) -> int | None:
     """Read ImageMagick's hexadecimal digits after a line each for name and length."""
-    digits = b"".join(text.split(b"\n")[3:])
+    digits = b"".join(text.split(b"\n", 3)[3:]).translate(None, b"\n")
     try:
         exif = bytes.fromhex(digits.decode("ascii")[: len(digits) // 2 * 2])
     except (UnicodeDecodeError, ValueError):

@@ -5,11 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from service.errors import PictureTooLarge
+
 MAX_SIDE: Final = 30_000
 """Longest side in pixels; OpenCV's remap addresses pixels with 16 bits."""
 
 MAX_PARTS: Final = 10_000
-"""Segments, chunks or boxes of one file: a 20 MB PNG in chunks of 8 kB, libpng's default, has 2,500."""
+"""Segments, chunks, or boxes with all that they list, of one file.
+
+A 20 MB PNG in chunks of 8 kB, libpng's default, has 2,500.
+"""
+
+
+class PartCount:
+    """Counts what is looked at in one file. One of each kind inside another would multiply, so all kinds add up."""
+
+    def __init__(self, name: str) -> None:
+        """Start at none; `name` is that of the format."""
+        self._name = name
+        self._count = 0
+
+    def add(self, count: int = 1) -> None:
+        """Count `count` more, before they are looked at; raise PictureTooLarge beyond `MAX_PARTS`."""
+        self._count += count
+        if self._count > MAX_PARTS:
+            raise PictureTooLarge(f"the {self._name} has more than {MAX_PARTS:,} parts; send it encoded anew")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.soak import adversarial, adversarial_jpeg
+from benchmarks.soak import adversarial, adversarial_boxes, adversarial_jpeg
 from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding.cost import PricedPicture
 from service.inference.decoding.cost import price as price_of
@@ -161,8 +161,23 @@ def test_row_1a_small_jpeg_that_takes_seconds_is_over_the_budget(make: Callable[
         adversarial.png_empty_data,
         lambda: adversarial_jpeg.jpeg_segments(200_000),
         adversarial.webp_chunks,
+        lambda: adversarial_boxes.empty_extents(1),
+        lambda: adversarial_boxes.entries_without_links(10_000),
+        lambda: adversarial_boxes.many_properties(2),
+        lambda: adversarial_boxes.avif_many_units(11),
+        lambda: adversarial_boxes.heic_shared_configuration(1, 20),
     ],
-    ids=["private chunks", "empty data", "segments", "webp chunks"],
+    ids=[
+        "private chunks",
+        "empty data",
+        "segments",
+        "webp chunks",
+        "extents without bytes",
+        "entries without links",
+        "properties",
+        "units of all items together",
+        "parameter sets",
+    ],
 )
 def test_row_1d_picture_of_a_hundred_thousand_parts_is_refused_unread(make: Callable[[], bytes]) -> None:
     with pytest.raises(PictureTooLarge, match="more than 10,000"):
@@ -190,6 +205,46 @@ def test_what_makes_no_pixels_reaches_no_decoder(make: Callable[[], bytes]) -> N
     assert decode_image(priced.data).pixels.shape[2] == 3
 
 
+def test_configuration_that_many_items_share_is_read_once() -> None:
+    data = adversarial_boxes.heic_shared_configuration(1000, 4)  # 2,000 parameter sets
+    assert price(data).format == "HEIC"
+
+
+def test_heic_whose_configuration_ends_before_its_parameter_sets_is_no_failure() -> None:
+    data = adversarial_jpeg.noise(64, 64, "HEIF")
+    at = data.index(b"hvcC") - 4
+    (size,) = struct.unpack_from(">I", data, at)
+    cut = adversarial_boxes.box(b"hvcC", data[at + 8 : at + 8 + 23])
+    rest = adversarial_boxes.box(b"free", bytes(size - len(cut) - 8))
+    assert price(data[:at] + cut + rest + data[at + size :]).pixels == 64 * 64
+
+
+def with_texts(*orientations: int) -> bytes:
+    data = encoded("PNG", Image.new("RGB", (32, 16)))
+    packets = (b'<x tiff:Orientation="%d"/>' % orientation for orientation in orientations)
+    texts = (adversarial.png_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + packet) for packet in packets)
+    return data[:33] + b"".join(texts) + data[33:]
+
+
+def test_orientation_is_looked_for_in_the_first_four_texts_of_a_png_only() -> None:
+    assert decode_image(price(with_texts(0, 0, 0, 6)).data).width == 16
+    assert decode_image(price(with_texts(0, 0, 0, 0, 6)).data).width == 32
+
+
+def test_first_exif_of_a_png_is_all_that_is_read() -> None:
+    data = encoded("PNG", Image.new("RGB", (32, 16)))
+    second = b"".join(adversarial.png_chunk(b"eXIf", exif_with(orientation)) for orientation in (0, 6))
+    assert decode_image(price(data[:33] + second + data[33:]).data).width == 32
+
+
+def test_orientation_is_read_from_the_lines_that_imagemagick_writes() -> None:
+    data = encoded("PNG", Image.new("RGB", (32, 16)))
+    digits = (b"Exif\0\0" + exif_with(6)).hex().encode()
+    lines = b"\n".join(digits[at : at + 16] for at in range(0, len(digits), 16))
+    text = adversarial.png_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n      32\n" + lines + b"\n")
+    assert decode_image(price(data[:33] + text + data[33:]).data).width == 16
+
+
 @pytest.mark.parametrize("kind", [0xC3, 0xC9, 0xCA, 0xC5])
 def test_jpeg_that_no_browser_reads_is_not_read(kind: int) -> None:
     data = adversarial_jpeg.dense_baseline(0.01).replace(b"\xff\xc0", bytes([0xFF, kind]), 1)
@@ -211,14 +266,14 @@ def test_jpeg_of_one_scan_is_priced_at_the_scale_it_is_decoded_at() -> None:
 
 
 def test_avif_of_several_frames_is_not_read() -> None:
-    data = adversarial.avif_of_several_frames()
+    data = adversarial_boxes.avif_of_several_frames()
     with pytest.raises(UnsupportedPicture, match="several frames"):
         price(data)
 
 
 def test_items_that_share_their_bytes_are_refused() -> None:
     with pytest.raises(PictureTooLarge, match="share their bytes"):
-        price(adversarial.avif_shared_items())
+        price(adversarial_boxes.avif_shared_items())
 
 
 @pytest.mark.parametrize(("fmt", "options"), EVERY_KIND)
