@@ -7,6 +7,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from service import errors
@@ -81,7 +82,7 @@ async def predict(request: Request, options: Options) -> Response:
     """Estimate the age of each face in one photograph."""
     state, key = state_of(request), getattr(request.state, "key", None)
     best_media_type(request.headers.get("accept"), [JSON])
-    options = _checked(state, options, state.settings.deadline_s)
+    options = _checked(request, options, state.settings.deadline_s)
     limits = UploadLimits("file", state.settings.max_body_bytes)
     async with UploadReader(state.upload_budget).receive(request, limits) as uploads:
         state.rates.charge(key, 1)
@@ -108,7 +109,7 @@ async def predict_batch(request: Request, options: Options) -> Response:
     state, key = state_of(request), getattr(request.state, "key", None)
     settings = state.settings
     media = best_media_type(request.headers.get("accept"), [JSON, NDJSON])
-    options = _checked(state, options, settings.batch_deadline_s)
+    options = _checked(request, options, settings.batch_deadline_s)
     limits = UploadLimits("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(UploadReader(state.upload_budget).receive(request, limits))
@@ -175,14 +176,23 @@ async def show_metrics(request: Request) -> Response:
     return Response(state_of(request).metrics.exposition(), headers={"content-type": EXPOSITION})
 
 
-def _checked(state: ServiceState, options: PredictOptions, deadline_s: float) -> PredictOptions:
+def _checked(request: Request, options: PredictOptions, deadline_s: float) -> PredictOptions:
     """Check options against models, limits and queue before the body is read; fill in defaults from the settings."""
+    state = state_of(request)
+    _refuse_repeated(request.query_params)
     most = state.settings.max_faces
     if "max_faces" in options.model_fields_set and options.max_faces > most:
         raise InvalidParameter(f"max_faces: at most {most} faces are returned here")
     state.require_model(options.model)
     state.pool.probe(deadline_s)
     return options.completed(state.settings)
+
+
+def _refuse_repeated(query: QueryParams) -> None:
+    """Raise InvalidParameter for an option that the query gives several times, but for a list: only one would count."""
+    for name, field in PredictOptions.model_fields.items():
+        if not isinstance(field.default, tuple) and len(query.getlist(name)) > 1:
+            raise InvalidParameter(f"{name} is given more than once in the query; leave one")
 
 
 def _tasks(state: ServiceState, uploads: list[Upload], options: PredictOptions) -> list[partial[PhotoPrediction]]:

@@ -171,6 +171,9 @@ class _Part:
     content: bytearray = field(default_factory=bytearray)
 
 
+_AS_IT_IS: Final = (b"binary", b"8bit", b"7bit")
+
+
 class MultipartImages:
     """Parses a form chunk by chunk; `finish` returns the parts named `name`, in order."""
 
@@ -235,6 +238,8 @@ class MultipartImages:
             raise MalformedBody("a part has no `Content-Disposition: form-data; name=...`")
         if options[b"name"] != self._name:
             raise InvalidParameter(unknown_field(options[b"name"].decode("utf-8", "replace"), "form", self._label))
+        if self._part.headers.get(b"content-transfer-encoding", b"binary").lower() not in _AS_IT_IS:
+            raise MalformedBody("a part has a Content-Transfer-Encoding; send its bytes as they are (RFC 7578)")
         if len(self._uploads) >= self._max_parts:
             remedy = "send several to /v1/predict/batch" if self._label == "file" else "send smaller batches"
             raise BodyTooLarge(f"more pictures than allowed here: at most {self._max_parts}; {remedy}")

@@ -83,7 +83,7 @@ def test_raw_body_gives_the_same_faces_as_a_form(client: httpx.Client) -> None:
     assert raw.json()["faces"] != post(client, grey(60))["faces"]
 
 
-@pytest.mark.parametrize("before", ["", "data:image/png;base64,"])
+@pytest.mark.parametrize("before", ["", "data:image/png;base64,", "DATA:image/png;charset=x;base64,"])
 def test_json_with_base64_gives_the_same_faces_as_a_form(client: httpx.Client, before: str) -> None:
     image = before + base64.encodebytes(grey()).decode()  # in lines, as many programs write it
     reply = client.post("/v1/predict", json={"image": image}, params={"thresholds": "18"})

@@ -12,6 +12,7 @@ from service.api.schemas import ProblemReply
 from tests.service.doubles import grey
 
 PNG = {"content-type": "image/png"}
+JSON = {"content-type": "application/json"}
 
 
 def classes(of: type[Exception] = errors.AgelensError) -> Iterator[type[Exception]]:
@@ -75,6 +76,12 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "json without an image": (400, {"json": {}}),
     "json with another member": (422, {"json": {"image": "", "img": "x"}}),
     "json that is nested deeply": (400, {"content": 9999 * b"[", "headers": {"content-type": "application/json"}}),
+    "json of very many members": (400, {"json": {str(number): 1 for number in range(100)}}),
+    "json of very many items": (400, {"json": {"image": [1] * 100}}),
+    "image twice": (400, {"content": b'{"image":"AAAA","image":"AAAA"}', "headers": JSON}),
+    "data URL of text": (400, {"json": {"image": "data:image/png,%89PNG"}}),
+    "data URL without a comma": (400, {"json": {"image": "DATA:image/png;base64;AAAA"}}),
+    "image with blanks only": (422, {"json": {"image": " \r\n"}}),
     "image that is no string": (400, {"json": {"image": 1}}),
     "image that is no base64": (400, {"json": {"image": "no-base64"}}),
     "image that is an address": (400, {"json": {"image": "https://example.com/a.jpg"}}),
@@ -99,6 +106,19 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "unknown parameter": (422, {"params": {"treshold": "18"}, "files": {"file": grey()}}),
     "no faces wanted": (422, {"params": {"max_faces": "0"}, "files": {"file": grey()}}),
     "negative size": (422, {"params": {"min_face_size": "-1"}, "files": {"file": grey()}}),
+    "two models": (422, {"params": {"model": ["brightness", "other"]}, "files": {"file": grey()}}),
+    "detect and not": (
+        422,
+        {"path": "/predict/batch", "params": {"detect": ["true", "false"]}, "files": {"files": grey()}},
+    ),
+    "part in base64": (
+        400,
+        {
+            "content": b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n'
+            b"Content-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--",
+            "headers": {"content-type": "multipart/form-data; boundary=b"},
+        },
+    ),
     "detect perhaps": (422, {"params": {"detect": "perhaps"}, "files": {"file": grey()}}),
     "accepts html only": (406, {"files": {"file": grey()}, "headers": {"accept": "text/html"}}),
     "unknown route": (404, {"path": "/nope"}),
@@ -131,6 +151,15 @@ def test_what_goes_wrong_is_a_problem_document(client: httpx.Client, name: str) 
         ("name of a file instead of it", "the part `file` is text, not a file; with curl, write -F file=@photo.jpg"),
         ("unknown route", "; pictures are sent by POST to /v1/predict, probes to /health/ready"),
         ("urlencoded", "or JSON with `image` in base64"),
+        ("json of very many members", "more in it than `image`, the picture in base64"),
+        ("json of very many items", "more in it than `image`, the picture in base64"),
+        ("image twice", "the JSON body has `image` more than once; send one picture"),
+        ("data URL of text", "a data URL without `;base64,` before the picture"),
+        ("data URL without a comma", "a data URL without `;base64,` before the picture"),
+        ("image that is no base64", "not base64; write it with + and /, and with = at its end"),
+        ("two models", "model is given more than once in the query; leave one"),
+        ("detect and not", "detect is given more than once in the query; leave one"),
+        ("part in base64", "a Content-Transfer-Encoding; send its bytes as they are (RFC 7578)"),
         ("wrong method", "this address takes POST; pictures are sent by POST to /v1/predict"),
     ],
 )
