@@ -49,8 +49,9 @@ def mix_of(shares: NDArray[np.floating]) -> Floats:
     values = np.asarray(shares, dtype=np.float64)
     if values.shape != (AGES,):
         raise InvalidParameter(f"a mix of ages has {AGES} shares, one for each age 0..100, got {values.shape}")
-    if not np.isfinite(values).all() or (values < 0).any() or values.sum() <= 0:
+    if not np.isfinite(values).all() or (values < 0).any() or values.max() <= 0:
         raise InvalidParameter("the shares of a mix must be finite and 0 or more, and some must be above 0")
+    values = values / values.max()  # their sum could be infinite, and every share of it zero
     floored = np.maximum(values / values.sum(), FLOOR)
     return np.asarray(floored / floored.sum(), dtype=np.float64)
 
@@ -95,7 +96,7 @@ def mix_in(path: Path) -> Floats:
                 shares[_age(row["age"])] += float(row["share"])
     except OSError as error:
         raise InvalidParameter(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InvalidParameter(
             f"{path.name}: a mix of ages has the columns age, whole years 0..100, and share, a number ({error})"
         ) from error

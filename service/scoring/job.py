@@ -58,7 +58,15 @@ class Fault(NamedTuple):
 
 
 UNREADABLE: Final = "unreadable"
-NOT_SCORED: Final = (UNREADABLE, "missing-id", "repeated-id", "path-outside", "folder-link")
+NOT_SCORED: Final = (
+    UNREADABLE,
+    "missing-id",
+    "missing-picture",
+    "repeated-id",
+    "malformed-row",
+    "path-outside",
+    "folder-link",
+)
 """Reasons that lie in INPUT rather than in a picture: for them `score` ends with a status of its own."""
 
 

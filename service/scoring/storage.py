@@ -63,7 +63,7 @@ def _read(item: Item) -> bytes | OSError | Fault:
         return _read_uri(item.path) if is_uri(item.path) else _read_file(Path(item.path))
     except OSError as error:
         return error
-    except (InvalidParameter, ValueError) as error:  # a scheme that nobody knows, a path with a null character
+    except Exception as error:  # a scheme that nobody knows, a path with a null character, a store's own types
         return OSError(errno.EINVAL, str(error))
 
 
@@ -94,5 +94,5 @@ def _by_fsspec(scheme: str) -> fs.FileSystem:
     try:
         handler: Any = fs.FSSpecHandler  # complete, though the stubs call it abstract
         return fs.PyFileSystem(handler(fsspec.filesystem(scheme)))
-    except (ValueError, ImportError) as error:
+    except Exception as error:  # each store's package has types of its own
         raise InvalidParameter(f"{scheme}:// cannot be read: {error}") from error

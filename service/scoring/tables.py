@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from service.errors import InvalidParameter
 from service.inference.decoding.formats import SUFFIXES
 from service.scoring.csv_table import CSV_SUFFIX, csv_columns, csv_records
-from service.scoring.job import Fault, Item
+from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
 
 SUFFIX: Final = ".parquet"
@@ -61,30 +61,50 @@ def items_in(name: str, where: str, columns: Columns) -> Iterator[Item]:
         names = table.schema_arrow.names
         picture = columns.picture or _picture_column(table.schema_arrow, where)
         wanted = _refuse_missing([picture, columns.id], names, where)
+        _refuse_unfit(table.schema_arrow.field(picture).type, picture, where)
         batches = table.iter_batches(_ROWS_AT_ONCE, columns=wanted)
         records = (record for batch in batches for record in batch.to_pylist())
         yield from _items(name, where, records, picture, columns)
 
 
 def _refuse_missing(wanted: list[str | None], names: list[str], where: str) -> list[str]:
-    """Return the columns that are wanted; raise InvalidParameter if the table does not have one."""
+    """Return the columns that are wanted; raise InvalidParameter if the table does not have one, or has it twice."""
     named = [column for column in wanted if column]
     missing = [column for column in named if column not in names]
     if missing:
         raise InvalidParameter(f"{where} has no column {missing[0]}; it has {', '.join(names)}")
+    for column in named:
+        if names.count(column) > 1:
+            raise InvalidParameter(f"{where} has {names.count(column)} columns named {column}; rename one")
     return named
+
+
+def _refuse_unfit(held: pa.DataType, column: str, where: str) -> None:
+    """Raise InvalidParameter if a column can hold neither photographs nor paths."""
+    kind = held.value_type if isinstance(held, pa.DictionaryType) else held
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_struct)
+    if not _holds_bytes(kind) and not any(fits(kind) for fits in texts):
+        raise InvalidParameter(
+            f"{where}: the column {column} holds {held}, neither photographs nor paths; name another with --column"
+        )
+
+
+_TOO_LONG: Final = Item(
+    "", None, fault=Fault("malformed-row", "the row has more cells than the header; quote what has a comma in it")
+)
+"""A CSV row whose path may have been cut at its comma: what is left can be the name of another photograph."""
 
 
 def _items(name: str, where: str, records: Iterator[dict[str, Any]], picture: str, columns: Columns) -> Iterator[Item]:
     for row, record in enumerate(records):
         place = f"{name}#{row}"
-        item = _item(record[picture], where, columns.any_path)
+        item = _TOO_LONG if None in record else _item(record[picture], where, columns.any_path)
         named = item._replace(id=place, place=place)
         yield _with_id(named, record[columns.id]) if columns.id else named
 
 
 def _with_id(item: Item, ident: Any) -> Item:
-    if ident is None or ident != ident or ident == "":
+    if ident is None or ident != ident or not str(ident).strip():
         return item._replace(fault=Fault("missing-id", "the row has no id"))
     return item._replace(id=str(ident))
 
@@ -93,8 +113,14 @@ def _item(value: Any, where: str, any_path: bool) -> Item:
     """Return the photograph of a cell: bytes, or a path relative to the table's folder."""
     if isinstance(value, dict):  # the layout of image data sets: bytes, or else a path
         value = value.get("bytes") or value.get("path")
-    if not isinstance(value, str):
+    if value is None or value == "":
+        return Item("", None, fault=Fault("missing-picture", "the row has no photograph"))
+    if isinstance(value, bytes):
         return Item("", None, value)
+    if not isinstance(value, str):
+        return Item(
+            "", None, fault=Fault(UNREADABLE, f"the cell holds {type(value).__name__}, neither a photograph nor a path")
+        )
     base = where.rpartition("/")[0] if is_uri(where) else str(Path(where).parent)
     path = value if is_uri(value) or value.startswith("/") else f"{base}/{value}"
     if any_path or _is_below(base, path):
@@ -147,7 +173,8 @@ def _is_csv(where: str) -> bool:
 def _holds_bytes(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.StructType):
         return any(member.name == "bytes" and _holds_bytes(member.type) for member in kind.fields)
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(fits(kind) for fits in kinds)
 
 
 def _opened(where: str) -> pq.ParquetFile:

@@ -118,13 +118,27 @@ def test_what_is_no_mix_is_named_with_what_is(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["age,weight\n10,1\n", "age,share\nten,1\n", "age,share\n101,1\n", "age,share\n10,3\n20,-1\n"]
+    "text",
+    [
+        f"age,share\n{'1' * 200_000},1\n",
+        "age,weight\n10,1\n",
+        "age,share\nten,1\n",
+        "age,share\n101,1\n",
+        "age,share\n10,3\n20,-1\n",
+        "age,share\n10,nan\n",
+    ],
 )
 def test_a_table_that_is_no_mix_is_refused(tmp_path: Path, text: str) -> None:
     table = tmp_path / "visitors.csv"
     table.write_text(text)
     with pytest.raises(InvalidParameter, match="share"):
         mix_in(table)
+
+
+def test_shares_may_be_of_any_size() -> None:
+    shares = np.zeros(101)
+    shares[[10, 20]] = 1
+    assert np.array_equal(mix_of(shares * 1e308), mix_of(shares))
 
 
 def test_a_table_that_is_not_there_is_named() -> None:

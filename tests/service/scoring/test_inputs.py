@@ -72,7 +72,8 @@ def test_a_csv_table_is_its_rows_with_paths_meant_from_its_folder(folder: Path, 
     path.write_text('\ufeffage,Path\n30,a.jpg\n\n31,a.jpg\n32,"sub/a.jpg"\n33\n34,../secret.jpg\n', encoding="utf-8")
     found = contents(open_inputs(str(path), tmp_path))
     assert list(found) == [f"t.csv#{row}" for row in range(5)]
-    assert list(found.values())[:4] == [b"a.jpg", b"a.jpg", b"sub/a.jpg", b""]
+    assert list(found.values())[:3] == [b"a.jpg", b"a.jpg", b"sub/a.jpg"]
+    assert found["t.csv#3"] == Fault("missing-picture", "the row has no photograph")
     assert found["t.csv#4"] == Fault(
         "path-outside", "../secret.jpg is outside the table's folder; --allow-any-path allows that"
     )
@@ -99,6 +100,7 @@ def test_a_csv_table_has_commas_semicolons_or_tabs(folder: Path, tmp_path: Path,
         (b"a.jpg\nb.jpg\n", Columns(), r"t\.csv: the first line .* and a\.jpg looks like a photograph; write `path`"),
         (b"left,right\n", Columns(), r"t\.csv: which column holds the photographs\? .*there are left, right"),
         (b"path\n", Columns("photo"), "has no column photo; it has path"),
+        (b"id,path,id\n", Columns(id="id"), r"t\.csv has 2 columns named id; rename one"),
         (b"path\n\xff\n", Columns(), r"t\.csv cannot be read as CSV: .*utf-8"),
     ],
 )
@@ -108,12 +110,35 @@ def test_a_csv_table_that_is_not_clear_is_named(folder: Path, content: bytes, co
         list(open_inputs(str(folder / "t.csv"), folder, columns))
 
 
+def test_csv_rows_that_are_longer_or_shorter_than_the_header_are_faults(folder: Path, tmp_path: Path) -> None:
+    (folder / "t.csv").write_text('id,path\n1,a.jpg,the second\n2\n3,""\n4,a.jpg\n \t,a.jpg\n')
+    found = contents(open_inputs(str(folder / "t.csv"), tmp_path, Columns(id="id")))
+    assert found.pop("4") == b"a.jpg"
+    assert [fault.reason for fault in found.values() if isinstance(fault, Fault)] == [
+        "malformed-row",
+        "missing-picture",
+        "missing-picture",
+        "missing-id",
+    ]
+
+
+def test_struct_of_something_else_is_a_fault_that_says_what(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", image=[{"path": 7}])
+    (fault,) = contents(open_inputs(str(path), tmp_path, Columns("image"))).values()
+    assert fault == Fault("unreadable", "the cell holds int, neither a photograph nor a path")
+
+
+def test_bytes_of_a_fixed_size_are_found_by_their_type(tmp_path: Path) -> None:
+    path = table(tmp_path / "t.parquet", image=pa.array([b"one", b"two"], pa.binary(3)), age=[1, 2])
+    assert list(contents(open_inputs(str(path), tmp_path)).values()) == [b"one", b"two"]
+
+
 def test_bytes_in_parquet_are_named_by_their_rows(tmp_path: Path) -> None:
     path = table(tmp_path / "t.parquet", image=[b"one", b"two", None], label=["x", "y", "z"])
     assert contents(open_inputs(str(path), tmp_path / "out")) == {
         "t.parquet#0": b"one",
         "t.parquet#1": b"two",
-        "t.parquet#2": b"",
+        "t.parquet#2": Fault("missing-picture", "the row has no photograph"),
     }
 
 
@@ -204,6 +229,8 @@ def test_input_that_cannot_be_read_at_all_is_refused(tmp_path: Path) -> None:
     [
         ({"a": [b"x"], "b": [b"y"]}, None, r"which column holds the photographs\? .*there are a, b"),
         ({"a": [1]}, None, "which column holds the photographs"),
+        ({"a": [1]}, "a", r"the column a holds int64, neither photographs nor paths; name another with --column"),
+        ({"path": [["x.jpg"]]}, None, "the column path holds list<.*>, neither photographs nor paths"),
         ({"a": [b"x"]}, "photo", "has no column photo; it has a"),
     ],
 )
@@ -234,6 +261,11 @@ def test_a_store_is_its_pictures_below_the_uri(folder: Path, scheme: str) -> Non
 def test_a_store_that_nobody_knows_is_named() -> None:
     with pytest.raises(InvalidParameter, match="nonesuch:// cannot be read"):
         open_inputs("nonesuch://bucket/key", Path()).count()
+
+
+def test_store_that_lacks_an_option_fails_its_pictures_and_not_the_run() -> None:
+    ((_, found),) = pictures([Item("x", "reference://x.jpg")])
+    assert isinstance(found, OSError)
 
 
 def test_pictures_of_a_store_keep_their_order_and_errors(folder: Path) -> None:
