@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil
 from typing import Final
 
@@ -16,6 +16,7 @@ from service.inference.decoding.cost.priced import MAX_PARTS, PricedPicture
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by colour type."""
+_PALETTE: Final = 3
 _PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: first column and row, and steps between columns and rows."""
 _LONGEST_TEXT: Final = 2**18
@@ -38,7 +39,11 @@ def price(data: bytes) -> PricedPicture:
     work_ns += sum(count for _, count in rows) * rates.PNG_ROW_NS + width * height * rates.FINISH_NS
     work_ns += width * height * rates.PNG_INTERLACED_PIXEL_NS * bool(interlace)
     kept = [SIGNATURE, _chunk(b"IHDR", header)]
-    kept += [_chunk(kind, content) for kind, content in chunks if kind in (b"PLTE", b"tRNS")][:2]
+    before = list(takewhile(lambda chunk: chunk[0] != b"IDAT", chunks))  # behind the pixels they do not count
+    colours = {kind: content for kind, content in before if kind in (b"PLTE", b"tRNS")}
+    if colour == _PALETTE and not (colours.get(b"PLTE") and len(colours[b"PLTE"]) % 3 == 0):
+        raise CorruptPicture("the PNG has no palette for its pixels; send it encoded anew")
+    kept += [_chunk(kind, content) for kind, content in sorted(colours.items())]
     if (turned := _orientation(chunks)) != UPRIGHT:
         kept.append(_chunk(b"eXIf", exif_with(turned)))
     kept.append(_chunk(b"IDAT", packed))

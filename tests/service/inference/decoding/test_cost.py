@@ -219,6 +219,17 @@ def test_heic_whose_configuration_ends_before_its_parameter_sets_is_no_failure()
     assert price(data[:at] + cut + rest + data[at + size :]).pixels == 64 * 64
 
 
+@pytest.mark.parametrize("palette", ["none", "two bytes", "behind the pixels"])
+def test_png_of_palette_colours_without_a_palette_is_damaged(palette: str) -> None:
+    data = encoded("PNG", Image.fromarray(astronaut()[:64, :64]).quantize(16))
+    at = data.index(b"PLTE") - 4
+    end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+    between = adversarial.png_chunk(b"PLTE", b"\0\0") if palette == "two bytes" else b""
+    behind = data[at:end] if palette == "behind the pixels" else b""
+    with pytest.raises(CorruptPicture, match="no palette"):
+        price(data[:at] + between + data[end:-12] + behind + data[-12:])
+
+
 def with_texts(*orientations: int) -> bytes:
     data = encoded("PNG", Image.new("RGB", (32, 16)))
     packets = (b'<x tiff:Orientation="%d"/>' % orientation for orientation in orientations)
