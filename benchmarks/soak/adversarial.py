@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
+from PIL import Image
 
+from benchmarks.pictures import head
 from benchmarks.soak.adversarial_boxes import (
     avif_many_units,
     avif_of_several_frames,
@@ -208,6 +210,13 @@ def bmp_rows(width: int = 30_000, height: int = 1666) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(content), 0, 0, 54 + 1024) + head + palette + content
 
 
+def covered_with_faces(width: int, height: int, side: int) -> bytes:
+    """Cover a picture with heads: each face is looked for, cut out and answered."""
+    small = np.asarray(Image.fromarray(head()).resize((side, side)))
+    across, down = max(1, width // side), max(1, height // side)
+    return encoded(np.tile(small, (down, across, 1)), "JPEG", quality=85)
+
+
 def _side(scale: float, largest: int) -> int:
     return max(16, int(largest * scale**0.5))
 
@@ -229,6 +238,8 @@ KINDS: Final[dict[str, Callable[[float], bytes]]] = {
     "JPEG, restarts": lambda s: jpeg_restarts(5 * s, _side(s, 5000)),
     "JPEG, overlapping EXIF": lambda _: jpeg_exif(),
     "JPEG, stripes": lambda s: stripes(_side(s, 3000), _side(s, 3000), "JPEG", quality=100, progressive=True),
+    "JPEG, covered with small faces": lambda s: covered_with_faces(_side(s, 1600), _side(s, 1200), 40),
+    "JPEG, covered with faces": lambda s: covered_with_faces(_side(s, 12_000), _side(s, 4160), 200),
     "PNG, RGBA": lambda s: flat_png(_side(s, 5000)),
     "PNG, interlaced": lambda s: flat_png(_side(s, 4000), interlace=1),
     "PNG, 16-bit grey": lambda s: flat_png(_side(s, 5000), 0, 16),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -12,7 +14,8 @@ import numpy as np
 
 from benchmarks.caller import Caller
 from benchmarks.soak.adversarial import KINDS, adversarial
-from benchmarks.soak.pictures import SIDES, portrait
+from benchmarks.soak.load import ends
+from benchmarks.soak.pictures import SIDES, bombs, mutated, portrait
 from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
 from tests.server_process import ServerProcess
@@ -25,12 +28,14 @@ HOSTILE_EVERY_S = 1.0
 
 @dataclass(slots=True)
 class Seen:
-    """Seconds of good answers, statuses of good and of hostile ones, and the slowest hostile picture."""
+    """Seconds of good answers, statuses of good and of hostile ones, what was lost, the slowest, and memory."""
 
     seconds: list[float] = field(default_factory=list)
     good: Counter[int] = field(default_factory=Counter)
     hostile: Counter[int] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     slowest: tuple[float, str] = (0.0, "")
+    memory: list[int] = field(default_factory=list)
 
     @property
     def p99_s(self) -> float:
@@ -43,53 +48,72 @@ async def _good(port: int, until: float, seen: Seen) -> None:
             if time.perf_counter() >= until:
                 return
             began = time.perf_counter()
-            answer = await caller.post("/predict", portrait(SIDES[number % len(SIDES)]))
-            seen.good[answer.status] += 1
-            seen.seconds.append(answer.seconds)
+            try:
+                answer = await caller.post("/predict", portrait(SIDES[number % len(SIDES)]))
+                seen.good[answer.status] += 1
+                seen.seconds.append(answer.seconds)
+            except (OSError, asyncio.IncompleteReadError) as error:
+                seen.lost[f"good: {type(error).__name__}"] += 1
             await asyncio.sleep(max(0.0, began + GOOD_EVERY_S - time.perf_counter()))
 
 
-async def _hostile(port: int, until: float, seen: Seen, pictures: list[tuple[str, bytes]]) -> None:
-    async with Caller(port) as caller:
-        for name, picture in chain.from_iterable(repeat(pictures)):
+async def _hostile(served: ServerProcess, until: float, seen: Seen, pictures: Iterable[tuple[str, bytes]]) -> None:
+    async with Caller(served.port) as caller:
+        for name, picture in pictures:
             if time.perf_counter() >= until:
                 return
             began = time.perf_counter()
-            answer = await caller.post("/predict", picture, "application/octet-stream")
-            seen.hostile[answer.status] += 1
-            seen.slowest = max(seen.slowest, (answer.seconds, name))
+            try:
+                answer = await caller.post("/predict", picture, "application/octet-stream")
+                seen.hostile[answer.status] += 1
+                seen.slowest = max(seen.slowest, (answer.seconds, name))
+            except (OSError, asyncio.IncompleteReadError) as error:
+                seen.lost[f"{name}: {type(error).__name__}"] += 1
+            seen.memory.append(served.resident_bytes(family=True))
             await asyncio.sleep(max(0.0, began + HOSTILE_EVERY_S - time.perf_counter()))
 
 
-async def _run(served: ServerProcess, minutes: float) -> tuple[Seen, Seen, float, float]:
-    pictures = list(adversarial(2 * len(KINDS)))
+def hostile_pictures() -> list[tuple[str, bytes]]:
+    """Make each kind twice, half as bad and as bad as fits; also some that claim to be enormous, and broken ones."""
+    return [*adversarial(2 * len(KINDS)), *bombs().items(), *(("broken", picture) for picture in mutated(20))]
+
+
+async def _run(served: ServerProcess, minutes: float) -> tuple[Seen, Seen]:
+    pictures = hostile_pictures()
     await _good(served.port, time.perf_counter() + 10, Seen())
     alone, beside = Seen(), Seen()
     until = time.perf_counter() + max(30.0, 6 * minutes)
     await asyncio.gather(*(_good(served.port, until, alone) for _ in range(GOOD_CALLERS)))
-    # Warm: each kind once, so that every decoder has had its largest picture.
-    await _hostile(served.port, time.perf_counter() + 1.1 * HOSTILE_EVERY_S * len(pictures), Seen(), pictures)
-    early = served.resident_bytes(family=True)
+    # Warm: each picture once, so that every decoder has had its largest.
+    await _hostile(served, math.inf, Seen(), pictures)
     until = time.perf_counter() + 60 * minutes
     await asyncio.gather(
         *(_good(served.port, until, beside) for _ in range(GOOD_CALLERS)),
-        _hostile(served.port, until, beside, pictures),
+        _hostile(served, until, beside, chain.from_iterable(repeat(pictures))),
     )
-    return alone, beside, early, served.resident_bytes(family=True)
+    return alone, beside
 
 
 def beside_hostile(minutes: float = 30) -> Verdict:
     """Send good pictures at an even pace, and one of a hostile kind each second."""
     with serving(threads=2) as served:
-        alone, beside, early, late = asyncio.run(_run(served, minutes))
+        alone, beside = asyncio.run(_run(served, minutes))
         served.signal()
         status = served.end()
     factor = beside.p99_s / alone.p99_s
+    early, late = ends(beside.memory)
+    lost = alone.lost + beside.lost
     return Verdict(
         f"{len(KINDS)} kinds of hostile pictures among good ones, {minutes:g} minutes",
         "good pictures' p99 ≤ 3 × unloaded, all answered; no 5xx; memory ≤ 1.10 × after warm-up",
-        f"p99 {alone.p99_s * 1e3:.0f} → {beside.p99_s * 1e3:.0f} ms = {factor:.1f} ×; good {dict(beside.good)}; "
+        f"p99 {alone.p99_s * 1e3:.0f} → {beside.p99_s * 1e3:.0f} ms = {factor:.1f} ×; good {dict(beside.good)}, "
+        f"lost {dict(lost)}; "
         f"hostile {dict(sorted(beside.hostile.items()))}, slowest {beside.slowest[0]:.1f} s ({beside.slowest[1]}); "
         f"{early / 2**20:.0f} → {late / 2**20:.0f} MB = {late / early:.2f} ×; exit {status}",
-        factor <= 3 and set(beside.good) == {200} and max(beside.hostile) < 500 and late <= 1.1 * early and not status,
+        factor <= 3
+        and set(beside.good) == {200}
+        and not lost
+        and max(beside.hostile) < 500
+        and late <= 1.1 * early
+        and not status,
     )

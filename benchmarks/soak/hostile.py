@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.caller import Caller
-from benchmarks.soak.load import post_all
+from benchmarks.soak.adversarial import KINDS, adversarial
+from benchmarks.soak.load import ends, post_all
 from benchmarks.soak.pictures import bombs, mutated, portrait
 from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
@@ -19,17 +20,26 @@ CONTRACT = Path(__file__).with_name("schemathesis.toml").resolve()
 
 
 def mutations(count: int = 100_000) -> Verdict:
-    """Send pictures that are broken at random."""
+    """Send pictures that are broken at random, once decoders have had their largest pictures.
+
+    malloc keeps some megabytes of what a large picture has freed. Such pictures are rare among these: without those of
+    the warm-up, memory would go on growing by steps, ever more seldom, without anything being lost.
+    """
+    largest = [picture for _, picture in adversarial(2 * len(KINDS))]
     with serving() as served:
-        statuses, early = asyncio.run(post_all(served, mutated(count), count // 10, family=True))
-        late = served.resident_bytes(family=True)
+        # One at a time: four of 20 MB each are more than the service takes at once.
+        asyncio.run(post_all(served, largest, len(largest), callers=1))
+        statuses, samples = asyncio.run(post_all(served, mutated(count), max(1, count // 50), family=True))
         served.signal()
         status = served.end()
+    early, late = ends(samples)
+    tenths = " ".join(
+        f"{ends(samples[at:])[0] / 2**20:.0f}" for at in range(0, len(samples), max(1, len(samples) // 10))
+    )
     return Verdict(
         f"{count:,} mutated pictures of all formats",
-        "no 5xx, no crash, memory grows < 5 %",
-        f"{dict(sorted(statuses.items()))}; {early / 2**20:.0f} → {late / 2**20:.0f} MB ({late / early - 1:+.1%}); "
-        f"exit {status}",
+        "no 5xx, no crash, memory grows < 5 % after a warm-up",
+        f"{dict(sorted(statuses.items()))}; {tenths} MB ({late / early - 1:+.1%}); exit {status}",
         max(statuses) < 500 and late < 1.05 * early and status == 0,
     )
 

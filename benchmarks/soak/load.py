@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 from statistics import median
 
@@ -90,23 +90,28 @@ def overload(seconds: float = 60) -> Verdict:
 
 
 async def post_all(
-    served: ServerProcess, pictures: Iterable[bytes], measured_at: int, family: bool = False
-) -> tuple[Counter[int], int]:
-    """Return the statuses of pictures that four callers send, and the memory when number `measured_at` is sent."""
+    served: ServerProcess, pictures: Iterable[bytes], sample_every: int, *, family: bool = False, callers: int = 4
+) -> tuple[Counter[int], list[int]]:
+    """Return the statuses of pictures that so many callers send, and the memory before every so many of them."""
     statuses: Counter[int] = Counter()
-    early = 0
+    samples: list[int] = []
     numbered = enumerate(pictures)
 
     async def call() -> None:
-        nonlocal early
         async with Caller(served.port) as caller:
             for number, picture in numbered:
-                if number == measured_at:
-                    early = served.resident_bytes(family=family)
+                if number % sample_every == 0:
+                    samples.append(served.resident_bytes(family=family))
                 statuses[(await caller.post("/predict", picture, "application/octet-stream")).status] += 1
 
-    await asyncio.gather(*(call() for _ in range(4)))
-    return statuses, early
+    await asyncio.gather(*(call() for _ in range(callers)))
+    return statuses, samples
+
+
+def ends(samples: Sequence[float]) -> tuple[float, float]:
+    """Return the medians of the first and the last fifth: one sample may catch a picture that is being decoded."""
+    fifth = max(1, len(samples) // 5)
+    return median(samples[:fifth]), median(samples[-fifth:])
 
 
 def _mixed(count: int) -> Iterator[bytes]:
@@ -117,7 +122,7 @@ def _mixed(count: int) -> Iterator[bytes]:
 def soak(count: int = 20_000) -> Verdict:
     """Send good pictures for a long time and see whether memory stays."""
     with serving() as served:
-        statuses, early = asyncio.run(post_all(served, _mixed(count), count // 20))
+        statuses, (_, early, *_) = asyncio.run(post_all(served, _mixed(count), count // 20))
         late = served.resident_bytes()
     return Verdict(
         f"soak: {count:,} good requests of mixed sizes",
