@@ -18,6 +18,8 @@ from service.runtime.open_files import lingering_connections
 from service.settings import Settings
 
 _LINGER_S: Final = 1.0
+_MOST_FRAMING_BYTES: Final = 2**20
+"""Bytes of chunk sizes that a body may have beyond its own: a chunk of one byte takes five more, and a callback."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._heads = 0
         self._in_head = False
         self._in_body = False
-        self._silent_bytes = 0
+        self._silent_bytes = self._framing_bytes = 0
         self._upgrade_asked = False
         self._unanswered = 0
         self._fault: tuple[int, str] | None = None
@@ -93,6 +95,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_clock()
         began_in, began_body = self._heads + (not self._in_head), self._in_body
         self._silent_bytes += len(data)
+        self._framing_bytes += len(data)
         if not self._parse(data):
             return
         if self._in_head and self._heads == began_in and not began_body:
@@ -103,6 +106,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_clock()
         elif self._in_body and began_body and self._silent_bytes > self._most_head_bytes:
             self._refuse(431, f"more than {self._most_head_bytes:,} bytes of chunk sizes or trailers without a body")
+        elif self._in_body and self._framing_bytes > _MOST_FRAMING_BYTES:
+            self._refuse(400, "the sizes of the body's chunks take more bytes than the chunks; send larger chunks")
 
     def on_message_begin(self) -> None:
         """Count the bytes of a new head."""
@@ -136,11 +141,12 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._unanswered += 1
         self._stop_clock()
         self._in_head, self._in_body = False, True
-        self._silent_bytes = 0
+        self._silent_bytes = self._framing_bytes = 0
 
     def on_body(self, body: bytes) -> None:
         """Take bytes of the body."""
         self._silent_bytes = 0
+        self._framing_bytes -= 2 * len(body)  # once as no framing, and once as what allows as much of it
         super().on_body(body)
 
     def on_message_complete(self) -> None:
