@@ -20,6 +20,7 @@ from benchmarks.soak.adversarial_boxes import (
     avif_shared_items,
     empty_extents,
     entries_without_links,
+    heic_repeated_tile,
     heic_shared_configuration,
     many_properties,
 )
@@ -272,6 +273,7 @@ KINDS: Final[dict[str, Callable[[float], bytes]]] = {
     "HEIC, noise": lambda s: noise(_side(s, 1000), _side(s, 1000), "HEIF", quality=90),
     "HEIC, stripes": lambda s: stripes(_side(s, 1200), _side(s, 1200), "HEIF", quality=90),
     "HEIC, shared configuration": lambda s: heic_shared_configuration(int(1 + 9000 * s)),
+    "HEIC, one tile again and again": lambda s: heic_repeated_tile(int(1 + 15 * s), 60),
     "TIFF, tiles": lambda s: tiff_tiles(int(1 + 100 * s), 100_000),
     "BMP, run lengths": lambda s: bmp_rows(30_000, int(1 + 1600 * s)),
 }

@@ -74,6 +74,41 @@ def heic_shared_configuration(items: int = 9000, kilobytes: int = 60) -> bytes:
     return _with_kinds(data, items, b"hvc1")
 
 
+def heic_repeated_tile(rows: int = 48, columns: int = 48) -> bytes:
+    """Make a grid of one tile of 64 x 64 pixels, again and again: a large picture in four kilobytes."""
+    data, size = _small("HEIF"), struct.pack(">II", 64 * columns, 64 * rows)
+    at, length = _place(data, b"ipco")
+    properties = data[at + 8 : at + length]
+    count, place = 1, 0
+    while place < len(properties):
+        count, place = count + 1, place + struct.unpack_from(">I", properties, place)[0]
+    larger = box(b"ipco", properties + box(b"ispe", bytes(4) + size))
+    data = _exchanged(data, (b"meta", b"iprp"), at, length, larger)
+    at, length = _place(data, b"ipma")
+    (entries,) = struct.unpack_from(">I", data, at + 12)
+    links = data[at + 8 : at + 12] + struct.pack(">I", entries + 1) + data[at + 16 : at + length]
+    links += struct.pack(">HBB", 2, 1, count)
+    data = _exchanged(data, (b"meta", b"iprp"), at, length, box(b"ipma", links))
+    tile, grid = (box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", *each) + b"\0") for each in _TILE_AND_GRID)
+    data = _with(data, b"iinf", bytes(4) + struct.pack(">H", 2) + tile + grid)
+    data = _with(data, b"pitm", bytes(4) + struct.pack(">H", 2))
+    references = struct.pack(">HH", 2, rows * columns) + struct.pack(">H", 1) * (rows * columns)
+    header = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, 64 * columns, 64 * rows)
+    at, length = _place(data, b"pitm")
+    more = box(b"iref", bytes(4) + box(b"dimg", references)) + box(b"idat", header)
+    data = _exchanged(data, (b"meta",), at, length, data[at : at + length] + more)
+
+    def placed(first: int, count: int) -> bytes:
+        places = struct.pack(">HHHHII", 1, 0, 0, 1, first, count) + struct.pack(">HHHHII", 2, 1, 0, 1, 0, len(header))
+        return _with(data, b"iloc", b"\1\0\0\0\x44\0" + struct.pack(">H", 2) + places)
+
+    first = placed(0, 0).index(b"mdat") + 4
+    return placed(first, len(placed(0, 0)) - first)
+
+
+_TILE_AND_GRID = ((1, 0, b"hvc1"), (2, 0, b"grid"))
+
+
 def _small(fmt: str = "AVIF") -> bytes:
     return noise(64, 64, fmt, **({"speed": 10} if fmt == "AVIF" else {}))
 

@@ -7,7 +7,7 @@ from typing import Final
 from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
-from service.inference.decoding.cost.bmff import Item, read_items
+from service.inference.decoding.cost.bmff import Item, read_items, tiles
 from service.inference.decoding.cost.priced import PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 22
@@ -29,7 +29,8 @@ def price(data: bytes) -> PricedPicture:
     coded = [item for item in items.values() if item.kind == b"av01"]
     if not coded or items[primary].kind not in (b"av01", b"grid"):
         raise UnsupportedPicture("the file has no AV1 picture in it; send JPEG, PNG or WebP")
-    pixels = sum(_coded_pixels(kept, item, parts) for item in coded)
+    each = [_coded_pixels(kept, item, parts) for item in coded]
+    pixels = max(sum(each), tiles(kept, items[primary]) * max(each))
     work_ns = rates.START_NS + pixels * rates.AVIF_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(item.length for item in coded) * rates.AVIF_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)

@@ -37,6 +37,12 @@ class Item:
         return sum(length for _, length in self.extents)
 
 
+def tiles(data: bytes | bytearray, item: Item) -> int:
+    """Return how many tiles a grid is made of, which may be the same one again and again; 1 for another item."""
+    content = b"".join(data[offset : offset + min(length, 4)] for offset, length in item.extents[:4])
+    return (content[2] + 1) * (content[3] + 1) if item.kind == b"grid" and len(content) >= 4 else 1
+
+
 def boxes(data: bytes | bytearray, start: int, end: int, parts: PartCount) -> Iterator[Box]:
     """Yield the boxes between two offsets; raise CorruptPicture where one goes beyond, PictureTooLarge for too many."""
     while start + 8 <= end:

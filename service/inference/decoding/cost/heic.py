@@ -8,7 +8,7 @@ from typing import Final
 from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
-from service.inference.decoding.cost.bmff import Item, read_items
+from service.inference.decoding.cost.bmff import Item, read_items, tiles
 from service.inference.decoding.cost.priced import PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 20
@@ -32,7 +32,8 @@ def price(data: bytes) -> PricedPicture:
         raise UnsupportedPicture("the file has no HEVC picture in it; send JPEG, PNG, WebP or AVIF")
     # Thousands of items may share a configuration: each is read once.
     configured = {place: _configured_pixels(kept, *place, parts) for place in {item.configuration for item in coded}}
-    pixels = sum(max(configured[item.configuration], _coded_pixels(kept, item, parts)) for item in coded)
+    each = [max(configured[item.configuration], _coded_pixels(kept, item, parts)) for item in coded]
+    pixels = max(sum(each), tiles(kept, items[primary]) * max(each))
     work_ns = rates.START_NS + pixels * rates.HEIC_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(item.length for item in coded) * rates.HEIC_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)

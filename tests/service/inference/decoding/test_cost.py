@@ -210,6 +210,13 @@ def test_configuration_that_many_items_share_is_read_once() -> None:
     assert price(data).format == "HEIC"
 
 
+def test_grid_of_one_tile_again_and_again_is_priced_as_the_picture_that_it_becomes() -> None:
+    small = adversarial_boxes.heic_repeated_tile(16, 16)
+    whole = encoded("HEIF", Image.new("RGB", (1024, 1024)))
+    assert decode_image(price(small).data).pixels.shape == (1024, 1024, 3)
+    assert price(small).processor_s > 0.9 * price(whole).processor_s
+
+
 def test_heic_whose_configuration_ends_before_its_parameter_sets_is_no_failure() -> None:
     data = adversarial_jpeg.noise(64, 64, "HEIF")
     at = data.index(b"hvcC") - 4
