@@ -27,7 +27,7 @@ def mutations(count: int = 100_000) -> Verdict:
     """
     largest = [picture for _, picture in adversarial(2 * len(KINDS))]
     with serving() as served:
-        # One at a time: four of 20 MB each are more than the service takes at once.
+        # One at a time, so that none is refused for the others' sake.
         asyncio.run(post_all(served, largest, len(largest), callers=1))
         statuses, samples = asyncio.run(post_all(served, mutated(count), max(1, count // 50), family=True))
         served.signal()
