@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from statistics import median
 
 import numpy as np
 
 from benchmarks.caller import Caller
 from benchmarks.soak.adversarial import KINDS, adversarial
-from benchmarks.soak.load import ends
 from benchmarks.soak.pictures import SIDES, bombs, mutated, portrait
 from benchmarks.soak.pinned_server import serving
 from benchmarks.soak.verdict import Verdict
@@ -57,7 +57,13 @@ async def _good(port: int, until: float, seen: Seen) -> None:
             await asyncio.sleep(max(0.0, began + GOOD_EVERY_S - time.perf_counter()))
 
 
-async def _hostile(served: ServerProcess, until: float, seen: Seen, pictures: Iterable[tuple[str, bytes]]) -> None:
+async def _hostile(
+    served: ServerProcess,
+    pictures: Iterable[tuple[str, bytes]],
+    seen: Seen,
+    until: float = math.inf,
+    every_s: float = 0.0,
+) -> None:
     async with Caller(served.port) as caller:
         for name, picture in pictures:
             if time.perf_counter() >= until:
@@ -70,38 +76,42 @@ async def _hostile(served: ServerProcess, until: float, seen: Seen, pictures: It
             except (OSError, asyncio.IncompleteReadError) as error:
                 seen.lost[f"{name}: {type(error).__name__}"] += 1
             seen.memory.append(served.resident_bytes(family=True))
-            await asyncio.sleep(max(0.0, began + HOSTILE_EVERY_S - time.perf_counter()))
+            await asyncio.sleep(max(0.0, began + every_s - time.perf_counter()))
 
 
-def hostile_pictures() -> list[tuple[str, bytes]]:
-    """Make each kind twice, half as bad and as bad as fits; also some that claim to be enormous, and broken ones."""
-    return [*adversarial(2 * len(KINDS)), *bombs().items(), *(("broken", picture) for picture in mutated(20))]
-
-
-async def _run(served: ServerProcess, minutes: float) -> tuple[Seen, Seen]:
-    pictures = hostile_pictures()
+async def _run(served: ServerProcess, minutes: float) -> tuple[Seen, Seen, float, float]:
+    pictures = [*adversarial(2 * len(KINDS)), *bombs().items()]
+    broken = [("broken", picture) for picture in mutated(20)]
     await _good(served.port, time.perf_counter() + 10, Seen())
     alone, beside = Seen(), Seen()
     until = time.perf_counter() + max(30.0, 6 * minutes)
     await asyncio.gather(*(_good(served.port, until, alone) for _ in range(GOOD_CALLERS)))
-    # Warm: each picture once, so that every decoder has had its largest.
-    await _hostile(served, math.inf, Seen(), pictures)
+    # Warm: each picture several times, so that the decoder of either thread has had its largest.
+    await _hostile(served, pictures * 3, Seen())
+    early = await _settled(served, broken)
     until = time.perf_counter() + 60 * minutes
+    endless = chain.from_iterable(repeat([*pictures, *broken]))
     await asyncio.gather(
         *(_good(served.port, until, beside) for _ in range(GOOD_CALLERS)),
-        _hostile(served, until, beside, chain.from_iterable(repeat(pictures))),
+        _hostile(served, endless, beside, until, HOSTILE_EVERY_S),
     )
-    return alone, beside
+    return alone, beside, early, await _settled(served, broken)
+
+
+async def _settled(served: ServerProcess, pictures: list[tuple[str, bytes]]) -> float:
+    """Return the median of the memory after each of some small pictures: the large ones before them are freed."""
+    seen = Seen()
+    await _hostile(served, pictures, seen)
+    return median(seen.memory)
 
 
 def beside_hostile(minutes: float = 30) -> Verdict:
     """Send good pictures at an even pace, and one of a hostile kind each second."""
     with serving(threads=2) as served:
-        alone, beside = asyncio.run(_run(served, minutes))
+        alone, beside, early, late = asyncio.run(_run(served, minutes))
         served.signal()
         status = served.end()
     factor = beside.p99_s / alone.p99_s
-    early, late = ends(beside.memory)
     lost = alone.lost + beside.lost
     return Verdict(
         f"{len(KINDS)} kinds of hostile pictures among good ones, {minutes:g} minutes",
