@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from service.errors import PictureTooLarge
@@ -91,9 +92,10 @@ class BudgetedDecoder:
 
             def decode(min_side: int | None) -> Photo:
                 nonlocal left_s
-                photo, used_s = self._process.decode(picture, max_pixels, min_side, left_s, checkpoint)
+                side = None if picture.at_once else min_side
+                photo, used_s = self._process.decode(picture, max_pixels, side, left_s, checkpoint)
                 left_s = max(_LEAST_S, left_s - used_s)
-                return photo
+                return replace(photo, priced_s=picture.processor_s)
 
             yield decode
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from service.inference.decoding.decoder import Decoder, DirectDecoder
 from service.inference.detection.detector import Detection, FaceDetector
+from service.inference.detection.search_work import MOST_WORK
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
@@ -45,7 +46,7 @@ class MiddleFace(FaceDetector):
     def __init__(self, before: Callable[[], None] = lambda: None) -> None:
         self._before = before
 
-    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+    def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:  # noqa: ARG002
         self._before()
         height, width = picture.pixels.shape[:2]
         if not picture.pixels.any():

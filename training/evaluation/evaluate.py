@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.errors import PictureError
 from service.inference.detection.detector import Detection, FaceDetector
+from service.inference.detection.search_work import MOST_WORK
 from service.inference.distribution import AGES
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox
@@ -63,16 +64,16 @@ class RememberingDetector:
     def __init__(self, detector: FaceDetector) -> None:
         """Wrap a detector; use it in one thread only."""
         self._detector = detector
-        self._last: tuple[Pyramid, float | None, Detection] | None = None
+        self._last: tuple[Pyramid, float | None, float, Detection] | None = None
 
-    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+    def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:
         """Find the faces of `picture`, largest first."""
         if self._last is not None:
-            before, size, found = self._last
-            if size == min_size and np.array_equal(before.pixels, picture.pixels):
+            before, size, limit, found = self._last
+            if (size, limit) == (min_size, work) and np.array_equal(before.pixels, picture.pixels):
                 return found
-        found = self._detector.detect(picture, min_size)
-        self._last = (picture, min_size, found)
+        found = self._detector.detect(picture, min_size, work)
+        self._last = (picture, min_size, work, found)
         return found
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from service.inference.decoding.cost import price
@@ -32,7 +33,13 @@ class DirectDecoder:
     def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> Iterator[Decode]:  # noqa: ARG002
         """Yield a function that decodes `data`."""
         picture = price(data, max_pixels)
-        yield lambda min_side: decode_image(picture.data, max_pixels=max_pixels, min_side=min_side)
+
+        def decode(min_side: int | None) -> Photo:
+            side = None if picture.at_once else min_side
+            photo = decode_image(picture.data, max_pixels=max_pixels, min_side=side)
+            return replace(photo, priced_s=picture.processor_s)
+
+        yield decode
 
     def close(self) -> None:
         """Do nothing: there is nothing to free."""

@@ -27,11 +27,15 @@ CLAIM_OF_JPEG: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """An upright RGB picture; `width` and `height` are the photograph's, `pixels` may be a smaller decode."""
+    """An upright RGB picture; `width` and `height` are the photograph's, `pixels` may be a smaller decode.
+
+    `priced_s`: upper estimate of the processor seconds that one decode takes.
+    """
 
     pixels: Pixels
     width: int
     height: int
+    priced_s: float = 0.0
 
     @property
     def scale(self) -> float:

@@ -29,6 +29,14 @@ ANSWERS: Final = ("probability", "x", "y", "width", "cosine", "sine")
 face's box is, in pixels of the input; and the direction from the person's right eye to the left."""
 
 THRESHOLD: Final = 0.2
+"""Least probability of a proposal."""
+
+FAINT: Final = 0.1
+"""Least probability of a proposal that is worth looking at beside many faces."""
+
+MOST: Final = 250
+"""Proposals of one view at most, the likeliest."""
+
 LIKELY: Final = 0.3
 """Least probability of a proposal that is worth looking at where its turn is not sure."""
 
@@ -56,22 +64,24 @@ class Proposal:
 class FaceProposals:
     """Proposes faces; whoever asks must look whether they are some. Safe to share between threads."""
 
-    def __init__(self, models_dir: Path, threshold: float = THRESHOLD) -> None:
+    def __init__(self, models_dir: Path) -> None:
         """Load the locked file; raise FileMissing, ChecksumMismatch or InvalidModelFile."""
         entries = ModelLock.read(models_dir).of_kind("proposals")
         if not entries:
             raise FileMissing(f"{LOCK_NAME} names no file of kind `proposals` ({FILE}); run `git checkout models`")
         self._session = _session(verified_path(models_dir, entries[0]))
-        self._threshold = threshold
 
-    def propose(self, picture: Pyramid, view: View) -> list[Proposal]:
-        """Return possible faces in a view of the picture, likeliest first; boxes are a fifth too wide on purpose."""
+    def propose(self, picture: Pyramid, view: View, least: float = THRESHOLD) -> list[Proposal]:
+        """Return possible faces of probability `least` or more in a view of the picture, likeliest first.
+
+        Boxes are a fifth too wide on purpose.
+        """
         pixels, seen = view.show(picture)
         answer = self.answer(pixels)
         heat = np.ascontiguousarray(answer[..., 0])
-        peaks = (heat >= self._threshold) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
+        peaks = (heat >= least) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
         rows, columns = np.nonzero(peaks)
-        order = np.argsort(-heat[rows, columns], kind="stable")
+        order = np.argsort(-heat[rows, columns], kind="stable")[:MOST]
         scale = seen.width / pixels.shape[1], seen.height / pixels.shape[0]
         corner = seen.left, seen.top
         cells = [(int(columns[i]), int(rows[i])) for i in order]

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from service.errors import ChecksumMismatch, DeadlineExceeded, InvalidModelFile, InvalidParameter, UnknownModel
 from service.inference import onnx_session
 from service.inference.age_mix import mix_of
-from service.inference.detection.detector import BlazeFaceDetector
+from service.inference.detection.detector import BlazeFaceDetector, Detection
+from service.inference.detection.search_work import MOST_WORK
 from service.inference.estimator import Estimator
 from service.inference.faces import Pixels
+from service.inference.imaging import Pyramid
 from service.inference.lockfile import ModelLock, default_models_dir
 from service.inference.onnx_session import PLUGINS, ort
 from service.inference.options import PredictOptions
@@ -174,6 +176,29 @@ def test_a_photograph_too_large_to_be_searched_is_said(models: Path) -> None:
     assert pipeline.predict(long).warnings == ("views_capped",)
     assert pipeline.predict(long, PredictOptions(detect=False)).warnings == ()
     assert pipeline.predict(jpeg(astronaut())).warnings == ()
+
+
+class WorkCounting(MiddleFace):
+    """Keeps the work that each search may be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.works: list[float] = []
+
+    def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:
+        self.works.append(work)
+        return super().detect(picture, min_size, work)
+
+
+def test_a_photograph_that_costs_more_to_decode_is_searched_with_less_work(models: Path) -> None:
+    detector = WorkCounting()
+    pipeline = Pipeline(detector, load_models(models, ["brightness"]), "brightness")
+    large = jpeg(np.full((3000, 4000, 3), 128, np.uint8))
+    pipeline.predict(grey(128))
+    pipeline.predict(large)
+    pipeline.predict(large, PredictOptions(min_face_size=12))
+    small, once, twice = detector.works
+    assert MOST_WORK > small > once > twice, "the last is decoded again, for smaller faces"
 
 
 def test_no_face_is_an_answer(pipeline: Pipeline) -> None:

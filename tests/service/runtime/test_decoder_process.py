@@ -212,3 +212,16 @@ def test_both_decodes_of_a_picture_share_one_allowance(launcher: DecoderLauncher
             pass
     finally:
         decoder.close()
+
+
+def test_picture_comes_with_its_price_and_a_dear_one_of_many_scans_at_its_full_size(launcher: DecoderLauncher) -> None:
+    decoder = BudgetedDecoder(DecodeBudget(5.0, 10**9), launcher.decoder())
+    dear, cheap = (adversarial_jpeg.progressive_empty_scans(scans, 2000) for scans in (100, 5))
+    try:
+        for data, scale in ((dear, 1.0), (cheap, 0.125)):
+            with decoder.open(data, 10**8, nobody_leaves) as decode_at:
+                photo = decode_at(100)
+            assert photo.scale == scale
+            assert photo.priced_s == price(data, 10**8).processor_s
+    finally:
+        decoder.close()

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from service.inference.detection.detector import Detection
+from service.inference.detection.search_work import MOST_WORK
 from service.inference.imaging import Pyramid
 from service.inference.pipeline import Pipeline, load_models
 from service.scoring.command import ScoreCommand
@@ -30,10 +31,10 @@ THREADS = partial(score_locally, kind="threads")
 class Deadly(MiddleFace):
     """Kills its process where a picture is of one certain grey."""
 
-    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+    def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:
         if picture.pixels[0, 0, 0] == DEADLY_GREY:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().detect(picture, min_size)
+        return super().detect(picture, min_size, work)
 
 
 def middle_face(job: Job, detector: MiddleFace | None = None) -> Pipeline:

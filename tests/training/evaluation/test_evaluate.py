@@ -12,6 +12,7 @@ from PIL import Image
 
 from service.errors import InvalidParameter
 from service.inference.detection.detector import Detection, FaceDetector
+from service.inference.detection.search_work import MOST_WORK
 from service.inference.estimator import Estimator
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
@@ -34,7 +35,7 @@ class MiddleDetector(FaceDetector):
     def __init__(self) -> None:
         self.looked = 0
 
-    def detect(self, picture: Pyramid, min_size: float | None = None) -> Detection:
+    def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:  # noqa: ARG002
         self.looked += 1
         if picture.pixels.max() == 0 or min(picture.pixels.shape[:2]) < 2 * (min_size or 0):
             return Detection(())

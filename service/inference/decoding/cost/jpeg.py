@@ -25,6 +25,7 @@ _UNREAD: Final = {0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0x
 """Lossless, hierarchical and arithmetic-coded frames: no browser reads them, and few bits can stand for much work."""
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _MOST_EXIF_SEGMENTS: Final = 16
+_DEAR_NS: Final = 0.8e9  # of several scans, which take as long at any scale: some 17 good megapixels
 _LEFT_OUT: Final = {_COM, *range(_APP0 + 1, _APP15 + 1)} - {_APP14}
 """Comments and what programs add; JFIF's and Adobe's segments say what the components are."""
 
@@ -92,7 +93,8 @@ def price(data: bytes, max_pixels: int) -> PricedPicture:
     work_ns += pixels * (len(frame.components) * rates.JPEG_SAMPLE_NS + rates.FINISH_NS)
     stripped = b"".join(kept)
     memory = _memory(frame, pixels, buffered=buffered) + 2 * len(stripped)
-    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory, stripped)
+    at_once = buffered and work_ns > _DEAR_NS
+    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory, stripped, at_once)
 
 
 def _frame_and_scans(data: bytes, segments: list[Segment]) -> tuple[Frame, int, float]:

@@ -37,7 +37,8 @@ class PricedPicture:
     """An encoded picture of `width` x `height` pixels as stored, and upper estimates of what decoding it takes.
 
     `data` holds what decides the pixels and which way is up, and nothing else: no profiles, texts, thumbnails or
-    further frames, so they can cost nothing.
+    further frames, so they can cost nothing. `at_once`: decoding takes long at any scale, so it is done once at the
+    full size and not at a reduced one first.
     """
 
     format: str
@@ -46,6 +47,7 @@ class PricedPicture:
     processor_s: float
     memory_bytes: int
     data: bytes
+    at_once: bool = False
 
     @property
     def pixels(self) -> int:

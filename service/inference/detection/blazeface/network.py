@@ -91,6 +91,8 @@ def _merged(points: NDArray[np.float64], scores: NDArray[np.float64]) -> list[Fa
 
 def overlaps(one: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the intersection over union of a box with each of others, all given by two corners."""
-    shared = np.clip(np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2]), 0, None).prod(-1)
-    areas = np.clip(others[:, 2:] - others[:, :2], 0, None).prod(-1)
-    return np.asarray(shared / np.maximum(np.prod(one[2:] - one[:2]) + areas - shared, 1e-9))
+    left, top, right, bottom = others.T
+    across = np.maximum(np.minimum(one[2], right) - np.maximum(one[0], left), 0)
+    shared = across * np.maximum(np.minimum(one[3], bottom) - np.maximum(one[1], top), 0)
+    areas = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    return np.asarray(shared / np.maximum((one[2] - one[0]) * (one[3] - one[1]) + areas - shared, 1e-9))

@@ -16,6 +16,7 @@ from service.errors import CorruptPicture, PictureError, PictureTooLarge, Unsupp
 from service.inference.decoding.cost import PricedPicture
 from service.inference.decoding.cost import price as price_of
 from service.inference.decoding.cost.orientation import exif_with, orientation_of
+from service.inference.decoding.decoder import DirectDecoder
 from service.inference.decoding.photo import decode_image
 from tests.pictures import astronaut
 
@@ -281,6 +282,16 @@ def test_jpeg_with_two_frame_headers_is_damaged() -> None:
 def test_jpeg_of_one_scan_is_priced_at_the_scale_it_is_decoded_at() -> None:
     data = adversarial_jpeg.sampled((0x11,), 4000, progressive=False)
     assert price_of(data, 4_000_000).processor_s < 0.6 * price_of(data, 16_000_000).processor_s
+
+
+def test_jpeg_whose_scans_take_long_at_any_scale_is_decoded_once_at_its_full_size() -> None:
+    dear, cheap = (adversarial_jpeg.progressive_empty_scans(scans, 2000) for scans in (100, 5))
+    assert not price(adversarial_jpeg.dense_baseline(10.0)).at_once, "one scan is decoded at a reduced scale sooner"
+    scales = []
+    for data in (dear, cheap):
+        with DirectDecoder().open(data, 10**8, lambda: None) as decode:
+            scales.append(decode(100).scale)
+    assert scales == [1.0, 0.125]
 
 
 def test_avif_of_several_frames_is_not_read() -> None:
