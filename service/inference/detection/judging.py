@@ -79,7 +79,7 @@ class Judging:
     def measured_beside(self, crowd: Crowd, places: Sequence[Proposal]) -> list[Face]:
         """Measure faint places beside many faces: turned as those are, and as wide as most, or else as they seem.
 
-        They must be surer than what is likely.
+        At the first look they must be surer than what is likely.
         """
         found: list[Face] = []
         for group in _groups(places):
@@ -106,6 +106,8 @@ class Judging:
         """Find candidates again in two windows; return by number those confident enough in each."""
         first = _sure(self._first_looks(candidates, border, doubt))
         starts = [replace(find.start, window=find.window_around) for find in first]
+        if doubt:
+            starts = [replace(start, least=self._threshold) for start in starts]
         second = self._look(starts, _LOOKS[1], border)
         before = {find.start.number: find.face for find in first}
         return {find.start.number: _mean(before[find.start.number], find.face) for find in second}
