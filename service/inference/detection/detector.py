@@ -11,10 +11,10 @@ import numpy as np
 
 from service.inference.detection.blazeface.network import BlazeFace, overlaps
 from service.inference.detection.crowd import Crowd
-from service.inference.detection.face_proposals import FAINT, MOST, THRESHOLD, FaceProposals, Proposal
+from service.inference.detection.face_proposals import FAINT, LIKELY, MOST, THRESHOLD, FaceProposals, Proposal
 from service.inference.detection.judging import CANDIDATE, Judge, Judging
 from service.inference.detection.search_work import CLOSE_SHARE, CLOSE_VIEWS, MOST_WORK, SearchWork
-from service.inference.detection.views import MAX_VIEWS, smallest_sought, views
+from service.inference.detection.views import MAX_VIEWS, close_view, smallest_sought, views
 from service.inference.faces import Face
 from service.inference.imaging import Pyramid
 from service.inference.lockfile import ModelLock, verified_path
@@ -91,7 +91,7 @@ class BlazeFaceDetector(FaceDetector):
         found = judging.measured(candidates) or self._at_a_glance(picture)
         faces = _surest(found)
         if crowd := Crowd.of(faces):
-            faint = crowd.outside(_distinct(every[:_MOST_PROPOSALS]), _FREE)
+            faint = self._faint(picture, crowd, _distinct(every[:_MOST_PROPOSALS]), spent)
             faces = _surest([*found, *judging.measured_beside(crowd, faint)])
         faces.sort(key=lambda face: (-face.box.area, face.box.x, face.box.y))
         cut = any(len(proposals) == MOST and proposals[-1].probability >= THRESHOLD for proposals in seen)
@@ -108,6 +108,21 @@ class BlazeFaceDetector(FaceDetector):
         unsure = [place for place in places if not place.sure_of_turn]
         for place in spent.afforded(unsure, CLOSE_VIEWS, CLOSE_SHARE):
             yield from self._proposals.propose_closely(picture, place)
+
+    def _faint(self, picture: Pyramid, crowd: Crowd, proposed: Sequence[Proposal], spent: SearchWork) -> list[Proposal]:
+        """Return places beside a crowd's faces: what close views as wide as suits the others show, and all else.
+
+        A whole figure is often proposed by its body; the close view shows the head above it.
+        """
+        height, width = picture.pixels.shape[:2]
+        faint = crowd.outside(proposed, _FREE)
+        near = (
+            each
+            for place in spent.afforded(faint, CLOSE_VIEWS / 2)
+            for each in self._proposals.propose(picture, close_view(crowd.like_others(place).box, width, height))
+            if each.probability >= LIKELY
+        )
+        return crowd.outside(_distinct([*_likeliest(near), *faint]), _FREE)
 
     def _at_a_glance(self, picture: Pyramid) -> list[Face]:
         judging = Judging(self._judge, picture, self._threshold, SearchWork(0, 0))
