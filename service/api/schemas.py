@@ -40,7 +40,8 @@ class ImageReply(_Reply):
         description="more than `max_faces` faces were found; the smallest are left out", examples=[False]
     )
     warnings: list[ImageWarning] = Field(
-        description="`views_capped`: the photograph was too large to search it for faces as small as `min_face_size`",
+        description="`views_capped`: the photograph was too large, or too full of faces or of what looks like them, to "
+        "search all of it for faces as small as `min_face_size`",
         examples=[[]],
     )
 

@@ -9,7 +9,7 @@ const WARNINGS = {
   blurred: "This face is blurred. A sharper picture would give a surer estimate.",
   wide_interval: "The model is less sure than usual of this face.",
   edge_of_range: "The estimate is near 0 or 100, the end of what the model knows.",
-  views_capped: "The picture is too large to search all of it closely. Small faces may be missing.",
+  views_capped: "The picture is too large or too full to search all of it closely. Faces may be missing.",
   more_faces: "There are more faces in the picture than are shown.",
 };
 
