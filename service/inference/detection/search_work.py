@@ -21,7 +21,7 @@ VIEW: Final = 4.0
 CLOSE_VIEWS: Final = 0.45
 """Work of one window that is judged, of one view of 512 pixels, and of the close views of one place."""
 
-_PRICED_SECOND: Final = 280.0  # half of which decoding takes, and that twice where crops want more pixels
+_PRICED_SECOND: Final = 310.0  # half of which decoding takes, and that twice where crops want more pixels
 CLOSE_SHARE: Final = 0.25
 """Share of the work that close views may be."""
 
