@@ -18,6 +18,10 @@ BATCH_SIZES: Final = (4, 2, 1)
 """The only batch sizes ever run: few shapes keep ONNX Runtime's memory flat, and eight faces at once are no faster."""
 
 
+FAST_BYTES: Final = 9_000_000
+"""Weights that a model may have to be asked about all faces of a crowd: 6 to 7 ms a face."""
+
+
 class Estimator:
     """A loaded model. Safe to share between threads: ONNX Runtime's `run` is."""
 
@@ -26,6 +30,7 @@ class Estimator:
     ) -> None:
         """Build the session; `threads` work on one call. Raise InvalidModelFile where the file is not as agreed."""
         self.sha256 = sha256
+        self._bytes = path.stat().st_size
         self._session = _session(path, threads, providers)
         self.manifest = Manifest.from_metadata(self._session.get_modelmeta().custom_metadata_map, path.name)
         self._check(path.name)
@@ -36,6 +41,15 @@ class Estimator:
             return np.empty((0, AGES))
         chunks = [self._session.run([OUTPUT_NAME], {INPUT_NAME: chunk})[0] for chunk in _chunks(faces)]
         return np.concatenate(chunks).astype(np.float64)
+
+    @property
+    def faces_share(self) -> float:
+        """Share, above 0 to 1, of the most faces of a picture that this model may be asked about: the slower the less.
+
+        By the size of its weights, twice where it looks at the mirror image as well: 3.6 to 7.2 ms a face for 9 MB
+        (the six shipped files). By size and not by a clock, so that the same picture gets the same answer.
+        """
+        return min(1.0, FAST_BYTES / (self._bytes * (2 if self.manifest.flip else 1)))
 
     def warm_up(self) -> None:
         """Run once, on one face: larger batches are no slower the first time. Raise InvalidModelFile on nonsense."""

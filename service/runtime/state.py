@@ -44,10 +44,11 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model's manifest and the sha256 of its file."""
+    """A model's manifest, the sha256 of its file, and its share of the most faces that a picture may have, up to 1."""
 
     manifest: Manifest
     sha256: str
+    faces_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +148,12 @@ class ServiceState:
             raise NotReady("the models are being loaded", retry_after_s=1)
         return self.loaded
 
-    def require_model(self, name: str | None) -> None:
-        """Raise UnknownModel unless `name` is None or a loaded model."""
-        models = self.require_models().models
-        if name is not None and name not in models:
-            raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(models))}")
+    def require_model(self, name: str | None) -> LoadedModel:
+        """Return the model of this name, or the default one without a name; raise UnknownModel for any other."""
+        loaded = self.require_models()
+        if (model := loaded.models.get(name or loaded.default_model)) is None:
+            raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(loaded.models))}")
+        return model
 
     def _make_predictor(self) -> Predictor:
         return self.require_models().make_predictor()

@@ -70,7 +70,7 @@ def load_double(
     def load(settings: Settings) -> Loaded:
         estimators = load_models(models_dir, settings.models or None)
         default = settings.default_model or next(iter(estimators))
-        models = {name: LoadedModel(each.manifest, each.sha256) for name, each in estimators.items()}
+        models = {name: LoadedModel(each.manifest, each.sha256, each.faces_share) for name, each in estimators.items()}
         open_decoder: Callable[[], Decoder] = DirectDecoder
         if decoders:
             open_decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20, decoders)

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.inference.lockfile import default_models_dir
 from tests.service.conftest import MakeClient
-from tests.service.doubles import grey
+from tests.service.doubles import grey, load_double
+from tests.service.running import LiveServer
 
 
 def post(client: httpx.Client, data: bytes, **params: Any) -> Any:
@@ -161,8 +163,25 @@ def test_thresholds_are_separated_by_commas_or_given_one_by_one(client: httpx.Cl
 def test_more_faces_than_the_settings_allow_cannot_be_asked_for(make_client: MakeClient) -> None:
     client = make_client(max_faces=3)
     reply = client.post("/predict", params={"max_faces": 4}, files={"file": grey()})
-    assert (reply.status_code, reply.json()["detail"]) == (422, "max_faces: at most 3 faces are returned here")
+    said = "max_faces: at most 3 faces are returned here by brightness"
+    assert (reply.status_code, reply.json()["detail"]) == (422, said)
     assert len(post(client, grey(), max_faces=3)["faces"]) == 1
+
+
+def test_a_slow_model_is_asked_about_fewer_faces_of_a_picture() -> None:
+    with (
+        LiveServer(load_double(default_models_dir()), models="ensemble-int8,coral-mobilenet") as server,
+        server.client() as client,
+    ):
+        fast, slow = (
+            client.post("/predict", params={"model": model, "max_faces": 100}, files={"file": grey()})
+            for model in ("ensemble-int8", "coral-mobilenet")
+        )
+    assert fast.status_code == 200, fast.text
+    assert slow.status_code == 422
+    assert re.fullmatch(
+        r"max_faces: at most [1-9]\d faces are returned here by coral-mobilenet", slow.json()["detail"]
+    ), slow.text
 
 
 def test_good_request_id_comes_back_and_a_bad_one_is_replaced(client: httpx.Client) -> None:
