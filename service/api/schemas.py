@@ -37,7 +37,8 @@ class ImageReply(_Reply):
     width: int = Field(ge=1, examples=[1280])
     height: int = Field(ge=1, examples=[960])
     more_faces: bool = Field(
-        description="more faces were found than `max_faces` or than a slow model is asked about; the smallest are left out",
+        description="more faces were found than `max_faces`, or than a slow model is asked about; the smallest are "
+        "left out",
         examples=[False],
     )
     warnings: list[ImageWarning] = Field(
