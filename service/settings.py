@@ -90,7 +90,8 @@ class Settings(BaseSettings):
         ge=0,
         le=10_000,
         allow_inf_nan=False,
-        description="smallest face to search for, in pixels; default: 16 or 1/80 of the longer side, whichever is more",
+        description="smallest face to search for, in pixels; default: 16 or, if more, 1/80 of the longer side (1/40 of "
+        "the shorter one if that is less)",
     )
     max_views: int = Field(
         64, ge=1, le=1000, description="most views of 512 pixels in which a picture is searched for faces"

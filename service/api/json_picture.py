@@ -26,11 +26,14 @@ class JsonPicture(BaseModel):
 
 _MOST_PARTS: Final = 64
 """Commas and brackets in a body: one with `image` alone has four; a data URL may have more."""
+_LONGEST_HEAD: Final = 1024
+"""Characters of a data URL in which its media type ends."""
 _BLANKS: Final = b" \t\r\n"
 
 
 def picture_in(body: bytes) -> bytes:
     """Return the picture's bytes; raise MalformedBody, or InvalidParameter naming a member that is not known."""
+    body = body.removeprefix(b"\xef\xbb\xbf")
     # Before parsing: a million members or items would take seconds and gigabytes.
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_PARTS:
         raise MalformedBody("the JSON body has more in it than `image`, the picture in base64")
@@ -42,16 +45,19 @@ def picture_in(body: bytes) -> bytes:
             raise InvalidParameter(unknown_field(str(first["loc"][0]), "JSON", "image")) from None
         raise MalformedBody("the JSON body has no `image`, the picture in base64") from None
     picture = _decoded(image)
-    if body.count(b'"') > 4:  # base64 has no quotation marks, so there are more members, and no other name is known
+    if (
+        body.count(b'"') - body.count(b'\\"') > 4
+    ):  # base64 has no quotation marks, so there are more members, and no other name is known
         raise MalformedBody("the JSON body has `image` more than once; send one picture")
     return picture
 
 
 def _decoded(image: str) -> bytes:
     if image[:5].lower() == "data:":
-        head, comma, image = image.partition(",")
-        if not comma or not head.lower().endswith(";base64"):
+        begins = image[:_LONGEST_HEAD].lower().find(";base64,")
+        if begins < 0:
             raise MalformedBody("`image` in the JSON body is a data URL without `;base64,` before the picture")
+        image = image[begins + len(";base64,") :]
     try:
         return base64.b64decode(image.encode("ascii").translate(None, _BLANKS), validate=True)
     except (binascii.Error, ValueError):

@@ -180,13 +180,14 @@ def _checked(request: Request, options: PredictOptions, deadline_s: float) -> Pr
     """Check options against models, limits and queue before the body is read; fill in defaults from the settings."""
     state = state_of(request)
     _refuse_repeated(request.query_params)
-    model = state.require_model(options.model)
-    most = max(1, int(state.settings.max_faces * model.faces_share))
+    most = state.settings.max_faces
     if "max_faces" in options.model_fields_set and options.max_faces > most:
-        raise InvalidParameter(f"max_faces: at most {most} faces are returned here by {model.manifest.name}")
+        raise InvalidParameter(f"max_faces: at most {most} faces are returned here")
+    model = state.require_model(options.model)
     state.pool.probe(deadline_s)
     completed = options.completed(state.settings)
-    return completed.model_copy(update={"max_faces": min(completed.max_faces, most)})
+    afforded = max(1, int(most * model.faces_share))
+    return completed.model_copy(update={"max_faces": min(completed.max_faces, afforded)})
 
 
 def _refuse_repeated(query: QueryParams) -> None:

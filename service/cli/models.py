@@ -151,8 +151,10 @@ def _rows(file: Installed) -> Iterator[tuple[str, str]]:
         yield "family", f"{manifest.family}, {manifest.precision}"
         metrics = [f"{name} {value:.3g}" for name, value in manifest.metrics.items() if "parity" not in name]
         if file.error_years is not None:
-            yield "error", f"{file.error_years:.2f} years, as last measured"
-        yield "metrics", ", ".join(metrics) + " (when the file was made)"
+            measured = "as last measured" if entry.error_years is not None else "when the file was made"
+            yield "error", f"{file.error_years:.2f} years, {measured}"
+        if metrics:
+            yield "metrics", ", ".join(metrics) + " (when the file was made)"
     else:
         yield f"[bold]{entry.kind}[/]", ""
     yield "licence", (manifest.licence if manifest else entry.licence) or ""

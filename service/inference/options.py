@@ -43,7 +43,8 @@ class PredictOptions(BaseModel):
     min_face_size: Annotated[float, Field(ge=0, le=100_000)] | SkipJsonSchema[None] = Field(
         None,
         description="ignore faces whose box is smaller than this, in pixels of the upright photograph, measured at the "
-        "box's shorter side; without it, 16 pixels or 1/80 of the longer side, whichever is more",
+        "box's shorter side; without it, 16 pixels or, if more, 1/80 of the longer side (1/40 of the shorter one if "
+        "that is less)",
     )
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
     prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(

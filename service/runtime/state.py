@@ -151,7 +151,7 @@ class ServiceState:
     def require_model(self, name: str | None) -> LoadedModel:
         """Return the model of this name, or the default one without a name; raise UnknownModel for any other."""
         loaded = self.require_models()
-        if (model := loaded.models.get(name or loaded.default_model)) is None:
+        if (model := loaded.models.get(loaded.default_model if name is None else name)) is None:
             raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(loaded.models))}")
         return model
 

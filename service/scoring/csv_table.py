@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -16,8 +17,11 @@ from service.errors import InvalidParameter
 from service.scoring.storage import is_uri, located
 
 CSV_SUFFIX: Final = ".csv"
+BEYOND: Final = "\0"
+"""Key of the cells beyond the header's, which no column is named."""
 _SEPARATORS: Final = ",;\t"
-"""The most frequent one in the first line separates the columns; a comma if there is none."""
+"""The most frequent one in the first line, outside quotes, separates the columns; a comma if there is none."""
+_QUOTED: Final = re.compile('"[^"]*"')
 
 
 def csv_columns(where: str) -> list[str]:
@@ -37,8 +41,8 @@ def _opened(where: str) -> Iterator[csv.DictReader[str]]:
     try:
         with _bytes(where) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
             first = text.readline()
-            separator = max(_SEPARATORS, key=first.count)
-            yield csv.DictReader(chain([first], text), delimiter=separator)
+            separator = max(_SEPARATORS, key=_QUOTED.sub("", first).count)
+            yield csv.DictReader(chain([first], text), restkey=BEYOND, delimiter=separator)
     except (OSError, pa.ArrowException, UnicodeError, csv.Error) as error:
         raise InvalidParameter(f"{where} cannot be read as CSV: {error}") from error
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from service.errors import InvalidParameter
 from service.inference.decoding.formats import SUFFIXES
-from service.scoring.csv_table import CSV_SUFFIX, csv_columns, csv_records
+from service.scoring.csv_table import BEYOND, CSV_SUFFIX, csv_columns, csv_records
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.storage import is_uri, located
 
@@ -98,7 +98,11 @@ _TOO_LONG: Final = Item(
 def _items(name: str, where: str, records: Iterator[dict[str, Any]], picture: str, columns: Columns) -> Iterator[Item]:
     for row, record in enumerate(records):
         place = f"{name}#{row}"
-        item = _TOO_LONG if None in record else _item(record[picture], where, columns.any_path)
+        item = (
+            _TOO_LONG
+            if any(map(str.strip, record.get(BEYOND, ())))
+            else _item(record[picture], where, columns.any_path)
+        )
         named = item._replace(id=place, place=place)
         yield _with_id(named, record[columns.id]) if columns.id else named
 

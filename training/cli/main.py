@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import isfinite
@@ -116,7 +117,9 @@ def _no_run_left(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not held and not any((folder / name).exists() for name in (CHECKPOINT, BEST)):
-            (folder / RUN_FILE).unlink(missing_ok=True)
+            for file in (RUN_FILE, "metrics.csv"):
+                (folder / file).unlink(missing_ok=True)
+            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         raise
 
 

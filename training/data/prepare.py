@@ -71,7 +71,7 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     done = _start_or_continue(out, listing, crop, bleed)
     if (out / "index.csv").exists():
-        return _reasons(out / "index.csv")
+        return _reasons(out, listing)
     side = crop.size + 2 * bleed
     mode = "r+" if (out / "faces.npy").exists() else "w+"
     faces = open_memmap(out / "faces.npy", mode, np.uint8, (len(listing.samples), side, side, 3))
@@ -85,10 +85,7 @@ def prepare(
             stream.flush()
     faces.flush()
     _finish(out)
-    reasons = _reasons(out / "index.csv")
-    if not reasons[""]:
-        raise PrepareError(f"no photograph of {listing.dataset} has a face that was found; {out} is an empty store")
-    return reasons
+    return _reasons(out, listing)
 
 
 def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) -> set[int]:
@@ -183,6 +180,9 @@ def _finish(out: Path) -> None:
     (out / _JOURNAL).unlink()
 
 
-def _reasons(index: Path) -> Counter[str]:
-    with index.open(newline="") as stream:
-        return Counter(row["reason"] for row in csv.DictReader(stream))
+def _reasons(out: Path, listing: Listing) -> Counter[str]:
+    with (out / "index.csv").open(newline="") as stream:
+        reasons = Counter(row["reason"] for row in csv.DictReader(stream))
+    if not reasons[""]:
+        raise PrepareError(f"no photograph of {listing.dataset} has a face that was found; {out} is an empty store")
+    return reasons

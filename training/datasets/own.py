@@ -59,6 +59,8 @@ def _read_table(listing: Listing, labels: str) -> None:
         file = row["file"]
         ages = parse_ages(row.get("age") or f"{row.get('low')}-{row.get('high')}")
         split = row.get("split", "").lower() or None
+        if PurePosixPath(file).suffix.lower() in NOT_READ and file in present:
+            continue  # `_pictures` says why it is left out
         if file not in present:
             listing.reject(file, "in the table, but there is no such picture")
         elif file in seen:

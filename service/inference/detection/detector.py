@@ -27,6 +27,7 @@ Kind = Literal["onnxruntime", "mediapipe"]
 """What runs BlazeFace: ONNX Runtime, or mediapipe's own graph, the extra `mediapipe`."""
 
 _MOST_PROPOSALS: Final = 1000  # compared pair by pair for the places they have in common
+_FAINT_SHARE: Final = 0.5  # of the work that is left; the other half judges what the close views show
 _FREE: Final = 1.0  # widths of a face around its middle in which no other one stands
 _SAME_FACE: Final = 0.4  # overlap from which two finds are one face
 
@@ -118,7 +119,7 @@ class BlazeFaceDetector(FaceDetector):
         faint = crowd.outside(proposed, _FREE)
         near = (
             each
-            for place in spent.afforded(faint, CLOSE_VIEWS / 2)
+            for place in spent.afforded(faint, CLOSE_VIEWS / 2, _FAINT_SHARE)
             for each in self._proposals.propose(picture, close_view(crowd.like_others(place).box, width, height))
             if each.probability >= LIKELY
         )

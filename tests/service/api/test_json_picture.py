@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import tracemalloc
 
+import pytest
+
 from service.api.json_picture import picture_in
 
 
@@ -18,3 +20,16 @@ def test_blanks_between_digits_of_base64_take_no_memory_of_their_own() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 5 * len(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"image": "data:image/jpeg;base64,QUJD"}',
+        b'{"image": "data:image/jpeg;name=\\"a.jpg\\";BASE64,QUJD"}',
+        b'{"image": "data:image/jpeg;name=a,b.jpg;base64,QUJD"}',
+        b'\xef\xbb\xbf{"image": "QUJD"}',
+    ],
+)
+def test_a_picture_may_be_a_data_url_and_the_body_begin_with_a_byte_order_mark(body: bytes) -> None:
+    assert picture_in(body) == b"ABC"

@@ -94,6 +94,12 @@ def test_a_csv_table_has_commas_semicolons_or_tabs(folder: Path, tmp_path: Path,
     assert contents(open_inputs(str(folder / "t.csv"), tmp_path)) == {"t.csv#0": b"a.jpg"}
 
 
+@pytest.mark.parametrize("content", ['path;"notes, remarks, and more"\na.jpg;x\n', "path,note\na.jpg,x,\n"])
+def test_commas_within_quotes_and_at_the_end_of_rows_are_no_columns(folder: Path, tmp_path: Path, content: str) -> None:
+    (folder / "t.csv").write_text(content)
+    assert contents(open_inputs(str(folder / "t.csv"), tmp_path)) == {"t.csv#0": b"a.jpg"}
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "said"),
     [

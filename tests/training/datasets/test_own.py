@@ -88,6 +88,11 @@ def test_every_kind_of_picture_is_listed_or_left_out_with_the_reason(tmp_path: P
     assert found.examples == {"GIF, BMP and TIFF are not read; save it as JPEG or PNG": ["30/c.gif", "31/d.TIF"]}
 
 
+def test_a_row_for_a_gif_is_left_out_once(tmp_path: Path) -> None:
+    found = from_table(tmp_path, "file,age\na.gif,30\nb.jpg,31\n", "a.gif", "b.jpg")
+    assert ([sample.path for sample in found.samples], found.rejected.total()) == (["b.jpg"], 1)
+
+
 def test_an_empty_folder_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no labels\.csv and no pictures in folders named for an age"):
         read("own", tmp_path)

@@ -7,7 +7,7 @@ from typing import Final
 from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
-from service.inference.decoding.cost.bmff import Item, read_items, tiles
+from service.inference.decoding.cost.bmff import Item, read_items, uses
 from service.inference.decoding.cost.priced import PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 22
@@ -26,13 +26,13 @@ def price(data: bytes) -> PricedPicture:
     if primary not in items or not all(items[primary].size):
         raise CorruptPicture("the AVIF does not say how large its picture is; send it encoded anew")
     width, height = items[primary].size
-    coded = [item for item in items.values() if item.kind == b"av01"]
+    coded = {number: item for number, item in items.items() if item.kind == b"av01"}
     if not coded or items[primary].kind not in (b"av01", b"grid"):
         raise UnsupportedPicture("the file has no AV1 picture in it; send JPEG, PNG or WebP")
-    each = [_coded_pixels(kept, item, parts) for item in coded]
-    pixels = max(sum(each), tiles(kept, items[primary]) * max(each))
+    used = uses(items)
+    pixels = sum(max(1, used[number]) * _coded_pixels(kept, item, parts) for number, item in coded.items())
     work_ns = rates.START_NS + pixels * rates.AVIF_PIXEL_NS + width * height * rates.FINISH_NS
-    work_ns += sum(item.length for item in coded) * rates.AVIF_BYTE_NS
+    work_ns += sum(max(1, used[number]) * item.length for number, item in coded.items()) * rates.AVIF_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)
     return PricedPicture("AVIF", width, height, work_ns / 1e9, memory, bytes(kept))
 

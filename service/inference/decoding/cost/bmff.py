@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from service.errors import CorruptPicture, PictureTooLarge
+from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding.cost.priced import PartCount
 
 _CUT: Final = "the picture's boxes are cut off or damaged; send a complete file"
+_OF_TILES: Final = (b"grid", b"iovl")
 _METADATA: Final = (b"Exif", b"mime", b"uri ")
 
 
@@ -24,12 +26,13 @@ class Box(NamedTuple):
 
 @dataclass(slots=True)
 class Item:
-    """A coded picture or a description: its type, size in pixels, decoder configuration, and bytes."""
+    """A coded picture or a description: type, size in pixels, decoder configuration, bytes, and its tiles' numbers."""
 
     kind: bytes = b""
     size: tuple[int, int] = (0, 0)
     configuration: tuple[int, int] = (0, 0)
     extents: list[tuple[int, int]] = field(default_factory=list)
+    tiles: list[int] = field(default_factory=list)
 
     @property
     def length(self) -> int:
@@ -37,10 +40,15 @@ class Item:
         return sum(length for _, length in self.extents)
 
 
-def tiles(data: bytes | bytearray, item: Item) -> int:
-    """Return how many tiles a grid is made of, which may be the same one again and again; 1 for another item."""
-    content = b"".join(data[offset : offset + min(length, 4)] for offset, length in item.extents[:4])
-    return (content[2] + 1) * (content[3] + 1) if item.kind == b"grid" and len(content) >= 4 else 1
+def uses(items: Mapping[int, Item]) -> Counter[int]:
+    """Return how often each item is a tile of others, which may use one again and again.
+
+    Raises UnsupportedPicture where a tile is made of tiles itself, which no camera writes.
+    """
+    count = Counter(tile for item in items.values() if item.kind in _OF_TILES for tile in item.tiles)
+    if any(items[tile].kind in _OF_TILES for tile in count if tile in items):
+        raise UnsupportedPicture("a picture whose tiles are made of tiles is not read; send JPEG, PNG or WebP")
+    return count
 
 
 def boxes(data: bytes | bytearray, start: int, end: int, parts: PartCount) -> Iterator[Box]:
@@ -80,13 +88,17 @@ def _read_items(data: bytearray, parts: PartCount) -> tuple[int, dict[int, Item]
             data[at : at + 4] = b"free"
     if meta is None:
         raise CorruptPicture("the file has no still picture in it; send JPEG, PNG or WebP")
-    inside = {box.kind: box for box in boxes(data, meta.start + 4, meta.end, parts)}
+    children = list(boxes(data, meta.start + 4, meta.end, parts))
+    inside = {box.kind: box for box in children}
     items: dict[int, Item] = {}
     if not {b"pitm", b"iinf", b"iloc", b"iprp"} <= inside.keys():
         raise CorruptPicture(_CUT)
     _read_kinds(data, inside[b"iinf"], items, parts)
     _read_places(data, inside[b"iloc"], inside.get(b"idat"), items, parts)
     _read_properties(data, inside[b"iprp"], items, parts)
+    for box in children:
+        if box.kind == b"iref":
+            _read_tiles(data, box, items, parts)
     primary = inside[b"pitm"]
     (number,) = struct.unpack_from(">I" if data[primary.start] else ">H", data, primary.start + 4)
     return number, items
@@ -159,6 +171,20 @@ def _read_properties(data: bytearray, box: Box, items: dict[int, Item], parts: P
                     raise CorruptPicture(_CUT)
                 if 1 <= index <= len(properties):
                     _apply(data, properties[index - 1], items.setdefault(number, Item()))
+
+
+def _read_tiles(data: bytearray, box: Box, items: dict[int, Item], parts: PartCount) -> None:
+    wide = data[box.start]
+    letter, size = ("I", 4) if wide else ("H", 2)
+    for each in boxes(data, box.start + 4, box.end, parts):
+        if each.kind != b"dimg":
+            continue
+        number, count = struct.unpack_from(f">{letter}H", data, each.start)
+        parts.add(count)
+        if each.start + size + 2 + count * size > each.end:
+            raise CorruptPicture(_CUT)
+        tiles = struct.unpack_from(f">{count}{letter}", data, each.start + size + 2)
+        items.setdefault(number, Item()).tiles.extend(tiles)
 
 
 def _apply(data: bytearray, box: Box, item: Item) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
-from service.inference.decoding.cost.bmff import Item, read_items, tiles
+from service.inference.decoding.cost.bmff import Item, read_items, uses
 from service.inference.decoding.cost.priced import PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 20
@@ -27,15 +27,19 @@ def price(data: bytes) -> PricedPicture:
     if primary not in items or not all(items[primary].size):
         raise CorruptPicture("the HEIC does not say how large its picture is; send it encoded anew")
     width, height = items[primary].size
-    coded = [item for item in items.values() if item.kind in (b"hvc1", b"hev1")]
+    coded = {number: item for number, item in items.items() if item.kind in (b"hvc1", b"hev1")}
     if not coded or items[primary].kind not in (b"hvc1", b"hev1", b"grid"):
         raise UnsupportedPicture("the file has no HEVC picture in it; send JPEG, PNG, WebP or AVIF")
     # Thousands of items may share a configuration: each is read once.
-    configured = {place: _configured_pixels(kept, *place, parts) for place in {item.configuration for item in coded}}
-    each = [max(configured[item.configuration], _coded_pixels(kept, item, parts)) for item in coded]
-    pixels = max(sum(each), tiles(kept, items[primary]) * max(each))
+    places = {item.configuration for item in coded.values()}
+    configured = {place: _configured_pixels(kept, *place, parts) for place in places}
+    used = uses(items)
+    pixels = sum(
+        max(1, used[number]) * max(configured[item.configuration], _coded_pixels(kept, item, parts))
+        for number, item in coded.items()
+    )
     work_ns = rates.START_NS + pixels * rates.HEIC_PIXEL_NS + width * height * rates.FINISH_NS
-    work_ns += sum(item.length for item in coded) * rates.HEIC_BYTE_NS
+    work_ns += sum(max(1, used[number]) * item.length for number, item in coded.items()) * rates.HEIC_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)
     return PricedPicture("HEIC", width, height, work_ns / 1e9, memory, bytes(kept))
 
