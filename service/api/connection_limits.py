@@ -20,6 +20,8 @@ from service.settings import Settings
 _LINGER_S: Final = 1.0
 _MOST_FRAMING_BYTES: Final = 2**20
 """Bytes of chunk sizes that a body may have beyond its own: a chunk of one byte takes five more, and a callback."""
+_CALLBACK_BYTES: Final = 32
+"""What a callback counts as: a body may go on in chunks of 37 bytes or more."""
 
 
 @dataclass(slots=True)
@@ -146,7 +148,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take bytes of the body."""
         self._silent_bytes = 0
-        self._framing_bytes -= 2 * len(body)  # once as no framing, and once as what allows as much of it
+        # Once as no framing, and once as what allows as much of it and a callback.
+        self._framing_bytes += _CALLBACK_BYTES - 2 * len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:

@@ -210,13 +210,15 @@ def test_endless_framing_of_a_body_is_431(make_server: MakeServer, tail: bytes) 
         assert status_on(connection) == 431
 
 
-def test_body_in_chunks_of_one_byte_is_read_but_not_for_long(make_server: MakeServer) -> None:
+def test_body_in_chunks_of_a_few_bytes_is_read_but_not_for_long(make_server: MakeServer) -> None:
     server, head = make_server(), POST + b"transfer-encoding: chunked\r\n\r\n"
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in grey(51)) + b"0\r\n\r\n"
     with server.connect(head + chunks) as connection:
         assert ages_on(connection) == [20]
-    status, detail = refused(server, head, b"1\r\nx\r\n" * 400_000)
-    assert (status, detail.rpartition("; ")[2]) == (400, "send larger chunks")
+    for length in (1, 5, 15):
+        chunk = b"%x\r\n%s\r\n" % (length, b"x" * length)
+        status, detail = refused(server, head, chunk * (2_400_000 // len(chunk)))
+        assert (status, detail.rpartition("; ")[2]) == (400, "send larger chunks")
 
 
 def test_trailers_are_not_taken_for_fields_of_the_head(make_server: MakeServer, gate: Gate) -> None:
