@@ -21,6 +21,8 @@ BEYOND: Final = "\0"
 """Key of the cells beyond the header's, which no column is named."""
 _SEPARATORS: Final = ",;\t"
 """The most frequent one in the first line, outside quotes, separates the columns; a comma if there is none."""
+_TOLD: Final = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""A line that Excel reads and writes before the header."""
 _QUOTED: Final = re.compile('"[^"]*"')
 
 
@@ -41,7 +43,10 @@ def _opened(where: str) -> Iterator[csv.DictReader[str]]:
     try:
         with _bytes(where) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
             first = text.readline()
-            separator = max(_SEPARATORS, key=_QUOTED.sub("", first).count)
+            if told := _TOLD.fullmatch(first):
+                separator, first = told[1], text.readline()
+            else:
+                separator = max(_SEPARATORS, key=_QUOTED.sub("", first).count)
             yield csv.DictReader(chain([first], text), restkey=BEYOND, delimiter=separator)
     except (OSError, pa.ArrowException, UnicodeError, csv.Error) as error:
         raise InvalidParameter(f"{where} cannot be read as CSV: {error}") from error

@@ -94,6 +94,11 @@ def test_a_csv_table_has_commas_semicolons_or_tabs(folder: Path, tmp_path: Path,
     assert contents(open_inputs(str(folder / "t.csv"), tmp_path)) == {"t.csv#0": b"a.jpg"}
 
 
+def test_a_line_that_tells_excel_the_separator_is_no_header(folder: Path, tmp_path: Path) -> None:
+    (folder / "t.csv").write_text("sep=;\npath;a,b,c\na.jpg;x\n")
+    assert contents(open_inputs(str(folder / "t.csv"), tmp_path)) == {"t.csv#0": b"a.jpg"}
+
+
 @pytest.mark.parametrize("content", ['path;"notes, remarks, and more"\na.jpg;x\n', "path,note\na.jpg,x,\n"])
 def test_commas_within_quotes_and_at_the_end_of_rows_are_no_columns(folder: Path, tmp_path: Path, content: str) -> None:
     (folder / "t.csv").write_text(content)
