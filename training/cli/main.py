@@ -16,7 +16,7 @@ from training.cli import data as data_commands
 from training.cli import release as release_commands
 from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.native_notes import import_tensorflow
-from training.run_folder import BEST, CHECKPOINT, RUN_FILE
+from training.run_folder import BEST, CHECKPOINT, METRICS, RUN_FILE, TENSORBOARD
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 data_commands.register(app)
@@ -117,9 +117,9 @@ def _no_run_left(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not held and not any((folder / name).exists() for name in (CHECKPOINT, BEST)):
-            for file in (RUN_FILE, "metrics.csv"):
+            for file in (RUN_FILE, METRICS):
                 (folder / file).unlink(missing_ok=True)
-            shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
         raise
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from service.errors import AgelensError, InvalidParameter
 from training.data.store import FaceSet, FaceStore
 from training.fit.validation import mae_by_source, score, scored
-from training.run_folder import CHECKPOINT
+from training.run_folder import CHECKPOINT, METRICS
 
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
@@ -170,7 +170,7 @@ def _run(row: Row, arguments: Sequence[str], run: Path) -> None:
 
 
 def _steps(run: Path) -> int:
-    with (run / "metrics.csv").open(newline="") as stream:
+    with (run / METRICS).open(newline="") as stream:
         return max(int(line["step"]) for line in csv.DictReader(stream))
 
 

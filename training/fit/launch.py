@@ -15,7 +15,7 @@ from training.fit.trackers import CsvTracker, Tracker, Trackers
 from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
-from training.run_folder import RUN_FILE
+from training.run_folder import METRICS, RUN_FILE, TENSORBOARD
 
 
 def launch(
@@ -88,7 +88,7 @@ def trackers(run_dir: Path, wandb: bool = False) -> Tracker:
     """Return what a run is tracked with: a CSV file, TensorBoard, and Weights & Biases where asked for."""
     from training.fit.trackers import TensorBoardTracker
 
-    chosen: list[Tracker] = [CsvTracker(run_dir / "metrics.csv"), TensorBoardTracker(run_dir / "tensorboard")]
+    chosen: list[Tracker] = [CsvTracker(run_dir / METRICS), TensorBoardTracker(run_dir / TENSORBOARD)]
     if wandb:
         from training.fit.trackers import WandbTracker
 

@@ -22,17 +22,14 @@ import pytest
 from rich.console import Console
 
 from service.api.schemas import FaceReply, PredictReply
-from service.atomic_write import atomic_write
 from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline
-from service.scoring.archive import SeenIds, agree, chunks, finished, locked
+from service.scoring.archive import locked
 from service.scoring.command import ScoreCommand
-from service.scoring.job import Fault, Item, Job
+from service.scoring.job import Job
 from service.scoring.local import score_locally
-from service.scoring.parts import ids_in, part_name, write_part
-from service.scoring.rows import failure, schema
 from service.scoring.tables import Columns
 from service.scoring.worker import open_job
 from tests.service.doubles import grey
@@ -40,8 +37,6 @@ from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
 from tests.tiny_model import lock_entry, write_models_folder
 
 QUIET = Console(quiet=True)
-RUNS = ("=cmd", "+1", "-2", "@SUM", "\ttab", "\rcr", "＝1")
-"""What a spreadsheet takes for a formula."""
 
 
 @pytest.fixture
@@ -220,44 +215,6 @@ def _until(happened: Any, running: subprocess.Popen[bytes]) -> None:
         os.sched_yield()
 
 
-def test_a_part_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(pa.ArrowInvalid):
-        write_part(tmp_path / "part-1.parquet", [{"id": "a", "face": "no number"}], "parquet", ())
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_part_is_written_beside_another_that_is_being_written(tmp_path: Path) -> None:
-    path = tmp_path / "part-1.csv"
-    with atomic_write(path) as other:
-        other.write_text("half")
-        write_part(path, [failure("a", OSError())], "csv", ())
-        assert list(ids_in(path, "csv")) == [("a", "unreadable")]
-        assert other.read_text() == "half"
-
-
-def test_an_id_in_two_parts_is_found(tmp_path: Path) -> None:
-    for number in range(2):
-        write_part(tmp_path / f"part-{number}.csv", [failure("a,\nb", OSError())], "csv", ())
-    with pytest.raises(InvalidParameter, match=r"part-1\.csv and in another part"):
-        finished(tmp_path, "csv")
-
-
-@pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
-def test_ids_come_back_from_parts(tmp_path: Path, fmt: Any) -> None:
-    ids = ['"quoted", comma', "new\nline", "ünïcode", "007", "null", *RUNS, *(f"'{run}" for run in RUNS), "'", "''a"]
-    write_part(tmp_path / "part", [failure(ident, OSError()) for ident in ids for _ in range(2)], fmt, (18,))
-    assert list(ids_in(tmp_path / "part", fmt)) == [(ident, "unreadable") for ident in ids]
-
-
-def test_no_cell_of_csv_begins_as_a_formula_does(tmp_path: Path) -> None:
-    rows = [failure(run, Fault("path-outside", f"{run} is wrong")) for run in RUNS]
-    write_part(tmp_path / "part", rows, "csv", ())
-    with (tmp_path / "part").open(newline="") as stream:
-        cells = [cell for row in csv.reader(stream) for cell in row if cell]
-    assert len(cells) > 4 * len(RUNS)
-    assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n＝＋－＠"]
-
-
 @pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
 def test_rows_without_an_id_or_with_one_twice_are_counted_and_none_is_lost(
     tmp_path: Path, models_dir: Path, fmt: Any
@@ -390,32 +347,6 @@ def test_full_disk_is_said_in_a_line_and_leaves_nothing_half_written(tmp_path: P
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "score.json"}
 
 
-def test_seen_ids_forget_nothing_when_they_are_many() -> None:
-    seen = SeenIds()
-    many = 70_000
-    assert all(seen.add(str(number)) for number in range(many))
-    assert not any(seen.add(str(number)) for number in range(0, many, 7))
-    assert len(seen) == many
-
-
-def test_chunks_are_named_by_what_is_in_them() -> None:
-    items = [Item(str(number), None) for number in (*range(5), 0)]
-    made = list(chunks(items, SeenIds(), 2, "csv"))
-    assert [chunk["ids"] for chunk in made] == [["0", "1"], ["2", "3"], ["4", "0#again"]]
-    assert [fault and fault[0] for fault in made[2]["faults"]] == [None, "repeated-id"]
-    assert made[0]["part"] == part_name(["0", "1"], "csv") != part_name(["01"], "csv")
-
-
-def test_heavy_pictures_fill_a_chunk_sooner() -> None:
-    items = [Item(str(number), None, bytes(20 * 2**20)) for number in range(3)]
-    assert [len(chunk["ids"]) for chunk in chunks(items, SeenIds(), 256, "csv")] == [2, 1]
-
-
-def test_the_chunk_size_is_that_of_the_first_run(tmp_path: Path) -> None:
-    assert agree(tmp_path, {"input": "a"}, 100) == 100
-    assert agree(tmp_path, {"input": "a"}, 7) == 100
-
-
 def test_csv_has_all_columns_even_where_no_row_has_them(score: Any, tmp_path: Path) -> None:
     (tmp_path / "one.png").write_bytes(b"nothing")
     (part,) = score(tmp_path / "one.png", format="csv", options=PredictOptions(thresholds=(18,))).glob("part-*")
@@ -431,8 +362,3 @@ def test_faces_cut_out_need_no_detector(tmp_path: Path, models_dir: Path) -> Non
     ).run(QUIET)
     (row,) = scored(tmp_path / "out")
     assert (row["age"], row["landmarks"]) == (pytest.approx(20, abs=1e-4), None)
-
-
-def test_parquet_has_one_schema_whatever_is_in_a_part(tmp_path: Path) -> None:
-    write_part(tmp_path / "part", [failure("a", OSError())], "parquet", (18,))
-    assert pq.read_schema(tmp_path / "part").equals(schema((18,)))
