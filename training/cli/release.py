@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from service.errors import InvalidParameter
 from service.inference.manifest import Exposure
 from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.native_notes import import_tensorflow
@@ -151,18 +152,27 @@ def ensemble_command(
     out: Out = MODELS,
     default: Default = None,
     gate: Annotated[
-        bool, typer.Option(help="mix two models by a gate that reads the face, fitted on val, instead of their mean")
+        bool, typer.Option(help="mix the models by a gate that reads the face, fitted on val, instead of their mean")
     ] = False,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(help="store of faces without ages, on which the gate follows the IMDB-WIKI network (--gate)"),
+    ] = None,
     balance: Balance = None,
     smooth: Smooth = 0.0,
 ) -> None:
     """Join models into one file that returns the mean of their distributions or, with --gate, a learnt mixture."""
+    if unlabelled:
+        import_tensorflow()
     from training.export.ensemble import ensemble
 
     with exit_on_error():
+        if unlabelled and not gate:
+            raise InvalidParameter("--unlabelled fits a gate: add --gate")
         path = ensemble(
-            models, out, name, version, stores, default=default, gated=gate, balance=balance, smooth_years=smooth
-        )
+            models, out, name, version, stores, default=default, gated=gate, unlabelled=unlabelled,
+            balance=balance, smooth_years=smooth,
+        )  # fmt: skip
         typer.echo(path)
 
 

@@ -1,8 +1,9 @@
-"""Join model files into one graph that returns the mean of their distributions, or of two a mixture by a learnt gate.
+"""Join model files into one graph that returns the mean of their distributions, or a mixture by a learnt gate.
 
 A mean trusts its members alike on every picture. A gate reads their features and decides for each face: one member may
-be better on photographs like those of the training sets, the other on worn ones (a mixture of experts; Jacobs et al.
-1991). It is fitted as that between two heads of one network, see `training.export.gate`.
+be better on photographs like those of the training sets, another on worn ones (a mixture of experts; Jacobs et al.
+1991). A member that mixes two heads itself is taken apart, and the gate mixes all heads of all members. It is fitted as
+that between two heads of one network, see `training.export.gate`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_help
 
 from service.inference.distribution import AGES
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
-from training.export.gate import Gate, answers_on_val, fit_gate
-from training.export.graph import OPSET, ExportRefused, append_calibration, outputs_of, rename
+from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
+from training.export.graph import OPSET, ExportRefused, append_calibration, drop_unused, outputs_of, rename
+from training.export.graph import PREFIX as CALIBRATION
 from training.export.release import finish, publish
 from training.onnx_manifest import manifest_of
 from training.revision import revision
@@ -36,12 +38,13 @@ FEATURES: Final = "features{}"
 class Joined:
     """Nodes and weights of several graphs on the same faces, and the names of what they answer.
 
-    `pmfs` are their distributions [b, 101], `features` what each one's head reads [b, C].
+    `pmfs` are their distributions [b, 101], `experts` those of their heads, `features` what the heads read [b, C].
     """
 
     nodes: list[NodeProto]
     weights: list[TensorProto]
     pmfs: list[str]
+    experts: list[str]
     features: list[str]
 
     def model(self, members: Sequence[ModelProto], size: int, outputs: Mapping[str, int | None]) -> ModelProto:
@@ -61,9 +64,8 @@ def mean_of(
 ) -> ModelProto:
     """Join graphs into one from faces uint8 [b, size, size, 3] to the mean of their pmfs, not calibrated yet.
 
-    With `gate` two members' pmfs are mixed: (1 - g)·first + g·second. Faces are resized (bilinear) for members that
-    take another size, the result is smoothed by a Gaussian of `smooth_years`. Raises ValueError for fewer than two
-    members, and with a gate for more.
+    With `gate` their heads' pmfs are mixed by its shares. Faces are resized (bilinear) for members that take another
+    size, the result is smoothed by a Gaussian of `smooth_years`. Raises ValueError for fewer than two members.
     """
     joined = _joined(members, size)
     if gate:
@@ -73,6 +75,7 @@ def mean_of(
         joined.nodes.append(helper.make_node("Sum", joined.pmfs, ["summed_pmf"], name="summed_pmf"))
         joined.nodes.append(helper.make_node("Div", ["summed_pmf", "members"], [OUTPUT_NAME], name="mean_pmf"))
     model = joined.model(members, size, {OUTPUT_NAME: AGES})
+    drop_unused(model)
     append_calibration(model, smooth_years)
     return model
 
@@ -80,7 +83,7 @@ def mean_of(
 def _joined(members: Sequence[ModelProto], size: int) -> Joined:
     if len(members) < 2:
         raise ValueError("an ensemble needs at least two models")
-    joined = Joined([], [], [], [])
+    joined = Joined([], [], [], [], [])
     for number, member in enumerate(members):
         prefix = MEMBER.format(number)
         part = compose.add_prefix(member, prefix)
@@ -94,46 +97,76 @@ def _joined(members: Sequence[ModelProto], size: int) -> Joined:
         joined.nodes.extend(part.graph.node)
         joined.weights.extend(part.graph.initializer)
         joined.pmfs.append(prefix + OUTPUT_NAME)
+        joined.experts.extend(_heads(part, prefix) or joined.pmfs[-1:])
         joined.features.append(FEATURES.format(number))
-        pooled = next((node for node in part.graph.node if node.op_type == "GlobalAveragePool"), None)
-        if pooled:
-            joined.nodes.append(
-                helper.make_node("Flatten", [pooled.output[0]], [joined.features[-1]], name=joined.features[-1])
-            )
+        pooled = [node.output[0] for node in part.graph.node if node.op_type == "GlobalAveragePool"]
+        if len(pooled) == 1:  # else it is no single network
+            joined.nodes.append(helper.make_node("Flatten", pooled, [joined.features[-1]], name=joined.features[-1]))
     return joined
 
 
+def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:
+    """Return the distributions of a member's heads where it mixes several; none where it has one."""
+    own = [node for node in part.graph.node if not node.name.startswith(f"{prefix}{CALIBRATION}")]
+    heads = [node.output[0] for node in own if node.op_type == "Softmax"]
+    return heads if len(heads) > 1 else []
+
+
 def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
-    """Return the nodes of (1 - g)·first + g·second, g = σ(u·x + c) of both members' features x; add u and c."""
-    constants = {"gate_weights": gate.weights[:, None], "gate_bias": np.array([gate.bias])}
+    """Return the nodes of Σ_k s_k·expert_k, s = softmax(x·W + c) of all members' features x; add W and c."""
+    constants = {"gate_weights": gate.weights, "gate_biases": gate.biases}
     joined.weights.extend(numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items())
-    first, second = joined.pmfs
+    joined.weights.append(numpy_helper.from_array(np.array([1], np.int64), "gate_axis"))
     return [
         helper.make_node("Concat", joined.features, ["gate_features"], axis=1, name="gate_features"),
         helper.make_node("MatMul", ["gate_features", "gate_weights"], ["gate_product"], name="gate_product"),
-        helper.make_node("Add", ["gate_product", "gate_bias"], ["gate_logit"], name="gate_logit"),
-        helper.make_node("Sigmoid", ["gate_logit"], ["gate"], name="gate"),
-        helper.make_node("Sub", [second, first], ["difference"], name="difference"),
-        helper.make_node("Mul", ["gate", "difference"], ["moved"], name="moved"),
-        helper.make_node("Add", [first, "moved"], [OUTPUT_NAME], name="gated_pmf"),
+        helper.make_node("Add", ["gate_product", "gate_biases"], ["gate_logits"], name="gate_logits"),
+        helper.make_node("Softmax", ["gate_logits"], ["gate_shares"], axis=1, name="gate_shares"),
+        helper.make_node("Unsqueeze", ["gate_shares", "gate_axis"], ["gate_row"], name="gate_row"),
+        *(
+            helper.make_node("Unsqueeze", [expert, "gate_axis"], [f"gate_expert{k}"], name=f"gate_expert{k}")
+            for k, expert in enumerate(joined.experts)
+        ),
+        helper.make_node(
+            "Concat",
+            [f"gate_expert{k}" for k in range(len(joined.experts))],
+            ["gate_experts"],
+            axis=1,
+            name="gate_experts",
+        ),
+        helper.make_node("MatMul", ["gate_row", "gate_experts"], ["gate_mixture"], name="gate_mixture"),
+        helper.make_node("Squeeze", ["gate_mixture", "gate_axis"], [OUTPUT_NAME], name="gated_pmf"),
     ]
 
 
-def gate_between(members: Sequence[ModelProto], stores: Sequence[Path], crop: CropSpec) -> Gate:
-    """Fit the gate between two graphs on `val`, clean and worn; raise ExportRefused unless they are two networks."""
-    if len(members) != 2:
-        raise ExportRefused(f"a gate stands between two models, not {len(members)}; name two, or join without --gate")
+def gate_between(
+    members: Sequence[ModelProto], stores: Sequence[Path], crop: CropSpec, unlabelled: Path | None = None
+) -> Gate:
+    """Fit the gate between graphs on `val`, clean and worn; raise ExportRefused unless each is one network.
+
+    On the faces of the store `unlabelled` their mixture is to be near the IMDB-WIKI network's answer too.
+    """
     joined = _joined(members, crop.size)
     made = {name for node in joined.nodes for name in node.output}
     if not made.issuperset(joined.features):
-        raise ExportRefused("a gate reads pooled features, and a member has none; join networks, not ensembles")
-    look = joined.model(members, crop.size, dict.fromkeys([*joined.features, *joined.pmfs]))
+        raise ExportRefused(
+            "a gate reads the pooled features of one network, and a member has none or several; join networks, "
+            "not ensembles"
+        )
+    look = joined.model(members, crop.size, dict.fromkeys([*joined.features, *joined.experts]))
 
     def answer(faces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
-        *features, first, second = outputs_of(look, faces)
-        return np.concatenate(features, axis=1), first, second
+        outputs = outputs_of(look, faces)
+        return np.concatenate(outputs[: len(members)], axis=1), *outputs[len(members) :]
 
-    return fit_gate(answers_on_val(answer, stores, crop))
+    answers = answers_on_val(answer, stores, crop)
+    if unlabelled:
+        from training.fit.distillation import teacher_named
+        from training.model.imdb_wiki import WEIGHTS
+
+        teacher = teacher_named(WEIGHTS, crop.size)
+        answers = Answers.joined([answers, answers_beside(answer, teacher.run, unlabelled, crop)])
+    return fit_gate(answers)
 
 
 def _resize(prefix: str, size: int) -> tuple[list[NodeProto], list[TensorProto], str]:
@@ -166,13 +199,15 @@ def ensemble(
     *,
     default: bool | None = None,
     gated: bool = False,
+    unlabelled: Path | None = None,
     balance: float | None = None,
     smooth_years: float = 0.0,
 ) -> Path:
     """Write the ensemble of finished model files as `out_dir/NAME.onnx`, calibrated and locked; return its path.
 
-    The largest input size is the ensemble's. `gated` mixes two members by a gate instead of their mean; `balance` is
-    `calibrate`'s, `smooth_years` as in `mean_of`. Raises ExportRefused where the members were cut differently.
+    The largest input size is the ensemble's. `gated` mixes their heads by a gate instead of their mean; `unlabelled` is
+    `gate_between`'s, `balance` is `calibrate`'s, `smooth_years` as in `mean_of`. Raises ExportRefused where the members
+    were cut differently.
     """
     members = [onnx.load(path) for path in paths]
     manifests = [manifest_of(member, path.name) for member, path in zip(members, paths, strict=True)]
@@ -187,7 +222,7 @@ def ensemble(
     joined = " + ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
     if gated and any(manifest.flip for manifest in manifests):
         raise ExportRefused("a gate reads each face once; export the members without --flip")
-    gate = gate_between(members, stores, crop) if gated else None
+    gate = gate_between(members, stores, crop, unlabelled) if gated else None
     manifest = Manifest(
         name=name,
         version=version,

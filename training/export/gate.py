@@ -1,9 +1,10 @@
-"""Fit the gate between two distributions, on faces that neither has learnt.
+"""Fit the gate between several distributions, on faces that none of them has learnt.
 
-They are a network's own softmax and the IMDB-WIKI head beside it, or two networks (see `training.export.ensemble`).
-Which one is to be believed depends on the face: a softmax knows the labelled sets, the IMDB-WIKI head people and prints
-that those do not hold. The gate is fitted on `val`, clean and worn, to the lowest CRPS of the mixture: on `train` a
-softmax would be believed too much, since it knows those faces by heart.
+They are a network's own softmax and the IMDB-WIKI head beside it, or those of several networks (see
+`training.export.ensemble`). Which one is to be believed depends on the face: a softmax knows the labelled sets, the
+IMDB-WIKI head people and prints that those do not hold. The gate is fitted on `val`, clean and worn, to the lowest CRPS
+of the mixture: on `train` a softmax would be believed too much, since it knows those faces by heart. Labelled sets hold
+few old prints; on faces without ages the mixture is to be near the answer of a teacher that knows such.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
+from scipy.special import softmax
 
 from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from service.inference.manifest import CropSpec
+from training.data.store import FaceSet, FaceStore
 from training.export.calibration import wrong_thresholds
 from training.export.convert import shared_crop
 from training.export.release import Split
@@ -31,39 +33,66 @@ if TYPE_CHECKING:
     from training.model.age_model import AgeModel
 
 Floats = NDArray[np.float64]
+Faces = NDArray[np.uint8]
+Answer = Callable[[Faces], tuple[NDArray[np.floating], ...]]
+"""Faces uint8 [n, size, size, 3] as a network sees them to its features [n, C] and K distributions [n, 101]."""
 
 WORN_COPIES: Final = 2
 """Worn copies of each face beside the face itself."""
 
 FOLDS: Final = 5
-RESTRAINTS: Final = (1e-2, 0.1, 1.0, 10.0)
+RESTRAINTS: Final = (0.03, 0.1, 0.3, 1.0)
 """Weights of the squared gate's weights that are tried; the one of the lowest cross-validated CRPS is taken."""
+
+UNLABELLED_WEIGHT: Final = 0.3
+"""What all faces without ages weigh together, those with ages 1."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Weights [C] and bias of g(x) = σ(u·x + c); CRPS of the mixture on faces left out of the fit, in years."""
+    """Weights [C, K] and biases [K] of the shares softmax(x·W + c) of K distributions.
+
+    `loss` is the CRPS of the mixture on labelled faces left out of the fit, in years.
+    """
 
     weights: Floats
-    bias: float
+    biases: Floats
     loss: float
     restraint: float
 
     def shares(self, features: NDArray[np.floating]) -> Floats:
-        """Return g of features [n, C], [n]."""
-        return np.asarray(expit(features @ self.weights + self.bias))
+        """Return the shares [n, K] of features [n, C]."""
+        return np.asarray(softmax(features @ self.weights + self.biases, axis=1))
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Features [n, C], both heads' distributions [n, 101] and labels low..high [n]; `group` joins copies of a face."""
+    """Features [n, C] and how far each of K distributions is off at each threshold, [n, K, 101].
+
+    `group` [n] joins copies of a face, `labelled` [n] tells the faces whose ages are known.
+    """
 
     features: Floats
-    own: Floats
-    other: Floats
-    low: NDArray[np.int64]
-    high: NDArray[np.int64]
+    wrong: Floats
     group: NDArray[np.int64]
+    labelled: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, features: Floats, pmfs: Sequence[Floats], low: NDArray[np.int64], high: NDArray[np.int64]) -> Answers:
+        """Compare distributions [n, 101] with ages low..high [n]; of a group label only what lies outside counts."""
+        wrong = np.stack([wrong_thresholds(pmf, low, high) for pmf in pmfs], axis=1)
+        return cls(features, wrong, np.arange(len(low)), np.ones(len(low), bool))
+
+    @classmethod
+    def taught(cls, features: Floats, pmfs: Sequence[Floats], teacher: Floats) -> Answers:
+        """Compare distributions [n, 101] with a teacher's, [n, 101]."""
+        wrong = np.stack([np.cumsum(teacher - pmf, axis=1) for pmf in pmfs], axis=1)
+        return cls(features, wrong, np.arange(len(teacher)), np.zeros(len(teacher), bool))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Answers]) -> Answers:
+        """Return the faces of all parts."""
+        return cls(*(np.concatenate(each) for each in zip(*(vars(part).values() for part in parts), strict=True)))
 
     def where(self, rows: NDArray[np.bool_]) -> Answers:
         """Return some of the faces."""
@@ -85,37 +114,41 @@ def fit_gate(answers: Answers) -> Gate:
         for restraint in RESTRAINTS
     }
     restraint = min(losses, key=lambda each: losses[each])
-    weights, bias = _fitted(answers, restraint)
-    return Gate(weights, bias, losses[restraint], restraint)
+    return replace(_fitted(answers, restraint), loss=losses[restraint])
 
 
-def mixture_loss(answers: Answers, gate: tuple[Floats, float]) -> float:
-    """Mean CRPS in years of both heads' mixture; of a group label only what lies outside it counts."""
-    share = expit(answers.features @ gate[0] + gate[1])[:, None]
-    pmf = (1 - share) * answers.own + share * answers.other
-    return float(np.square(wrong_thresholds(pmf, answers.low, answers.high)).sum(axis=1).mean())
+def mixture_loss(answers: Answers, gate: Gate) -> float:
+    """Mean CRPS in years of the mixture, over labelled faces."""
+    known = answers.where(answers.labelled)
+    # Linear in the distributions: what the mixture gets wrong is the mixture of what they get wrong.
+    wrong = np.einsum("nk,nkt->nt", gate.shares(known.features), known.wrong)
+    return float(np.square(wrong).sum(axis=1).mean())
 
 
-def _fitted(answers: Answers, restraint: float) -> tuple[Floats, float]:
-    mean, deviation = answers.features.mean(axis=0), answers.features.std(axis=0) + 1e-3
+def _fitted(answers: Answers, restraint: float) -> Gate:
+    known = answers.labelled
+    mean, deviation = answers.features[known].mean(axis=0), answers.features[known].std(axis=0) + 1e-3
     scaled = ((answers.features - mean) / deviation).astype(np.float32)
-    own = wrong_thresholds(answers.own, answers.low, answers.high)
-    # Linear in the distribution: what the mixture gets wrong is the mixture of what both get wrong.
-    step = wrong_thresholds(answers.other, answers.low, answers.high) - own
-    squared, crossed, stepped = ((own**2).sum(axis=1), (own * step).sum(axis=1), (step**2).sum(axis=1))
+    # Σ_t (Σ_k s_k·wrong_kt)² is a square in the shares, so K × K sums a face say it all.
+    products = np.einsum("nkt,njt->nkj", answers.wrong, answers.wrong)
+    weight = np.where(known, 1 / known.sum(), UNLABELLED_WEIGHT / max((~known).sum(), 1))
+    count, experts = scaled.shape[1], answers.wrong.shape[1]
 
     def loss(values: Floats) -> tuple[float, Floats]:
-        share = expit(scaled @ values[:-1].astype(np.float32) + values[-1])
-        # Σ (own + g·step)² is a square in g, so three sums a face say it all.
-        total = (squared + share * (2 * crossed + share * stepped)).mean()
-        slope = 2 * (crossed + share * stepped) * share * (1 - share) / len(scaled)
-        by_weight = slope.astype(np.float32) @ scaled + 2 * restraint * values[:-1]
-        return total + restraint * np.square(values[:-1]).sum(), np.append(by_weight, slope.sum())
+        weights, biases = values[:-experts].reshape(count, experts), values[-experts:]
+        shares = softmax(scaled @ weights.astype(np.float32) + biases, axis=1)
+        pull = np.einsum("nkj,nj->nk", products, shares)
+        total = (shares * pull).sum(axis=1)
+        by_logit = 2 * (weight[:, None] * shares) * (pull - total[:, None])
+        by_weight = scaled.T @ by_logit.astype(np.float32) + 2 * restraint * weights
+        restrained = float(weight @ total + restraint * np.square(weights).sum())
+        return restrained, np.append(by_weight.ravel(), by_logit.sum(axis=0))
 
-    start = np.append(np.zeros(scaled.shape[1]), -1.0)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100, "ftol": 1e-7}).x
-    weights = found[:-1] / deviation
-    return weights, float(found[-1] - mean @ weights)
+    start = np.zeros((count + 1) * experts)
+    start[-experts] = 1.0
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 150, "ftol": 1e-7}).x
+    weights = found[:-experts].reshape(count, experts) / deviation[:, None]
+    return Gate(weights, found[-experts:] - mean @ weights, float("nan"), restraint)
 
 
 def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
@@ -135,8 +168,10 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
             f"{run_dir} trained a {recipe.head} head without a softmax and an IMDB-WIKI head beside it; a gate stands "
             "between both: train with head_options.imdb_wiki (and for coral head_options.ages)"
         )
-    gate = fit_gate(answers_of(network, stores, shared_crop(stores, recipe.size)))
-    network.get_layer(GATE).set_weights([gate.weights[:, None].astype(np.float32), np.array([gate.bias], np.float32)])
+    gate = fit_gate(answers_on_val(answer_of(network), stores, shared_crop(stores, recipe.size)))
+    # Of two shares the second's is σ of the logits' difference.
+    weights, bias = np.diff(gate.weights, axis=1), np.diff(gate.biases)
+    network.get_layer(GATE).set_weights([weights.astype(np.float32), bias.astype(np.float32)])
     out.mkdir(parents=True, exist_ok=True)
     if (run_dir / RUN_FILE).is_file():
         shutil.copyfile(run_dir / RUN_FILE, out / RUN_FILE)
@@ -145,32 +180,45 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     return gate
 
 
-def answers_of(network: AgeModel, stores: Sequence[Path], crop: CropSpec) -> Answers:
-    """Return what a network with both heads says of `val`, clean and worn."""
+def answer_of(network: AgeModel) -> Answer:
+    """Return what maps faces to the features of a network with both heads, its softmax and its IMDB-WIKI head."""
     import keras
 
     look: Any = keras.Model(network.input, [network.get_layer("features").output, network.output])
 
-    def answer(faces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
+    def answer(faces: Faces) -> tuple[NDArray[np.floating], ...]:
         features, logits = look.predict(faces, batch_size=32, verbose=0)
-        own, other = (_softmax(logits[:, start : start + AGES]) for start in (0, AGES))
-        return features, own, other
+        return features, *(softmax(logits[:, start : start + AGES], axis=1) for start in (0, AGES))
 
-    return answers_on_val(answer, stores, crop)
+    return answer
 
 
-def answers_on_val(
-    answer: Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], ...]], stores: Sequence[Path], crop: CropSpec
-) -> Answers:
-    """Return what `answer` (faces to features and both distributions) says of `val`, clean and worn."""
+def answers_on_val(answer: Answer, stores: Sequence[Path], crop: CropSpec) -> Answers:
+    """Return how wrong each distribution is on `val`, clean and worn."""
     val = Split.load(stores, "val", crop)
-    every = [val, *(val.worn(100 + seed) for seed in range(WORN_COPIES))]
-    parts = zip(*(answer(split.faces) for split in every), strict=True)
-    features, own, other = (np.concatenate(part).astype(np.float64) for part in parts)
-    low, high, group = (np.tile(each, len(every)) for each in (val.low, val.high, np.arange(len(val.low))))
-    return Answers(features, own, other, low, high, group)
+    return Answers.joined([Answers.of(*_parted(answer(split.faces)), val.low, val.high) for split in _with_worn(val)])
 
 
-def _softmax(logits: Floats) -> Floats:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+def answers_beside(
+    answer: Answer, teacher: Callable[[Faces], NDArray[np.floating]], store: Path, crop: CropSpec
+) -> Answers:
+    """Return how far each distribution is from a teacher's on faces without ages, clean and worn.
+
+    The teacher (faces uint8 [n, size, size, 3] to distributions [n, 101]) sees the clean crop, and none of the split
+    `test`, on which the agreement is measured.
+    """
+    every = FaceStore.open(store)
+    faces = FaceSet.joined([every.select(split) for split in ("train", "val", "calib")])
+    cut = faces.faces(np.arange(len(faces)), crop.size)
+    told = np.asarray(teacher(cut), np.float64)
+    clean = Split(cut, faces.low, faces.high, (), crop)
+    return Answers.joined([Answers.taught(*_parted(answer(split.faces)), told) for split in _with_worn(clean)])
+
+
+def _with_worn(split: Split) -> list[Split]:
+    return [split, *(split.worn(100 + seed) for seed in range(WORN_COPIES))]
+
+
+def _parted(answered: tuple[NDArray[np.floating], ...]) -> tuple[Floats, list[Floats]]:
+    features, *pmfs = (np.asarray(part, np.float64) for part in answered)
+    return features, pmfs

@@ -74,6 +74,21 @@ def _shortened(names: set[str]) -> dict[str, str]:
     return found
 
 
+def drop_unused(model: ModelProto) -> None:
+    """Remove the nodes and weights that no output needs."""
+    graph = model.graph
+    needed = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):  # in topological order, so readers come before what they read
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.append(node)
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    for field, values in ((graph.node, kept[::-1]), (graph.initializer, weights)):
+        del field[:]
+        field.extend(values)
+
+
 def keep_contract(model: ModelProto) -> None:
     """Rename the one input and output to the service's names, with a dynamic batch; raise ExportRefused for more."""
     if len(model.graph.input) != 1 or len(model.graph.output) != 1:

@@ -20,8 +20,13 @@ from training.export.lock import lock_model, write_model
 CHANNELS = 32
 
 
-def bell_model(sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transposes: int = 1) -> onnx.ModelProto:
-    """Return faces → softmax(-(age - 100·brightness - shift)² / 2σ²), not calibrated, without a manifest."""
+def bell_model(
+    sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transposes: int = 1, other_shift: float | None = None
+) -> onnx.ModelProto:
+    """Return faces → softmax(-(age - 100·brightness - shift)² / 2σ²), not calibrated, without a manifest.
+
+    With `other_shift` it is the mean of two heads, each a bell with its own shift.
+    """
     kernel = np.full((CHANNELS, 3, 1, 1), 100 / 255 / 3, np.float32)
     constants = {
         "kernel": kernel,
@@ -44,8 +49,19 @@ def bell_model(sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transpo
         helper.make_node("Add", ["age", "ages"], ["offset"], name="offset"),
         helper.make_node("Mul", ["offset", "offset"], ["squared"], name="squared"),
         helper.make_node("Mul", ["squared", "sharpness"], ["logits"], name="logits"),
-        helper.make_node("Softmax", ["logits"], [OUTPUT_NAME], axis=-1, name="softmax"),
+        helper.make_node("Softmax", ["logits"], ["bell"], axis=-1, name="softmax"),
     ]
+    if other_shift is None:
+        nodes[-1].output[0] = OUTPUT_NAME
+    else:
+        constants["moved"] = np.float32(other_shift - shift)
+        nodes += [
+            helper.make_node("Add", ["offset", "moved"], ["other_offset"], name="other_offset"),
+            helper.make_node("Mul", ["other_offset", "other_offset"], ["other_squared"], name="other_squared"),
+            helper.make_node("Mul", ["other_squared", "sharpness"], ["other_logits"], name="other_logits"),
+            helper.make_node("Softmax", ["other_logits"], ["other_bell"], axis=-1, name="other_softmax"),
+            helper.make_node("Mean", ["bell", "other_bell"], [OUTPUT_NAME], name="mean"),
+        ]
     graph = helper.make_graph(
         nodes,
         "bell",

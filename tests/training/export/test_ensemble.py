@@ -11,7 +11,14 @@ import pytest
 from service.inference.estimator import Estimator
 from service.inference.lockfile import sha256_of
 from tests.tiny_model import SIZE
-from tests.training.export.bell_model import CHANNELS, bell_model, grey_faces, write_bell_model, write_grey_store
+from tests.training.export.bell_model import (
+    CHANNELS,
+    bell_manifest,
+    bell_model,
+    grey_faces,
+    write_bell_model,
+    write_grey_store,
+)
 from training.export.calibration import decoded
 from training.export.ensemble import ensemble, gate_between, mean_of
 from training.export.gate import Gate
@@ -61,8 +68,10 @@ def test_members_that_see_faces_exposed_differently_are_refused(store: Path, tmp
 def test_a_gate_mixes_two_members_by_their_features() -> None:
     first, second = bell_model(3), bell_model(6, shift=10)
     # Each of a member's 32 features is the age that the brightness means.
-    gate = Gate(np.repeat([0.2 / CHANNELS, 0.0], CHANNELS), -10.0, 0.0, 0.1)
-    share = gate.shares(np.linspace(5, 95, 19)[:, None].repeat(2 * CHANNELS, axis=1))[:, None]
+    weights = np.zeros((2 * CHANNELS, 2))
+    weights[:CHANNELS, 1] = 0.2 / CHANNELS
+    gate = Gate(weights, np.array([10.0, 0.0]), 0.0, 0.1)
+    share = gate.shares(np.linspace(5, 95, 19)[:, None].repeat(2 * CHANNELS, axis=1))[:, 1:]
     assert share[0] < 0.01 < 0.99 < share[-1]
     expected = (1 - share) * run(first, FACES) + share * run(second, FACES)
     assert run(mean_of([first, second], SIZE, gate=gate), FACES) == pytest.approx(expected, abs=5e-3)
@@ -81,15 +90,33 @@ def test_a_gated_ensemble_believes_the_member_that_is_right(store: Path, tmp_pat
     assert manifest.metrics["gate_crps"] == pytest.approx(gate.loss)
 
 
-def test_a_gate_stands_between_two_networks_that_see_a_face_once(store: Path, tmp_path: Path) -> None:
-    members = [write_bell_model(tmp_path, name) for name in ("a", "b", "c")]
-    with pytest.raises(ExportRefused, match="between two models, not 3"):
-        ensemble(members, tmp_path, "ensemble", "1.0.0", [store], gated=True)
+def test_a_gate_mixes_the_heads_of_a_member_that_mixes_two_itself(store: Path) -> None:
+    two_heads, third = bell_model(3, shift=-20, other_shift=10), bell_model(5)
+    weights = np.zeros((2 * CHANNELS, 3))
+    for head, expected in enumerate((bell_model(3, shift=-20), bell_model(3, shift=10), third)):
+        gate = Gate(weights, 20.0 * (np.arange(3) == head), 0.0, 0.1)
+        mixed = mean_of([two_heads, third], SIZE, gate=gate)
+        assert run(mixed, FACES) == pytest.approx(run(expected, FACES), abs=1e-5)
+    made = {name for node in mixed.graph.node for name in node.output}
+    read = {name for node in mixed.graph.node for name in node.input}
+    assert made - read == {"age_pmf"}, "what mixed the heads inside the member is gone"
+    fitted = gate_between([two_heads, third], [store], bell_manifest().crop)
+    assert fitted.weights.shape == (2 * CHANNELS, 3)
+
+
+def test_an_ensemble_is_no_member_of_a_gated_one(store: Path) -> None:
+    pair = mean_of([bell_model(3), bell_model(6)], SIZE)
+    with pytest.raises(ExportRefused, match="one network, and a member has none or several"):
+        gate_between([pair, bell_model()], [store], bell_manifest().crop)
+
+
+def test_a_gate_stands_between_networks_that_see_a_face_once(store: Path, tmp_path: Path) -> None:
+    members = [write_bell_model(tmp_path, name) for name in ("a", "b")]
     model = onnx.load(members[0])
     embed(model, manifest_of(model, "a").model_copy(update={"flip": True}))
     onnx.save(model, members[0])
     with pytest.raises(ExportRefused, match="without --flip"):
-        ensemble(members[:2], tmp_path, "ensemble", "1.0.0", [store], gated=True)
+        ensemble(members, tmp_path, "ensemble", "1.0.0", [store], gated=True)
 
 
 def test_one_model_is_no_ensemble() -> None:
