@@ -186,8 +186,7 @@ def _checked(request: Request, options: PredictOptions, deadline_s: float) -> Pr
     model = state.require_model(options.model)
     state.pool.probe(deadline_s)
     completed = options.completed(state.settings)
-    afforded = max(1, int(most * model.faces_share))
-    return completed.model_copy(update={"max_faces": min(completed.max_faces, afforded)})
+    return completed.model_copy(update={"max_faces": min(completed.max_faces, model.most_faces(most))})
 
 
 def _refuse_repeated(query: QueryParams) -> None:
@@ -210,4 +209,5 @@ def _predict(
 def _model_reply(state: ServiceState, name: str) -> ModelReply:
     loaded = state.require_models()
     model = loaded.models[name]
-    return ModelReply.of(model.manifest, model.sha256, default=name == loaded.default_model)
+    most_faces = model.most_faces(state.settings.max_faces)
+    return ModelReply.of(model.manifest, model.sha256, most_faces, default=name == loaded.default_model)

@@ -201,6 +201,9 @@ class ModelReply(_Reply):
     ages: int = Field(examples=[101])
     decode: str = Field(examples=["median"])
     flip: bool = Field(description="the distribution is the mean over the face and its mirror image")
+    max_faces: int = Field(
+        examples=[100], description="most faces of one photograph that it answers for here: fewer if it is slow"
+    )
     crop: dict[str, Any]
     metrics: dict[str, float]
     age_mix: list[float] = Field(
@@ -210,10 +213,10 @@ class ModelReply(_Reply):
     provenance: dict[str, Any]
 
     @classmethod
-    def of(cls, manifest: Manifest, sha256: str, default: bool) -> ModelReply:
+    def of(cls, manifest: Manifest, sha256: str, max_faces: int, default: bool) -> ModelReply:
         """Convert a manifest, leaving out its calibration tables."""
         facts = manifest.model_dump(mode="json", exclude={"schema_version", "intervals"})
-        return cls(sha256=sha256, default=default, **facts)
+        return cls(sha256=sha256, max_faces=max_faces, default=default, **facts)
 
 
 class ModelsReply(_Reply):

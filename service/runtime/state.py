@@ -50,6 +50,10 @@ class LoadedModel:
     sha256: str
     faces_share: float
 
+    def most_faces(self, limit: int) -> int:
+        """Return how many faces of one picture it answers for, where the service returns at most `limit`."""
+        return max(1, int(limit * self.faces_share))
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

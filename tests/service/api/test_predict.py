@@ -176,7 +176,9 @@ def test_a_slow_model_is_asked_about_fewer_faces_of_a_picture() -> None:
     with LiveServer(load, models="ensemble-int8,coral-mobilenet", max_faces=40) as server, server.client() as client:
         fast = post(client, sheet, model="ensemble-int8", max_faces=40)
         slow = post(client, sheet, model="coral-mobilenet", max_faces=40)
+        said = {model["name"]: model["max_faces"] for model in client.get("/v1/models").json()["models"]}
     assert len(fast["faces"]) > 20 > len(slow["faces"]) > 5
+    assert said == {"ensemble-int8": 40, "coral-mobilenet": len(slow["faces"])}
     assert slow["image"]["more_faces"]
 
 
