@@ -198,15 +198,18 @@ def initial_weights(recipe: Recipe) -> str:
 def load_run(run_dir: Path, head: str | None = None) -> tuple[Any, Recipe]:
     """Build the servable Keras model of a run's best weights; raise FileMissing where the run is not whole.
 
-    `head` serves another family's head that was trained beside the run's own; raises ExportRefused where none was.
+    Heads that only taught the features are left out. `head` serves another family's head that was trained beside the
+    run's own; raises ExportRefused where none was.
     """
     from training.model.age_model import servable
+    from training.model.heads import HEADS
     from training.model.initialise import trained_model, with_other_head
 
     model, recipe = trained_model(run_dir)
-    if head is None or head == recipe.head:
-        return servable(model), recipe
-    other, lacking = with_other_head(model, head)
+    head = head or recipe.head
+    left_out = ("dropout", *HEADS[head].only_teach) if head in HEADS else ()
+    kept = {name: value for name, value in recipe.head_options.items() if name not in left_out}
+    other, lacking = with_other_head(model, head, **(kept if head == recipe.head else {}))
     if lacking:
         raise ExportRefused(f"{run_dir} trained no {head} head beside its {recipe.head} one: it lacks {lacking[0]}")
     return servable(other), replace(recipe, head=head)

@@ -114,6 +114,19 @@ def test_a_softmax_that_taught_beside_coral_can_be_served_alone(store_path: Path
     assert made.head == "dldl"
 
 
+def test_heads_that_only_taught_the_features_are_not_in_the_served_network(store_path: Path, tmp_path: Path) -> None:
+    options = {"ages": True, "imdb_wiki": True, "weight": 0.3, "dropout": 0.1, "smoothness": 0.1}
+    recipe = replace(tiny_recipe(epochs=1), head="coral", head_options=options)
+    train(recipe, [FaceStore.open(store_path)], tmp_path / "run")
+    served, made = load_run(tmp_path / "run")
+    model, _ = trained_model(tmp_path / "run")
+    faces = Split.load([store_path], "val", shared_crop([store_path], SIZE)).faces
+    expected = model.head.pmf(model.predict_on_batch(faces))
+    np.testing.assert_allclose(served.predict_on_batch(faces), expected, atol=1e-6)
+    assert made == recipe
+    assert served.count_params() == model.count_params() - 16 * 101 - 101 - (16 * 256 + 256) - (256 * 100 + 100)
+
+
 def test_a_head_that_was_not_trained_is_not_served(store_path: Path, tmp_path: Path) -> None:
     train(replace(tiny_recipe(epochs=1), head="coral"), [FaceStore.open(store_path)], tmp_path / "run")
     with pytest.raises(ExportRefused, match="no dldl head beside its coral one: it lacks head_ages"):

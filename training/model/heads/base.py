@@ -24,6 +24,8 @@ class AgeHead(ABC):
 
     name: ClassVar[str]
     units: int
+    only_teach: ClassVar[tuple[str, ...]] = ()
+    """Options for heads beside it that teach the features and are not served."""
     taught_ages = AGES
     """Probabilities of a teacher that `taught` takes of each face."""
 

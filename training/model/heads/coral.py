@@ -40,6 +40,7 @@ class CoralHead(AgeHead):
     """
 
     name = "coral"
+    only_teach = ("ages", "imdb_wiki")
 
     def __init__(
         self,
