@@ -12,7 +12,8 @@ RECIPE = Recipe(
     cost="32 ms per face on one processor of a 2024 server (TensorFlow, float32), wear included; 8 epochs take two "
     "hours of it if nothing else runs",
     expected="on UTKFace's val, after 72 minutes (4.4 epochs), MAE 4.74 years by CORAL's score, 4.59 by the softmax "
-    "beside it, 4.52 by the softmax mixed with the IMDB-WIKI head (`agelens-train gate`)",
+    "beside it, 4.52 by the softmax mixed with the IMDB-WIKI head (`agelens-train gate`); from coral-mobilenet 0.6.0, "
+    "which commit 68ba9ee holds",
     backbone="mobilenet",
     head="coral",
     head_options={
