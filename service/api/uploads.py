@@ -179,23 +179,19 @@ class MultipartImages:
 
     def __init__(self, boundary: bytes, name: str, max_parts: int) -> None:
         """Start a form; raise MalformedBody for a boundary that no form can have."""
-        self._name = name.encode()
-        self._label = name
-        self._max_parts = max_parts
         self.bytes_fed = 0
-        self._part = _Part()
-        self._uploads: list[Upload] = []
+        self._parts = parts = _Parts(name, max_parts)
         try:
             self._parser = MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._begin,
-                    "on_header_field": self._header_name,
-                    "on_header_value": self._header_value,
-                    "on_header_end": self._header_end,
-                    "on_headers_finished": self._open,
-                    "on_part_data": self._data,
-                    "on_part_end": self._end,
+                    "on_part_begin": parts.begin,
+                    "on_header_field": parts.header_name,
+                    "on_header_value": parts.header_value,
+                    "on_header_end": parts.header_end,
+                    "on_headers_finished": parts.open,
+                    "on_part_data": parts.data,
+                    "on_part_end": parts.end,
                 },
             )
         except FormParserError as error:
@@ -213,47 +209,59 @@ class MultipartImages:
         """Return the pictures; raise MalformedBody for a form that is cut short or has none."""
         if self._parser.state != MultipartState.END:
             raise MalformedBody("the multipart body ends before its closing boundary")
-        if not self._uploads:
-            raise MalformedBody(f"the form has no part; send the picture as `{self._label}`")
-        return self._uploads
+        if not self._parts.uploads:
+            raise MalformedBody(f"the form has no part; send the picture as `{self._parts.label}`")
+        return self._parts.uploads
 
-    def _begin(self) -> None:
+
+class _Parts:
+    """Collects the parts that a parser reports. It does not know the parser: no cycle keeps pictures in memory."""
+
+    def __init__(self, name: str, max_parts: int) -> None:
+        self.label = name
+        self.uploads: list[Upload] = []
+        self._name = name.encode()
+        self._max_parts = max_parts
         self._part = _Part()
 
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
+    def begin(self) -> None:
+        self._part = _Part()
+
+    def header_name(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]
 
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
+    def header_value(self, data: bytes, start: int, end: int) -> None:
         self._part.header_value += data[start:end]
 
-    def _header_end(self) -> None:
+    def header_end(self) -> None:
         part = self._part
         part.headers[bytes(part.header_name).lower()] = bytes(part.header_value)
         part.header_name, part.header_value = bytearray(), bytearray()
 
-    def _open(self) -> None:
+    def open(self) -> None:
         disposition = self._part.headers.get(b"content-disposition", b"")
         kind, options = parse_options_header(disposition)
         if kind != b"form-data" or b"name" not in options:
             raise MalformedBody("a part has no `Content-Disposition: form-data; name=...`")
         if options[b"name"] != self._name:
-            raise InvalidParameter(unknown_field(options[b"name"].decode("utf-8", "replace"), "form", self._label))
+            raise InvalidParameter(unknown_field(options[b"name"].decode("utf-8", "replace"), "form", self.label))
         if self._part.headers.get(b"content-transfer-encoding", b"binary").lower() not in _AS_IT_IS:
             raise MalformedBody("a part has a Content-Transfer-Encoding; send its bytes as they are (RFC 7578)")
-        if len(self._uploads) >= self._max_parts:
-            remedy = "send several to /v1/predict/batch" if self._label == "file" else "send smaller batches"
+        if len(self.uploads) >= self._max_parts:
+            remedy = "send several to /v1/predict/batch" if self.label == "file" else "send smaller batches"
             raise BodyTooLarge(f"more pictures than allowed here: at most {self._max_parts}; {remedy}")
         name = options.get(b"filename")
         self._part.filename = None if name is None else name.decode("utf-8", "replace")
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def data(self, data: bytes, start: int, end: int) -> None:
         self._part.content += memoryview(data)[start:end]
 
-    def _end(self) -> None:
-        if self._part.filename is None and _is_text(self._part.content):
-            label = self._label
+    def end(self) -> None:
+        part, self._part = self._part, _Part()
+        if part.filename is None and _is_text(part.content):
+            label = self.label
             raise MalformedBody(f"the part `{label}` is text, not a file; with curl, write -F {label}=@photo.jpg")
-        self._uploads.append(Upload(bytes(self._part.content), self._part.filename))
+        self.uploads.append(Upload(bytes(part.content), part.filename))
 
 
 def _is_text(content: bytearray) -> bool:

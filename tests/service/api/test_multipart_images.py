@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -27,6 +29,20 @@ def test_chunks_may_end_anywhere(cuts: list[int]) -> None:
     for start, end in pairwise(edges):
         fed.feed(BODY[start:end])
     assert fed.finish() == [Upload(PICTURE, "ä.png")]
+
+
+def test_pictures_of_a_form_are_freed_with_it_and_not_by_the_collector() -> None:
+    fed = form()
+    fed.feed(BODY)
+    fed.finish()
+    gc.collect()
+    gc.disable()
+    try:
+        left = weakref.ref(fed)
+        del fed
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("cut", [1, 30, len(BODY) - 14])
