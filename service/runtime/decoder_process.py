@@ -167,8 +167,10 @@ class DecoderProcess:
         self, picture: PricedPicture, max_pixels: int, min_side: int | None, max_s: float, look: Callable[[], None]
     ) -> tuple[Photo | PictureError, float]:
         side = -1 if min_side is None else min_side
-        self._send(QUESTION.pack(len(picture.data), max_pixels, side, max_s, picture.memory_bytes), look)
-        self._send(picture.data, look)
+        length = sum(map(len, picture.pieces))
+        self._send(QUESTION.pack(length, max_pixels, side, max_s, picture.memory_bytes), look)
+        for piece in picture.pieces:
+            self._send(piece, look)
         answer = bytearray(ANSWER.size)
         self._receive(memoryview(answer), look)
         number, used_s, text_length, rows, columns, width, height = ANSWER.unpack(answer)
@@ -180,7 +182,7 @@ class DecoderProcess:
         self._receive(pixels.data.cast("B"), look)
         return Photo(pixels, width, height), used_s
 
-    def _send(self, data: bytes, look: Callable[[], None]) -> None:
+    def _send(self, data: bytes | memoryview, look: Callable[[], None]) -> None:
         view = memoryview(data)
         while view:
             try:

@@ -33,10 +33,11 @@ class DirectDecoder:
     def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> Iterator[Decode]:  # noqa: ARG002
         """Yield a function that decodes `data`."""
         picture = price(data, max_pixels)
+        stripped = picture.data
 
         def decode(min_side: int | None) -> Photo:
             side = None if picture.at_once else min_side
-            photo = decode_image(picture.data, max_pixels=max_pixels, min_side=side)
+            photo = decode_image(stripped, max_pixels=max_pixels, min_side=side)
             return replace(photo, priced_s=picture.processor_s)
 
         yield decode

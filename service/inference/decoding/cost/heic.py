@@ -41,7 +41,7 @@ def price(data: bytes) -> PricedPicture:
     work_ns = rates.START_NS + pixels * rates.HEIC_PIXEL_NS + width * height * rates.FINISH_NS
     work_ns += sum(max(1, used[number]) * item.length for number, item in coded.items()) * rates.HEIC_BYTE_NS
     memory = max(pixels, width * height) * (_PIXEL_BYTES + 3) + 3 * len(kept)
-    return PricedPicture("HEIC", width, height, work_ns / 1e9, memory, bytes(kept))
+    return PricedPicture("HEIC", width, height, work_ns / 1e9, memory, (bytes(kept),))
 
 
 def _coded_pixels(data: bytearray, item: Item, parts: PartCount) -> int:

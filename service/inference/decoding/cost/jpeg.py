@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.orientation import UPRIGHT, exif_with, orientation_in_xmp, orientation_of
@@ -81,9 +83,6 @@ def price(data: bytes, max_pixels: int) -> PricedPicture:
     """Price a JPEG by its markers; raise CorruptPicture, UnsupportedPicture or PictureTooLarge."""
     segments = list(_segments(data))
     frame, scans, scans_ns = _frame_and_scans(data, segments)
-    turned = _orientation(data, segments)
-    kept = [data[:2], _orientation_segment(turned) if turned != UPRIGHT else b""]
-    kept += [data[each.start : each.data_end] for each in segments if each.marker not in _LEFT_OUT]
     tables = sum(each.end - each.content for each in segments if each.marker in (_DHT, _DQT))
     buffered = frame.progressive or scans > 1
     pixels = frame.width * frame.height
@@ -91,10 +90,10 @@ def price(data: bytes, max_pixels: int) -> PricedPicture:
         pixels //= 4
     work_ns = rates.START_NS + tables * rates.JPEG_TABLE_BYTE_NS + scans_ns
     work_ns += pixels * (len(frame.components) * rates.JPEG_SAMPLE_NS + rates.FINISH_NS)
-    stripped = b"".join(kept)
-    memory = _memory(frame, pixels, buffered=buffered) + 2 * len(stripped)
+    pieces = _stripped(data, segments)
+    memory = _memory(frame, pixels, buffered=buffered) + 2 * sum(map(len, pieces))
     at_once = buffered and work_ns > _DEAR_NS
-    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory, stripped, at_once)
+    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory, pieces, at_once)
 
 
 def _frame_and_scans(data: bytes, segments: list[Segment]) -> tuple[Frame, int, float]:
@@ -130,24 +129,53 @@ def _segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments up to the end of the first picture; a truncated one is the last."""
     at = 2
     for _ in range(MAX_PARTS):
-        found = _MARKER.search(data, at)
-        if not found:
+        if (start := _next_marker(data, at)) is None:
             return
-        start, content = found.start(), found.end() + 2
-        marker = data[start + 1]
+        marker, content = data[start + 1], start + 4
         if marker == _EOI:
-            yield Segment(marker, start, found.end(), found.end(), found.end())
+            yield Segment(marker, start, start + 2, start + 2, start + 2)
             return
         if marker in (_SOI, _TEM):
-            at = found.end()
+            at = start + 2
             continue
         length = int.from_bytes(data[content - 2 : content], "big")
         at = end = max(content, content - 2 + length)
         if marker == _SOS:
-            following = _MARKER.search(data, end)
-            at = following.start() if following else len(data)
+            following = _next_marker(data, end)
+            at = len(data) if following is None else following
         yield Segment(marker, start, content, end, at)
     raise PictureTooLarge(f"the JPEG has more than {MAX_PARTS:,} segments; send it encoded anew")
+
+
+def _next_marker(data: bytes, at: int) -> int | None:
+    """Return where the next marker begins, None without one.
+
+    Long blocks in which nothing but 0 follows 0xFF, which entropy-coded data are made of, are passed over whole.
+    """
+    size = _LEAST_BLOCK
+    while at < len(data) - 1:
+        block = np.frombuffer(data, np.uint8, min(size + 1, len(data) - at), at)
+        doubtful = size == _LEAST_BLOCK or ((block[:-1] == 0xFF) & (block[1:] != 0)).any()
+        if doubtful and (found := _MARKER.search(data, at, at + len(block))):
+            return found.start()
+        at, size = at + size, min(2 * size, _MOST_BLOCK)
+    return None
+
+
+_LEAST_BLOCK: Final = 4096
+_MOST_BLOCK: Final = 65_536
+
+
+def _stripped(data: bytes, segments: list[Segment]) -> tuple[bytes | memoryview, ...]:
+    """Return what is kept: a copy up to the last segment that is left out, and all that follows, mostly the scans."""
+    turned = _orientation(data, segments)
+    kept = [(each.start, each.data_end) for each in segments if each.marker not in _LEFT_OUT]
+    last = len(kept) - 1
+    while last and kept[last - 1][1] == kept[last][0]:
+        last -= 1
+    head = [data[:2], _orientation_segment(turned) if turned != UPRIGHT else b""]
+    head += [data[start:end] for start, end in kept[:last]]
+    return b"".join(head), memoryview(data)[kept[last][0] : kept[-1][1]]
 
 
 def _frame(marker: int, content: bytes) -> Frame:

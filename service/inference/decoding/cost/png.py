@@ -51,7 +51,7 @@ def price(data: bytes) -> PricedPicture:
         kept.append(_chunk(b"IEND", b""))
     stripped = b"".join(kept)
     memory = width * height * (_stored(bits, colour) + 3) + 4 * ceil(width * bits_per_pixel / 8) + 2 * len(stripped)
-    return PricedPicture("PNG", width, height, work_ns / 1e9, memory, stripped)
+    return PricedPicture("PNG", width, height, work_ns / 1e9, memory, (stripped,))
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, memoryview]]:

@@ -36,9 +36,9 @@ class PartCount:
 class PricedPicture:
     """An encoded picture of `width` x `height` pixels as stored, and upper estimates of what decoding it takes.
 
-    `data` holds what decides the pixels and which way is up, and nothing else: no profiles, texts, thumbnails or
-    further frames, so they can cost nothing. `at_once`: decoding takes long at any scale, so it is done once at the
-    full size and not at a reduced one first.
+    `pieces`, one after the other, are what decides the pixels and which way is up, and nothing else: no profiles,
+    texts, thumbnails or further frames, so they can cost nothing. They may be views of the file that was priced.
+    `at_once`: decoding takes long at any scale, so it is done once at the full size and not at a reduced one first.
     """
 
     format: str
@@ -46,8 +46,13 @@ class PricedPicture:
     height: int
     processor_s: float
     memory_bytes: int
-    data: bytes
+    pieces: tuple[bytes | memoryview, ...]
     at_once: bool = False
+
+    @property
+    def data(self) -> bytes:
+        """All pieces in one copy."""
+        return b"".join(self.pieces)
 
     @property
     def pixels(self) -> int:

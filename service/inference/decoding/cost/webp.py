@@ -64,7 +64,7 @@ def price(data: bytes) -> PricedPicture:
         codes = min(_MOST_CODES, coded_bytes // 2, frame.width * frame.height // 16)
         memory += codes * _CODE_BYTES
         work_ns += codes * rates.WEBP_CODE_NS
-    return PricedPicture("WEBP", width, height, work_ns / 1e9, memory, stripped)
+    return PricedPicture("WEBP", width, height, work_ns / 1e9, memory, (stripped,))
 
 
 def _chunks(view: memoryview) -> list[Chunk]:

@@ -92,6 +92,25 @@ def test_nothing_but_pixels_and_orientation_is_left(kind: str) -> None:
         assert kind == "AVIF" or b"a profile" not in price(data).data
 
 
+@pytest.mark.parametrize("at", [4094, 4095, 4096, 12_286, 12_287, 12_288, 61_439, 126_976, 199_996])
+def test_marker_is_found_wherever_it_lies_in_entropy_coded_data(at: int) -> None:
+    whole = adversarial_jpeg.dense_baseline(0.01)
+    start = whole.index(b"\xff\xda") + 10
+    coded = b"\xff\x00\x12\xff\xd3\x34" * 40_000
+    comment = b"\xff\xfe\x00\x09comment"
+    data = whole[:start] + coded[:at].rstrip(b"\xff") + comment + coded + b"\xff\xd9"
+    assert comment not in price(data).data
+    assert len(price(data).data) == data.index(comment) + 2
+
+
+def test_scans_of_a_jpeg_are_not_copied() -> None:
+    data = encoded("JPEG", exif=exif_with(6))
+    scans = price(data).pieces[-1]
+    assert isinstance(scans, memoryview)
+    assert scans.obj is data
+    assert len(scans) > 0.9 * len(data)
+
+
 def test_first_frame_of_an_animation_is_all_that_is_left() -> None:
     frames = [Image.fromarray(np.full((40, 60, 3), value, np.uint8)) for value in (50, 200, 90)]
     for fmt in ("WEBP", "PNG"):
