@@ -40,6 +40,7 @@ MOST: Final = 250
 LIKELY: Final = 0.3
 """Least probability of a proposal that is worth looking at where its turn is not sure."""
 
+_NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 _SURE_OF_TURN: Final = 0.8  # least confidence of a turn that needs no other tried
 _NEARER: Final = 2.0  # how much closer the second close view is; what is proposed twice too wide is seen well in it
 _ROOM: Final = 1.2  # a window somewhat too wide for a face loses fewer than one somewhat too narrow
@@ -79,13 +80,12 @@ class FaceProposals:
         pixels, seen = view.show(picture)
         answer = self.answer(pixels)
         heat = np.ascontiguousarray(answer[..., 0])
-        peaks = (heat >= least) & (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8)))
-        rows, columns = np.nonzero(peaks)
+        rows, columns = np.nonzero((heat >= least) & (heat >= cv2.dilate(heat, _NEIGHBOURS)))
         order = np.argsort(-heat[rows, columns], kind="stable")[:MOST]
+        rows, columns = rows[order], columns[order]
+        cells = zip(columns.tolist(), rows.tolist(), answer[rows, columns].tolist(), strict=True)
         scale = seen.width / pixels.shape[1], seen.height / pixels.shape[0]
-        corner = seen.left, seen.top
-        cells = [(int(columns[i]), int(rows[i])) for i in order]
-        return [_proposal(answer[row, column], (column, row), scale, corner) for column, row in cells]
+        return [_proposal(values, (column, row), scale, (seen.left, seen.top)) for column, row, values in cells]
 
     def propose_closely(self, picture: Pyramid, doubtful: Proposal) -> list[Proposal]:
         """Propose anew what a view shows too small to be sure of its turn, in a close view or in two.
@@ -105,14 +105,12 @@ class FaceProposals:
 
 
 def _proposal(
-    answer: NDArray[np.float32], cell: tuple[int, int], scale: tuple[float, float], corner: tuple[float, float]
+    values: list[float], cell: tuple[int, int], scale: tuple[float, float], corner: tuple[float, float]
 ) -> Proposal:
-    """Turn a cell's answer into a proposal; `scale` is pixels of the picture per shown one, across and down."""
-    probability, x, y, width, cosine, sine = (float(value) for value in answer)
-    center_x, center_y = (
-        start + ((number + 0.5) * STRIDE + off) * factor
-        for start, number, off, factor in zip(corner, cell, (x, y), scale, strict=True)
-    )
+    """Turn a cell's `ANSWERS` into a proposal; `scale` is pixels of the picture per shown one, across and down."""
+    probability, x, y, width, cosine, sine = values
+    center_x = corner[0] + ((cell[0] + 0.5) * STRIDE + x) * scale[0]
+    center_y = corner[1] + ((cell[1] + 0.5) * STRIDE + y) * scale[1]
     side = min(max(width, 1.0), _WIDEST) * _ROOM * math.sqrt(scale[0] * scale[1])
     box = BoundingBox(center_x - side / 2, center_y - side / 2, side, side)
     return Proposal(box, probability, math.atan2(sine, cosine), min(1.0, math.hypot(cosine, sine)))
