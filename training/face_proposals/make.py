@@ -22,6 +22,7 @@ from training.data.store import FaceStore
 from training.export.convert import LICENCE, require_tensorflow
 from training.export.graph import OPSET, ExportRefused, folded, refuse_stray_transposes, rename
 from training.face_proposals.backgrounds import LEARNT
+from training.face_proposals.fewer_nodes import in_fewer_nodes
 from training.face_proposals.network import SIDES, Pool, train_proposer
 from training.face_proposals.scenes import Scenes
 from training.revision import revision
@@ -33,7 +34,7 @@ PARITY_PIXELS: Final = 0.05
 LEAST_SPREAD: Final = 0.5
 """How far the probabilities of a sample must spread before parity means anything."""
 
-_TRANSPOSES: Final = 6  # the picture's, the answer's, and two around each enlarging of a small map
+_TRANSPOSES: Final = 2  # the picture's and the answer's
 
 Floats = NDArray[np.float32]
 
@@ -50,6 +51,13 @@ def answered(model: Any, pixels: Any) -> Any:
 
 def graph_of(model: Any) -> onnx.ModelProto:
     """Turn the network into the graph that the service runs."""
+    graph = in_fewer_nodes(converted(model))
+    refuse_stray_transposes(graph, _TRANSPOSES)
+    return graph
+
+
+def converted(model: Any) -> onnx.ModelProto:
+    """Turn the network into a graph as tf2onnx writes it, with the service's names."""
     require_tensorflow()
     import tensorflow as tf
     import tf2onnx
@@ -63,9 +71,7 @@ def graph_of(model: Any) -> onnx.ModelProto:
         for dimension, axis in zip(value.type.tensor_type.shape.dim, names, strict=False):
             dimension.dim_param = axis
     graph.graph.output[0].type.tensor_type.shape.dim[3].dim_value = len(ANSWERS)
-    graph = folded(graph)
-    refuse_stray_transposes(graph, _TRANSPOSES)
-    return graph
+    return folded(graph)
 
 
 def check_proposals(graph: onnx.ModelProto, sample: Pixels, expected: Floats) -> None:

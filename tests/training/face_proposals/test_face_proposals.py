@@ -8,17 +8,20 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from service.errors import FileMissing
-from service.inference.detection.face_proposals import FILE, STRIDE
+from service.inference.detection.face_proposals import FILE, INPUT, STRIDE
 from service.inference.faces import BoundingBox
 from service.inference.lockfile import ModelLock
 from service.inference.manifest import METADATA_KEY, Provenance
+from service.inference.onnx_session import ort
 from tests.tiny_model import write_models_folder
 from training.data.synthetic import synthetic_face
 from training.export.graph import ExportRefused
 from training.face_proposals.backgrounds import drawn, read_rgb
-from training.face_proposals.make import answered, check_proposals, graph_of, publish
+from training.face_proposals.fewer_nodes import in_fewer_nodes
+from training.face_proposals.make import answered, check_proposals, converted, graph_of, publish
 from training.face_proposals.network import SIDES, Pool, build_proposer, proposal_loss, targets, varied
 from training.face_proposals.report import Measured, Sighting, card, provenance
 from training.face_proposals.scenes import Portrait, SceneFace, Scenes
@@ -131,6 +134,33 @@ def test_the_file_answers_as_the_network_and_says_where_it_comes_from(tmp_path: 
     (entry,) = ModelLock.read(tmp_path).of_kind("proposals")
     assert (entry.file, entry.size) == (FILE, path.stat().st_size)
     assert METADATA_KEY in json.dumps([prop.key for prop in graph.metadata_props])
+
+
+def test_graph_of_fewer_nodes_answers_the_same_bit_for_bit() -> None:
+    as_written = converted(build_proposer())
+    shorter = in_fewer_nodes(as_written)
+    sample = np.random.default_rng(1).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
+    answers = [
+        ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {INPUT: sample})[
+            0
+        ]
+        for graph in (as_written, shorter)
+    ]
+    assert len(np.unique(answers[0])) > 500
+    assert np.array_equal(*answers)
+    assert len(shorter.graph.node) < 0.6 * len(as_written.graph.node)
+    assert [node.op_type for node in shorter.graph.node][:3] == ["Transpose", "DequantizeLinear", "Conv"]
+    assert sum(node.op_type == "Resize" for node in shorter.graph.node) == 2
+
+
+def test_input_whose_rescaling_would_round_otherwise_is_refused() -> None:
+    graph = converted(build_proposer())
+    (step,) = (
+        tensor for tensor in graph.graph.initializer if numpy_helper.to_array(tensor).ravel().tolist() == [1 / 64]
+    )
+    step.CopyFrom(numpy_helper.from_array(np.array(0.01, np.float32), step.name))
+    with pytest.raises(ExportRefused, match="power of two"):
+        in_fewer_nodes(graph)
 
 
 def test_the_card_says_the_shares_that_were_counted(tmp_path: Path) -> None:
