@@ -155,10 +155,6 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def _is_table(where: str) -> bool:
-    return where.lower().endswith(SUFFIX)
-
-
 def _printable(path: str) -> str:
     """Make a name of any file UTF-8: Linux lets names be any bytes."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
