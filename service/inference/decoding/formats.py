@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final
 
 # Named here, or Pillow would import every plugin that it has to find the one that is asked for.
-from PIL import AvifImagePlugin, Image, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
+from PIL import AvifImagePlugin, Image, ImageFile, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin  # noqa: F401
 
 from service.errors import CorruptPicture, EmptyPicture, UnsupportedPicture
 
@@ -73,7 +73,7 @@ def recognised(data: bytes) -> PictureFormat:
     raise UnsupportedPicture(f"not a picture the service reads; {SEND}")
 
 
-def open_picture(data: bytes) -> Image.Image:
+def open_picture(data: bytes) -> ImageFile.ImageFile:
     """Read a picture's header, no pixels.
 
     Raises:

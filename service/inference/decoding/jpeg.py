@@ -6,13 +6,16 @@ import random
 import zlib
 from typing import Final
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from service.errors import CorruptPicture
 from service.inference.decoding.formats import open_picture
 
 SCALES: Final = (1, 2, 4, 8)
 """libjpeg decodes at 1/1, 1/2, 1/4 and 1/8 of the size."""
+
+_WHOLE_FILE: Final = 2**30
+"""Bytes that libjpeg is given at once. In pieces, of 64 kB by default, it takes longer and overlooks more damage."""
 
 _SCAN: Final = b"\xff\xda"
 _END: Final = b"\xff\xd9"
@@ -28,7 +31,7 @@ def has_several_scans(image: Image.Image, data: bytes) -> bool:
     return "progressive" in image.info or components != bytes([len(image.getbands())])
 
 
-def load_jpeg(image: Image.Image, data: bytes, divisor: int) -> Image.Image:
+def load_jpeg(image: ImageFile.ImageFile, data: bytes, divisor: int) -> Image.Image:
     """Decode `image`, opened from `data`, at 1/`divisor` of its size; one that lacks only its end mark is read.
 
     libjpeg fills what is missing with grey and tells nobody. Only where the last pixel has that grey, or where the
@@ -40,11 +43,11 @@ def load_jpeg(image: Image.Image, data: bytes, divisor: int) -> Image.Image:
     ended = data.rfind(_END, start) >= 0
     if not ended and has_several_scans(image, data):
         _refuse_partial(data, start, divisor)
-    image = _at_scale(image if ended else open_picture(_whole(data) + _END), divisor)
-    last = image.getpixel((image.width - 1, image.height - 1))
+    loaded = _at_scale(image if ended else open_picture(_whole(data) + _END), divisor)
+    last = loaded.getpixel((loaded.width - 1, loaded.height - 1))
     if _MISSING_GREY.issuperset(last if isinstance(last, tuple) else (last,)):
         _refuse_partial(data, start, SCALES[-1])
-    return image
+    return loaded
 
 
 def _filler() -> bytes:
@@ -71,9 +74,10 @@ def _whole(data: bytes) -> bytes:
     return data.rstrip(b"\xff")
 
 
-def _at_scale(image: Image.Image, divisor: int) -> Image.Image:
+def _at_scale(image: ImageFile.ImageFile, divisor: int) -> Image.Image:
     if divisor > 1:
         image.draft(None, (image.width // divisor, image.height // divisor))
+    image.decodermaxblock = _WHOLE_FILE
     image.load()
     return image
 

@@ -56,7 +56,7 @@ def decode_image(data: bytes, *, max_pixels: int = 50_000_000, min_side: int | N
         PictureTooLarge: it would be decoded to more than `max_pixels`, or to a side over `MAX_SIDE`; nothing was.
         CorruptPicture: the picture is truncated or damaged.
     """
-    image = open_picture(data)
+    image: Image.Image = open_picture(data)
     width, height = image.size
     divisor = _divisor(image, data, max_pixels, min_side)
     try:

@@ -255,6 +255,16 @@ def test_an_end_mark_does_not_hide_that_rows_are_lost(kind: str, mode: str, shar
         decode_image(data[: int(len(data) * share)] + b"\xff\xd9")
 
 
+def test_damage_of_a_large_jpeg_is_refused_as_that_of_a_small_one() -> None:
+    for side in (300, 500):
+        noise = np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+        data = bytearray(encoded(Image.fromarray(noise), "JPEG"))
+        early, late = (int(len(data) * share) for share in (0.3, 0.8))
+        data[early : early + 4], data[late : late + 2] = b"\xff\xe0\x00\x02", b"\xff\x3c"
+        with pytest.raises(CorruptPicture):
+            decode_image(bytes(data))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("ending", [b"\xff\xd9", b"\xff", b"", b"\xff\xd9 and a camera's own trailer"])
 def test_a_picture_that_ends_in_grey_is_whole(mode: str, ending: bytes) -> None:
