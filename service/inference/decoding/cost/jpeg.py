@@ -163,7 +163,7 @@ def _next_marker(data: bytes, at: int) -> int | None:
 
 
 _LEAST_BLOCK: Final = 4096
-_MOST_BLOCK: Final = 65_536
+_MOST_BLOCK: Final = 131_072
 
 
 def _stripped(data: bytes, segments: list[Segment]) -> tuple[bytes | memoryview, ...]:
