@@ -168,9 +168,10 @@ class _Part:
     header_name: bytearray = field(default_factory=bytearray)
     header_value: bytearray = field(default_factory=bytearray)
     filename: str | None = None
-    content: bytearray = field(default_factory=bytearray)
+    content: list[bytes | bytearray] = field(default_factory=list)
 
 
+_LARGE_PIECE: Final = 4096  # bytes; smaller ones are put together, or each would be an object as large as itself
 _AS_IT_IS: Final = (b"binary", b"8bit", b"7bit")
 
 
@@ -254,17 +255,24 @@ class _Parts:
         self._part.filename = None if name is None else name.decode("utf-8", "replace")
 
     def data(self, data: bytes, start: int, end: int) -> None:
-        self._part.content += memoryview(data)[start:end]
+        content = self._part.content
+        if end - start >= _LARGE_PIECE:
+            content.append(data[start:end])
+        elif content and isinstance(content[-1], bytearray):
+            content[-1] += data[start:end]
+        else:
+            content.append(bytearray(data[start:end]))
 
     def end(self) -> None:
         part, self._part = self._part, _Part()
-        if part.filename is None and _is_text(part.content):
+        content = b"".join(part.content)
+        if part.filename is None and _is_text(content):
             label = self.label
             raise MalformedBody(f"the part `{label}` is text, not a file; with curl, write -F {label}=@photo.jpg")
-        self.uploads.append(Upload(bytes(part.content), part.filename))
+        self.uploads.append(Upload(content, part.filename))
 
 
-def _is_text(content: bytearray) -> bool:
+def _is_text(content: bytes) -> bool:
     """Whether a part is what curl sends where the @ before a file's name was forgotten."""
     if not 0 < len(content) <= _LONGEST_PATH:
         return False

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -29,6 +29,19 @@ def test_chunks_may_end_anywhere(cuts: list[int]) -> None:
     for start, end in pairwise(edges):
         fed.feed(BODY[start:end])
     assert fed.finish() == [Upload(PICTURE, "ä.png")]
+
+
+@pytest.mark.parametrize("sizes", [(5000, 3, 7, 5000, 1, 6000), (1, 5000, 2), (9000,), (30, 40, 50)])
+def test_picture_in_large_and_small_pieces_is_put_together_in_order(sizes: tuple[int, ...]) -> None:
+    picture = bytes(range(1, 251)) * (sum(sizes) // 250 + 1)
+    head, _, tail = BODY.partition(PICTURE)
+    fed = form()
+    fed.feed(head)
+    ends = [0, *accumulate(sizes)]
+    for start, end in pairwise(ends):
+        fed.feed(picture[start:end])
+    fed.feed(tail)
+    assert fed.finish() == [Upload(picture[: ends[-1]], "ä.png")]
 
 
 def test_pictures_of_a_form_are_freed_with_it_and_not_by_the_collector() -> None:
