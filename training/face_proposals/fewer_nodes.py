@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from service.inference.detection.face_proposals import INPUT
-from training.export.graph import ExportRefused
+from training.export.graph import ExportRefused, drop_unused
 
 _REPEATED: Final = "/Repeat/ExpandDims:0"  # tf2onnx's name of the first step of a layer that repeats rows and columns
 
@@ -24,7 +24,7 @@ def in_fewer_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     quicker.CopyFrom(model)
     _dequantize_input(quicker)
     _resize_maps(quicker)
-    _drop_unread(quicker)
+    drop_unused(quicker)
     onnx.checker.check_model(quicker)
     return quicker
 
@@ -62,18 +62,6 @@ def _resize_maps(model: onnx.ModelProto) -> None:
         )
         nearest = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         last.CopyFrom(helper.make_node("Resize", [first.input[0], "", "twice"], last.output, **nearest))
-
-
-def _drop_unread(model: onnx.ModelProto) -> None:
-    """Drop nodes and constants that nothing leads from to the output: ONNX Runtime would compute them all the same."""
-    read = {value.name for value in model.graph.output}
-    for node in reversed(model.graph.node):
-        if read.isdisjoint(node.output):
-            model.graph.node.remove(node)
-        else:
-            read.update(node.input)
-    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in read]:
-        model.graph.initializer.remove(tensor)
 
 
 def _readers(model: onnx.ModelProto, node: onnx.NodeProto, count: int) -> list[onnx.NodeProto]:
