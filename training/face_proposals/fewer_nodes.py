@@ -18,7 +18,7 @@ _REPEATED: Final = "/Repeat/ExpandDims:0"  # tf2onnx's name of the first step of
 def in_fewer_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph of face proposals with one node that reads the input and one for each map that is enlarged.
 
-    It answers the same in nine tenths of the time. Raises ExportRefused where the input is not read as expected.
+    Raises ExportRefused where the input is not read as expected.
     """
     quicker = onnx.ModelProto()
     quicker.CopyFrom(model)
@@ -31,17 +31,17 @@ def in_fewer_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _dequantize_input(model: onnx.ModelProto) -> None:
     """Make floats of transposed bytes by one node, instead of casting, multiplying, adding and transposing floats."""
-    cast = next(node for node in model.graph.node if INPUT in node.input)
-    product, total, last = _readers(model, cast, 3)
+    chain = _readers(model, INPUT, 4)
+    kinds = [node.op_type for node in chain]
+    if kinds != ["Cast", "Mul", "Add", "Transpose"]:
+        raise ExportRefused(f"the input is read by {', '.join(kinds)}; a Rescaling of whole colours is expected")
+    _, product, total, last = chain
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     step, offset = (np.float32(constants[node.input[1]].item()) for node in (product, total))
-    kinds = [node.op_type for node in (cast, product, total, last)]
     zero, every = np.clip(np.round(-offset / step), 0, 255), np.arange(256, dtype=np.float32)
-    differs = not np.array_equal(every * step + offset, (every - zero) * step)
-    if kinds != ["Cast", "Mul", "Add", "Transpose"] or differs:
+    if not np.array_equal(every * step + offset, (every - zero) * step):
         raise ExportRefused(
-            f"the input is read by {', '.join(kinds)} with {step} and {offset}; a Rescaling by a power of two with an "
-            "offset of whole steps is expected"
+            f"the input is rescaled by {step} and {offset}; a power of two and an offset of whole steps are expected"
         )
     _constant(model, "input_step", np.array(step, np.float32))
     _constant(model, "input_zero", np.array(zero, np.uint8))
@@ -64,12 +64,16 @@ def _resize_maps(model: onnx.ModelProto) -> None:
         last.CopyFrom(helper.make_node("Resize", [first.input[0], "", "twice"], last.output, **nearest))
 
 
-def _readers(model: onnx.ModelProto, node: onnx.NodeProto, count: int) -> list[onnx.NodeProto]:
-    """Return the next nodes of a chain."""
-    chain = [node]
-    for _ in range(count):
-        chain.append(next(other for other in model.graph.node if chain[-1].output[0] in other.input))
-    return chain[1:]
+def _readers(model: onnx.ModelProto, tensor: str, count: int) -> list[onnx.NodeProto]:
+    """Return the first nodes, at most `count`, of the chain that reads a tensor."""
+    chain: list[onnx.NodeProto] = []
+    while len(chain) < count:
+        reading = next((node for node in model.graph.node if tensor in node.input), None)
+        if reading is None:
+            break
+        chain.append(reading)
+        tensor = reading.output[0]
+    return chain
 
 
 def _constant(model: onnx.ModelProto, name: str, values: NDArray[Any]) -> None:

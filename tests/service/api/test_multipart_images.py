@@ -51,9 +51,9 @@ def test_pictures_of_a_form_are_freed_with_it_and_not_by_the_collector() -> None
     gc.collect()
     gc.disable()
     try:
-        left = weakref.ref(fed)
+        left = [weakref.ref(each) for each in (fed, fed._parts)]
         del fed
-        assert left() is None
+        assert [each() for each in left] == [None, None]
     finally:
         gc.enable()
 

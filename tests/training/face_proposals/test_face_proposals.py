@@ -161,6 +161,11 @@ def test_input_whose_rescaling_would_round_otherwise_is_refused() -> None:
     step.CopyFrom(numpy_helper.from_array(np.array(0.01, np.float32), step.name))
     with pytest.raises(ExportRefused, match="power of two"):
         in_fewer_nodes(graph)
+    for kept in (1, 2):
+        shorter = converted(build_proposer())
+        del shorter.graph.node[kept:]
+        with pytest.raises(ExportRefused, match="the input is read by Cast"):
+            in_fewer_nodes(shorter)
 
 
 def test_the_card_says_the_shares_that_were_counted(tmp_path: Path) -> None:

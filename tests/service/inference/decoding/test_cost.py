@@ -92,15 +92,31 @@ def test_nothing_but_pixels_and_orientation_is_left(kind: str) -> None:
         assert kind == "AVIF" or b"a profile" not in price(data).data
 
 
-@pytest.mark.parametrize("at", [4094, 4095, 4096, 12_286, 12_287, 12_288, 61_439, 126_976, 199_996])
-def test_marker_is_found_wherever_it_lies_in_entropy_coded_data(at: int) -> None:
+_CODED = b"\xff\x00\x12\xff\xd3\x34" * 40_000
+_COMMENT = b"\xff\xfe\x00\x09comment"
+
+
+def with_part_in_the_scan(at: int, part: bytes) -> bytes:
+    """Return a JPEG with a segment after `at` bytes of entropy-coded data, and more of that behind it."""
     whole = adversarial_jpeg.dense_baseline(0.01)
     start = whole.index(b"\xff\xda") + 10
-    coded = b"\xff\x00\x12\xff\xd3\x34" * 40_000
-    comment = b"\xff\xfe\x00\x09comment"
-    data = whole[:start] + coded[:at].rstrip(b"\xff") + comment + coded + b"\xff\xd9"
-    assert comment not in price(data).data
-    assert len(price(data).data) == data.index(comment) + 2
+    before = _CODED[:at]
+    if before.endswith(b"\xff"):  # half a marker
+        before = before[:-1] + b"\x12"
+    return whole[:start] + before + part + _CODED + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("at", [*range(4093, 4099), *range(12_285, 12_291), 61_439, 126_976, 199_996])
+def test_marker_is_found_wherever_it_lies_in_entropy_coded_data(at: int) -> None:
+    data = with_part_in_the_scan(at, _COMMENT)
+    assert _COMMENT not in price(data).data
+    assert len(price(data).data) == data.index(_COMMENT) + 2
+
+
+def test_what_a_table_between_scans_holds_is_no_marker() -> None:
+    inside = bytes(20_000) + _COMMENT
+    table = b"\xff\xc4" + struct.pack(">H", 2 + len(inside)) + inside
+    assert _COMMENT in price(with_part_in_the_scan(5_000, table)).data
 
 
 def test_scans_of_a_jpeg_are_not_copied() -> None:
