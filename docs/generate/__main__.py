@@ -34,6 +34,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "coverage-by-group": measured.coverage_by_group,
     "coverage-by-wear": measured.coverage_by_wear,
     "ablation": measured.ablation_table,
+    "ablation-imdbwiki": measured.ablation_of_imdbwiki,
     "cards": measured.cards,
     "reply": replies.reply,
     "short-reply": replies.short_reply,

@@ -192,3 +192,24 @@ def test_coverage_by_sex_race_and_wear_is_shown_where_it_was_measured(measured_f
     assert [name in drawn["coverage-by-group.svg"] for name in ("female", "asian")] == [True, True]
     assert "images/coverage-by-wear.svg" in measured.coverage_by_wear()
     assert "half-tone" in drawn["coverage-by-wear.svg"]
+
+
+def test_an_ablation_shows_ranges_and_worn_faces_where_they_were_measured(measured_folder: Path) -> None:
+    before = measured.ablation_table()
+    assert "(95 %)" not in before
+    assert "three seeds" not in before
+    ranges = {
+        f"{error}_{end}": 5.0 + off for error in ("val_mae", "worn_mae") for end, off in (("low", 0), ("high", 1))
+    }
+    rows = [
+        {"name": name, "what": name, "steps": 150, "val_mae": error, "worn_mae": error + 0.5, "val_mae_mirrored": 5.3,
+         "by_source": {"utkface": 5.2}, "command": f"agelens-train {name}", **ranges}
+        for name, error in (("recipe", 5.3), ("seed", 5.4), ("third-seed", 5.8), ("unworn", 5.45))
+    ]  # fmt: skip
+    (measured_folder / "ablation-imdbwiki.json").write_text(json.dumps(rows))
+    lines = measured.ablation_of_imdbwiki().splitlines()
+    assert lines[0].split(" | ")[2::3] == ["error on val, years (95 %)", "on val worn (95 %) |"]
+    assert "| unworn | 150 | 5.45 (5.00–6.00) | 5.20 | 5.30 | 5.95 (5.00–6.00) |" in lines
+    clean, worn = "5.50 years (5.30 to 5.80)", "6.00 years (5.80 to 6.30)"
+    assert f"The recipe's three seeds err by {clean} on average, on worn faces by {worn}." in lines
+    assert "    agelens-train unworn" in lines

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from training.data.store import signed_error
 from training.evaluation.predictions import Predictions
+from training.fit.validation import bootstrap
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
-RESAMPLES: Final = 1000
 CURVE: Final = tuple(range(16))
 """Errors in years at which the cumulative score is measured."""
 
@@ -27,14 +27,6 @@ YOUTH: Final = ((10, 18), (18, 26))
 """Ages around the gates at 13, 16, 18, 21 and 25, where too high an estimate lets a child pass."""
 
 DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
-
-
-def bootstrap(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean over photographs (Efron and Tibshirani 1993, section 13.3)."""
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def cumulative_score(error: Floats, years: float) -> float:

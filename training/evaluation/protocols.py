@@ -23,9 +23,9 @@ from training.data.prepare import DEFAULT_CROP, prepare
 from training.data.store import FaceStore
 from training.datasets import Sample
 from training.datasets.fgnet import leave_one_out
-from training.evaluation.metrics import bootstrap, cumulative_score
+from training.evaluation.metrics import cumulative_score
 from training.fit.train import train
-from training.fit.validation import score
+from training.fit.validation import bootstrap, score
 from training.model.age_model import servable
 from training.model.initialise import trained_model
 from training.recipes.recipe import Recipe

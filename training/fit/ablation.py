@@ -8,19 +8,28 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
+from service.inference.faces import Pixels
 from training.data.store import FaceSet, FaceStore
-from training.fit.validation import mae_by_source, score, scored
+from training.data.wear import worn
+from training.fit.validation import Scores, bootstrap, mae_by_source, score, scored
+from training.recipes.overrides import overridden
+from training.recipes.recipe import Recipe, recipe_named
 from training.run_folder import CHECKPOINT, METRICS
 
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
+
+WEAR: Final = 24
+"""Seed of the wear that every row is measured under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,21 @@ class Row:
     stores: tuple[Path, ...] = ()
     """The same faces cut otherwise, to learn from and to be measured on instead."""
 
+    def changes_nothing(self, recipe: Recipe) -> bool:
+        """Say whether the recipe is already as this row would set it."""
+        flags, values = self.arguments[::2], self.arguments[1::2]
+        return set(flags) == {"--set"} and overridden(recipe, values) == recipe
+
+
+@dataclass(frozen=True)
+class WornFaces(FaceSet):
+    """The faces of a set, each worn as old prints and poor copies are, in ways that its place alone chooses."""
+
+    def faces(self, index: NDArray[np.int64], size: int) -> Pixels:
+        """Return the centre windows uint8 [b, size, size, 3], worn."""
+        unworn = zip(super().faces(index, size), index.tolist(), strict=True)
+        return np.stack([worn(face, np.random.default_rng((WEAR, place))) for face, place in unworn])
+
 
 def _set(*settings: str) -> tuple[str, ...]:
     return tuple(part for setting in settings for part in ("--set", setting))
@@ -46,6 +70,11 @@ _NO_DROPOUT: Final = _set("head_options.dropout=0")
 ROWS: Final = (
     Row("recipe", "the recipe as it is, all data"),
     Row("seed", "another seed: what chance alone changes", ("--seed", "2")),
+    Row("third-seed", "a third seed", ("--seed", "3")),
+    Row("unmerged", "without IMDB-WIKI's weights in the start", _set("merged_with=null")),
+    Row("untaught", "without teachers", _set("teacher=null")),
+    Row("unworn", "without simulated wear", _set("augmentation.wear_share=0")),
+    Row("as-they-come", "faces drawn as they come, rare ages no more often", _set("sampling=uniform")),
     Row("imagenet", "initial weights from ImageNet", ("--weights", "imagenet")),
     Row("random", "no initial weights", _set("weights=null")),
     Row("resnet29", "dlib's network instead of MobileNet", ("--backbone", "resnet29", "--weights", "dlib")),
@@ -126,7 +155,8 @@ def ablate(
 
     `settings`, FIELD=VALUE, change the recipe for every row; faces are of the stores' size. Each row is measured on
     `val` of every store, whichever it learned from; a row of `others` on its own stores. A row that ended is not run
-    again, one that was cut off goes on. Raises InvalidParameter for an unknown name and AgelensError where a run fails.
+    again, one that was cut off goes on; one that would change nothing is left out. Raises InvalidParameter for an
+    unknown name and AgelensError where a run fails.
     """
     opened = {path: FaceStore.open(path) for path in stores}
     rows = rows_for(list(opened.values()), others, teacher)
@@ -135,9 +165,13 @@ def ablate(
         raise InvalidParameter(
             f"no row is called {', '.join(sorted(unknown))}; there are {', '.join(r.name for r in rows)}"
         )
-    console = Console(stderr=True)
+    console, named = Console(stderr=True), recipe_named(recipe)
+    base = overridden(replace(named, weights=weights or named.weights), settings)
     for row in rows:
         if names and row.name not in names:
+            continue
+        if row.changes_nothing(base):
+            console.print(f"{row.name} is left out: that is how {recipe} is")
             continue
         run = folder / row.name
         if not (run / ENDED).exists():
@@ -175,17 +209,30 @@ def _steps(run: Path) -> int:
 
 
 def _scores(run: Path, stores: Sequence[FaceStore]) -> dict[str, Any]:
-    """Return a run's mean error on `val` in years: pooled, by source, and pooled with each face's mirror image."""
+    """Return a run's mean error on `val` in years: pooled, of the faces worn, by source, with each mirror image."""
     from training.model.age_model import servable
     from training.model.initialise import trained_model
 
     model, recipe = trained_model(run)
     faces, served = FaceSet.joined([store.select("val") for store in stores]), servable(model)
-    plain = score(served.predict_on_batch, faces, recipe.size, recipe.batch_size)
+    plain, shabby = (
+        score(served.predict_on_batch, seen, recipe.size, recipe.batch_size) for seen in (faces, WornFaces(faces.parts))
+    )
     turned = score(lambda seen: served.predict_on_batch(seen[:, :, ::-1]), faces, recipe.size, recipe.batch_size)
     mirrored = scored((plain.pmf + turned.pmf) / 2, faces)
     by_source = {source: round(error, 3) for source, error in mae_by_source(plain, faces).items()}
-    return {"val_mae": round(plain.mae, 3), "by_source": by_source, "val_mae_mirrored": round(mirrored.mae, 3)}
+    return {
+        **_ranged("val_mae", plain),
+        **_ranged("worn_mae", shabby),
+        "by_source": by_source,
+        "val_mae_mirrored": round(mirrored.mae, 3),
+    }
+
+
+def _ranged(name: str, scores: Scores) -> dict[str, float]:
+    """Return the mean error and its 95 % bootstrap range over the faces."""
+    low, high = bootstrap(scores.errors)
+    return {name: round(scores.mae, 3), f"{name}_low": round(low, 3), f"{name}_high": round(high, 3)}
 
 
 def _note(out: Path, order: Sequence[Row], row: Row, found: Mapping[str, Any]) -> None:

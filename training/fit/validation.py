@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from training.data.store import FaceSet, signed_error
 from training.export.calibration import decoded
 
 Floats = NDArray[np.float64]
+
+RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,11 @@ def mae_by_source(scores: Scores, faces: FaceSet) -> dict[str, float]:
     """Return the mean absolute error in years of each source in the set, whose faces may lie in several stores."""
     sources = np.array([row["source"] for row in faces.rows])
     return {str(name): float(scores.errors[sources == name].mean()) for name in dict.fromkeys(sources)}
+
+
+def bootstrap(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean over photographs (Efron and Tibshirani 1993, section 13.3)."""
+    rng = np.random.default_rng(seed)
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from training.evaluation.metrics import (
     accuracy,
-    bootstrap,
     by_decade,
     by_group,
     challenge_25,
@@ -27,6 +26,7 @@ from training.evaluation.reliability import (
     reliability,
 )
 from training.evaluation.summary import summarise, summarise_sources
+from training.fit.validation import bootstrap
 
 
 def bells(centers: NDArray[np.float64], sigma: float = 3.0) -> NDArray[np.float64]:
