@@ -75,6 +75,16 @@ def test_an_ensemble_that_answers_by_default_leaves_the_first_network_to_be_fast
     ) == {"a": "Fast", "c": "Most accurate", "b": "Full precision", "d": "Second opinion"}
 
 
+def test_a_network_that_looks_at_the_mirror_image_too_is_not_called_fast(page: Page) -> None:
+    assert titles(
+        page,
+        {**model("a", "coral", error=4.6), "flip": True},
+        {**model("b", "coral", "float32", 4.6), "flip": True},
+        model("c", "dldl", error=4.6),
+        model("d", "ensemble", error=4.3, default=True),
+    ) == {"c": "Fast", "d": "Most accurate", "b": "Full precision", "a": "Second opinion"}
+
+
 def test_one_model_may_be_fast_and_most_accurate(page: Page) -> None:
     said = titles(page, model("a", "coral", error=4.1, default=True), model("b", "mean-variance", error=4.6))
     assert said == {"a": "Fast and most accurate", "b": "Second opinion"}
