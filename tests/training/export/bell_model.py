@@ -54,7 +54,7 @@ def bell_model(
     if other_shift is None:
         nodes[-1].output[0] = OUTPUT_NAME
     else:
-        constants["moved"] = np.float32(other_shift - shift)
+        constants["moved"] = np.array(other_shift - shift, np.float32)
         nodes += [
             helper.make_node("Add", ["offset", "moved"], ["other_offset"], name="other_offset"),
             helper.make_node("Mul", ["other_offset", "other_offset"], ["other_squared"], name="other_squared"),
