@@ -156,7 +156,9 @@ def ensemble_command(
     ] = False,
     unlabelled: Annotated[
         Path | None,
-        typer.Option(help="store of faces without ages, on which the gate follows the IMDB-WIKI network (--gate)"),
+        typer.Option(
+            help="with --gate: store of faces without ages, where the mixture is to answer as the IMDB-WIKI network"
+        ),
     ] = None,
     balance: Balance = None,
     smooth: Smooth = 0.0,

@@ -12,11 +12,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 from scipy.optimize import minimize
 from scipy.special import softmax
 
@@ -102,19 +105,14 @@ class Answers:
 def fit_gate(answers: Answers) -> Gate:
     """Return the gate of the lowest CRPS, its restraint chosen by five-fold cross-validation over faces."""
     folds = answers.group % FOLDS
-    losses = {
-        restraint: float(
-            np.mean(
-                [
-                    mixture_loss(answers.where(folds == fold), _fitted(answers.where(folds != fold), restraint))
-                    for fold in range(FOLDS)
-                ]
-            )
-        )
-        for restraint in RESTRAINTS
-    }
-    restraint = min(losses, key=lambda each: losses[each])
-    return replace(_fitted(answers, restraint), loss=losses[restraint])
+    tries = list(product(RESTRAINTS, range(FOLDS)))
+    left_out = [
+        mixture_loss(answers.where(folds == fold), _fitted(answers.where(folds != fold), restraint))
+        for restraint, fold in track(tries, "fitting the gate", console=Console(stderr=True))
+    ]
+    losses = np.reshape(left_out, (len(RESTRAINTS), FOLDS)).mean(axis=1)
+    best = int(losses.argmin())
+    return replace(_fitted(answers, RESTRAINTS[best]), loss=float(losses[best]))
 
 
 def mixture_loss(answers: Answers, gate: Gate) -> float:
@@ -205,10 +203,12 @@ def answers_beside(
     """Return how far each distribution is from a teacher's on faces without ages, clean and worn.
 
     The teacher (faces uint8 [n, size, size, 3] to distributions [n, 101]) sees the clean crop, and none of the split
-    `test`, on which the agreement is measured.
+    `test`, on which the agreement is measured. Raises InvalidParameter where there are no others.
     """
     every = FaceStore.open(store)
     faces = FaceSet.joined([every.select(split) for split in ("train", "val", "calib")])
+    if not len(faces):
+        raise InvalidParameter(f"{store} has no faces of the splits train, val and calib, which a gate is fitted to")
     cut = faces.faces(np.arange(len(faces)), crop.size)
     told = np.asarray(teacher(cut), np.float64)
     clean = Split(cut, faces.low, faces.high, (), crop)

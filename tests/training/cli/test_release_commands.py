@@ -1,4 +1,4 @@
-"""What `agelens-train calibrate` and `set-default` say."""
+"""What `agelens-train calibrate`, `ensemble` and `set-default` say."""
 
 from __future__ import annotations
 
@@ -21,6 +21,17 @@ def test_too_few_calibration_faces_are_said(tmp_path: Path, count: int, warned: 
     faces = len(FaceStore.open(store).select("calib"))
     said = f"fitted to {faces} `calib` faces, and a 95 % interval takes 19 or more" in done.stderr
     assert (faces > 0, said) == (True, warned)
+
+
+def test_faces_without_ages_are_refused_where_no_gate_is_fitted(tmp_path: Path) -> None:
+    members = [str(write_bell_model(tmp_path, name)) for name in ("a", "b")]
+    store = str(write_grey_store(tmp_path / "store", 60))
+    done = CliRunner().invoke(
+        app,
+        ["ensemble", *members, "--store", store, "--version", "1.0.0", "--unlabelled", store, "--out", str(tmp_path)],
+    )
+    assert (done.exit_code, (tmp_path / "ensemble.onnx").exists()) == (1, False)
+    assert "--unlabelled fits a gate: add --gate" in done.stderr
 
 
 def test_choosing_the_default_says_what_answers_then(tmp_path: Path) -> None:

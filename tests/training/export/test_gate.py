@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -153,3 +155,13 @@ def test_faces_without_ages_are_compared_with_the_teacher_clean_and_worn_but_not
     assert not answers.labelled.any()
     assert answers.wrong[:, 0] == pytest.approx(0)
     assert np.square(answers.wrong[:, 1]).sum(axis=1).min() > 1
+
+
+def test_a_store_without_faces_to_fit_a_gate_to_is_refused_by_name(store_path: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "tested-only"
+    shutil.copytree(store_path, empty)
+    index = (empty / "index.csv").read_text()
+    (empty / "index.csv").write_text(re.sub("train|val|calib", "test", index))
+    crop = shared_crop([store_path], SIZE)
+    with pytest.raises(InvalidParameter, match=r"tested-only has no faces of the splits train, val and calib"):
+        answers_beside(lambda faces: (np.ones((len(faces), 3)),), bells, empty, crop)
