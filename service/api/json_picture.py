@@ -45,9 +45,8 @@ def picture_in(body: bytes) -> bytes:
             raise InvalidParameter(unknown_field(str(first["loc"][0]), "JSON", "image")) from None
         raise MalformedBody("the JSON body has no `image`, the picture in base64") from None
     picture = _decoded(image)
-    if (
-        body.count(b'"') - body.count(b'\\"') > 4
-    ):  # base64 has no quotation marks, so there are more members, and no other name is known
+    # Base64 has no quotation marks, so more of them mean more members, and no other name is known.
+    if body.count(b'"') - body.count(b'\\"') > 4:
         raise MalformedBody("the JSON body has `image` more than once; send one picture")
     return picture
 
