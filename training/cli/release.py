@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from service.errors import InvalidParameter
 from service.inference.manifest import Exposure
 from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.native_notes import import_tensorflow
@@ -169,8 +168,6 @@ def ensemble_command(
     from training.export.ensemble import ensemble
 
     with exit_on_error():
-        if unlabelled and not gate:
-            raise InvalidParameter("--unlabelled fits a gate: add --gate")
         path = ensemble(
             models, out, name, version, stores, default=default, gated=gate, unlabelled=unlabelled,
             balance=balance, smooth_years=smooth,

@@ -220,6 +220,8 @@ def ensemble(
         raise ExportRefused(f"the members differ in precision ({', '.join(sorted(precisions))}); join equal ones")
     made = [manifest.provenance for manifest in manifests]
     joined = " + ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
+    if unlabelled and not gated:
+        raise ExportRefused("--unlabelled fits a gate: add --gate")
     if gated and any(manifest.flip for manifest in manifests):
         raise ExportRefused("a gate reads each face once; export the members without --flip")
     gate = gate_between(members, stores, crop, unlabelled) if gated else None
