@@ -37,6 +37,9 @@ BAND_EDGES: Final = (0, 10, 20, 30, 40, 50, 60, 70, AGES)
 SMALLEST_BAND: Final = 150
 """Faces that a band needs: with 150 the coverage at 0.9 has a standard deviation of 2.4 points."""
 
+SMALLEST_KIND: Final = 60
+"""Faces of one kind of picture that a part of a band needs: of fewer, the greatest quantile would be chance."""
+
 
 def negative_log_likelihood(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
     """Negative log of Σ p_a over low..high of pmf [n, 101], both ends included; float64 [n], nats."""
@@ -186,15 +189,18 @@ def conformal_table(
     predicted: Floats,
     smallest: int = SMALLEST_BAND,
     widths: int = 1,
+    kinds: Integers | None = None,
 ) -> tuple[IntervalTable, ...]:
     """Quantiles of the conformity score per band of predicted age (Mondrian; Vovk et al. 2005, section 4.5).
 
     Each band is cut into at most `widths` of equal count by the distributions' own standard deviation, so that a
-    picture of which the model is unsure is measured by its like. No known age means no table: the service then takes
-    the distribution's own central interval.
+    picture of which the model is unsure is measured by its like. Where `kinds` [n] tells kinds of picture apart, a
+    part's quantile is the greatest of its kinds', so that each of them is covered and not only their mixture. No known
+    age means no table: the service then takes the distribution's own central interval.
     """
     some = known(low, high)
-    pmf, low, high, predicted = pmf[some], low[some], high[some], predicted[some]
+    kinds = np.zeros(len(pmf), np.int64) if kinds is None else kinds
+    pmf, low, high, predicted, kinds = pmf[some], low[some], high[some], predicted[some], kinds[some]
     if not len(low):
         return ()
     scores, deviations = conformity(pmf, low, high), widths_of(pmf)
@@ -211,12 +217,19 @@ def conformal_table(
                     low=youngest,
                     high=oldest,
                     levels=LEVELS,
-                    scores=conformal_quantiles(scores[chosen]),
+                    scores=_greatest_quantiles(scores[chosen], kinds[chosen]),
                     narrowest=narrowest,
                     widest=widest if np.isfinite(widest) else None,
                 )
             )
     return tuple(tables)
+
+
+def _greatest_quantiles(scores: Floats, kinds: Integers) -> tuple[float, ...]:
+    """Return the greatest of the kinds' conformal quantiles at each level; kinds of too few faces count as one."""
+    apart = [scores[kinds == kind] for kind in np.unique(kinds)]
+    enough = [some for some in apart if len(some) >= SMALLEST_KIND]
+    return tuple(map(max, zip(*(conformal_quantiles(some) for some in enough or [scores]), strict=True)))
 
 
 def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:

@@ -120,12 +120,13 @@ def intervals(model: onnx.ModelProto, calib: Split, pmf: NDArray[np.float32], de
     """Read the conformal table off corrected pmfs [n, 101] of `calib`, and off what the graph says of it worn.
 
     Each face counts once as it is and `WORN_COPIES` times worn, and is compared with those as wide as it: a picture
-    that is as good as those of the training sets keeps its narrow interval, and a worn one is covered too.
+    that is as good as those of the training sets keeps a narrow interval. Among these, clean faces and worn ones are
+    both covered, whichever need the wider interval.
     """
     answers = [pmf, *(run(model, calib.worn(seed).faces) for seed in range(WORN_COPIES))]
     low, high = (np.tile(ends, len(answers)) for ends in (calib.low, calib.high))
-    every = np.concatenate(answers)
-    return conformal_table(every, low, high, decoded(every, decode), widths=WIDTHS)
+    every, is_worn = np.concatenate(answers), np.repeat(np.arange(len(answers)) > 0, len(pmf))
+    return conformal_table(every, low, high, decoded(every, decode), widths=WIDTHS, kinds=is_worn.astype(np.int64))
 
 
 def mean_error(pmf: NDArray[np.floating], low: Integers, high: Integers, decode: str) -> float:

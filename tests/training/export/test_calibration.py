@@ -178,6 +178,31 @@ def test_a_picture_is_measured_by_those_that_the_model_is_as_unsure_of() -> None
     assert found[1] == pytest.approx(0.9, abs=0.03)
 
 
+def test_each_kind_of_picture_is_covered_and_not_only_their_mixture() -> None:
+    pmf, ages = bells(6000, 9, claimed=5, real=3)
+    worse, worse_ages = bells(3000, 10, claimed=5, real=6)
+    both, both_ages = np.concatenate([pmf, worse]), np.concatenate([ages, worse_ages])
+    found = []
+    for kinds in (None, np.repeat([0, 1], [len(ages), len(worse_ages)])):
+        tables = conformal_table(both, both_ages, both_ages, decoded(both, "median"), kinds=kinds)
+        bands = [table.band() for table in tables]
+        found.append(coverage(Predictions.of(worse, worse_ages), 0.9, bands)["coverage"])
+    assert found[0] < 0.86
+    assert found[1] == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_kind_of_too_few_faces_is_not_taken_apart() -> None:
+    pmf, ages = bells(3000, 11, claimed=5, real=3)
+    few = np.arange(len(ages)) < 20
+    alone = conformal_table(pmf, ages, ages, decoded(pmf, "median"))
+    apart = conformal_table(pmf, ages, ages, decoded(pmf, "median"), kinds=few.astype(np.int64))
+    level = [
+        max(abs(a - b) for a, b in zip(one.scores, other.scores, strict=True))
+        for one, other in zip(alone, apart, strict=True)
+    ]
+    assert max(level) < 0.02
+
+
 def test_every_width_falls_into_one_band_of_its_age() -> None:
     pmf, ages = bells(2000, 10, claimed=5, real=5)
     bands = [table.band() for table in conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=3)]

@@ -96,7 +96,8 @@ def test_intervals_are_read_off_calib_alone_as_it_is_and_worn(store: Path, tmp_p
     faces = np.concatenate([calib.faces, *(calib.worn(seed).faces for seed in range(WORN_COPIES))])
     pmf, ages = run(onnx.load(path), faces), np.tile(calib.low, 1 + WORN_COPIES)
     found = manifest_of(onnx.load(path), "bell").intervals
-    assert found == conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=WIDTHS)
+    kinds = np.repeat([0, 1], [len(calib.low), WORN_COPIES * len(calib.low)])
+    assert found == conformal_table(pmf, ages, ages, decoded(pmf, "median"), widths=WIDTHS, kinds=kinds)
 
 
 def test_a_file_names_the_data_that_its_run_learnt_from_beside_that_of_its_calibration(
