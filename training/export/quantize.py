@@ -51,11 +51,46 @@ def to_int8(model: onnx.ModelProto, faces: Faces, *, reduce_range: bool = True) 
     """Quantise weights (per channel) and activations to eight bits, calibrated on faces uint8 [n, size, size, 3].
 
     It is done twice: the second time with biases that make up for what the first did to the weights.
+    Pixels are scaled as planes of colours, see `scaled_as_planes`.
     With `reduce_range` weights keep seven bits: without VNNI a sum of two products saturates at sixteen bits, and
     nobody knows on which processor a file will run.
     """
+    model = scaled_as_planes(model)
     first = _quantised(model, faces, reduce_range)
     return _quantised(with_corrected_biases(model, first, faces), faces, reduce_range)
+
+
+def scaled_as_planes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the same graph where colours' means are added after the picture [b, h, w, 3] was turned to planes.
+
+    ONNX Runtime adds one number to a whole plane twenty times as fast as three numbers to each pixel in turn, which
+    took a tenth of the time of a network in eight bits.
+    """
+    turned = onnx.ModelProto()
+    turned.CopyFrom(model)
+    graph = turned.graph
+    constants, order = {tensor.name: tensor for tensor in graph.initializer}, list(graph.node)
+    for add in [node for node in order if node.op_type == "Add"]:
+        means = constants.get(add.input[1])
+        readers = [node for node in order if add.output[0] in node.input]
+        if means is None or list(means.dims) != [3] or [node.op_type for node in readers] != ["Transpose"]:
+            continue
+        (transpose,) = readers
+        if list(helper.get_node_attr_value(transpose, "perm")) != [0, 3, 1, 2]:
+            continue
+        planes = numpy_helper.to_array(means).reshape(1, 3, 1, 1)
+        graph.initializer.append(numpy_helper.from_array(planes, f"{means.name}_of_planes"))
+        sums, given = transpose.output[0], add.input[0]
+        transpose.input[0], transpose.output[0] = given, f"{sums}_unscaled"
+        add.input[:], add.output[0] = [f"{sums}_unscaled", f"{means.name}_of_planes"], sums
+        here, there = (next(n for n, node in enumerate(order) if node is each) for each in (add, transpose))
+        order[here], order[there] = transpose, add
+        if not any(means.name in node.input for node in order):
+            graph.initializer.remove(means)
+    graph.ClearField("node")
+    graph.node.extend(order)
+    onnx.checker.check_model(turned)
+    return turned
 
 
 def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx.ModelProto:
@@ -85,9 +120,16 @@ def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx
 
 
 def first_nodes(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the convolutions that see the picture first."""
+    """Return the names of what comes before the first convolution, and of the convolutions that see the picture first.
+
+    Before it colours' means are taken off pixels: in eight bits that rounds them, and ONNX Runtime adds so slowly in
+    eight bits that it was a quarter of the whole time.
+    """
+    operators = [node.op_type for node in model.graph.node]
+    before = operators.index("Conv") if "Conv" in operators else 0
     convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
-    return convolutions[: int(FIRST_IN_FLOAT * len(convolutions))]
+    scaling = [node.name for node in model.graph.node[:before]]
+    return [*scaling, *convolutions[: int(FIRST_IN_FLOAT * len(convolutions))]]
 
 
 def head_nodes(model: onnx.ModelProto) -> list[str]:
