@@ -95,6 +95,17 @@ def test_pixels_are_scaled_as_planes_to_the_same_answer() -> None:
     assert scaled_as_planes(bell_model()) == bell_model()
 
 
+def test_means_of_neighbours_are_taken_in_float() -> None:
+    model = bell_model()
+    (conv,) = (node for node in model.graph.node if node.op_type == "Conv")
+    maps = conv.output[0]
+    conv.output[0] = "unpooled"
+    pool = onnx.helper.make_node("AveragePool", ["unpooled"], [maps], name="pool_2x2", kernel_shape=[2, 2])
+    model.graph.node.insert(list(model.graph.node).index(conv) + 1, pool)
+    readers = [node.op_type for node in to_int8(model, FACES).graph.node if maps in node.input]
+    assert readers == ["GlobalAveragePool"]
+
+
 def test_int8_leaves_head_and_calibration_in_float() -> None:
     small = to_int8(bell_model(), FACES)
     nodes = {node.name: list(node.input) for node in small.graph.node}
