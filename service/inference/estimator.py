@@ -19,7 +19,7 @@ BATCH_SIZES: Final = (4, 2, 1)
 
 
 FAST_BYTES: Final = 9_000_000
-"""Weights that a model may have to be asked about all faces of a crowd: 6 to 7 ms a face."""
+"""Weights that a model may have to be asked about all faces of a crowd: 5 to 7 ms a face."""
 
 
 class Estimator:
@@ -46,7 +46,7 @@ class Estimator:
     def faces_share(self) -> float:
         """Share, above 0 to 1, of the most faces of a picture that this model may be asked about: the slower the less.
 
-        By the size of its weights, twice where it looks at the mirror image as well: 3.6 to 7.2 ms a face for 9 MB
+        By the size of its weights, twice where it looks at the mirror image as well: 4.5 to 7.5 ms a face for 9 MB
         (the six shipped files). By size and not by a clock, so that the same picture gets the same answer.
         """
         return min(1.0, FAST_BYTES / (self._bytes * (2 if self.manifest.flip else 1)))

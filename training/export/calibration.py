@@ -37,8 +37,8 @@ BAND_EDGES: Final = (0, 10, 20, 30, 40, 50, 60, 70, AGES)
 SMALLEST_BAND: Final = 150
 """Faces that a band needs: with 150 the coverage at 0.9 has a standard deviation of 2.4 points."""
 
-SMALLEST_KIND: Final = 60
-"""Faces of one kind of picture that a part of a band needs: of fewer, the greatest quantile would be chance."""
+BEYOND: Final = 3
+"""Faces of one kind of picture that must be expected outside an interval for it to be read off them."""
 
 
 def negative_log_likelihood(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
@@ -226,10 +226,17 @@ def conformal_table(
 
 
 def _greatest_quantiles(scores: Floats, kinds: Integers) -> tuple[float, ...]:
-    """Return the greatest of the kinds' conformal quantiles at each level; kinds of too few faces count as one."""
-    apart = [scores[kinds == kind] for kind in np.unique(kinds)]
-    enough = [some for some in apart if len(some) >= SMALLEST_KIND]
-    return tuple(map(max, zip(*(conformal_quantiles(some) for some in enough or [scores]), strict=True)))
+    """Return at each level the greatest conformal quantile of all scores and of each kind's that can tell it.
+
+    A kind tells a level if at least `BEYOND` of its faces are expected to lie beyond: of fewer it would be chance, and
+    of none the interval would be all ages.
+    """
+    levels, found = np.asarray(LEVELS), [np.asarray(conformal_quantiles(scores))]
+    for kind in np.unique(kinds):
+        some = scores[kinds == kind]
+        told = (len(some) + 1) * (1 - levels) >= BEYOND
+        found.append(np.where(told, conformal_quantiles(some), 0))
+    return tuple(map(float, np.maximum.accumulate(np.max(found, axis=0))))
 
 
 def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:

@@ -74,19 +74,21 @@ def scaled_as_planes(model: onnx.ModelProto) -> onnx.ModelProto:
     turned.CopyFrom(model)
     graph = turned.graph
     constants, order = {tensor.name: tensor for tensor in graph.initializer}, list(graph.node)
+    outside = {value.name for value in (*graph.input, *graph.output)}
     for add in [node for node in order if node.op_type == "Add"]:
         means = constants.get(add.input[1])
         readers = [node for node in order if add.output[0] in node.input]
         if means is None or list(means.dims) != [3] or [node.op_type for node in readers] != ["Transpose"]:
             continue
         (transpose,) = readers
-        if list(helper.get_node_attr_value(transpose, "perm")) != [0, 3, 1, 2]:
+        turns = [list(attribute.ints) for attribute in transpose.attribute if attribute.name == "perm"]
+        if turns != [[0, 3, 1, 2]] or not outside.isdisjoint((means.name, add.output[0])):
             continue
-        planes = numpy_helper.to_array(means).reshape(1, 3, 1, 1)
-        graph.initializer.append(numpy_helper.from_array(planes, f"{means.name}_of_planes"))
         sums, given = transpose.output[0], add.input[0]
+        planes = numpy_helper.to_array(means).reshape(1, 3, 1, 1)
+        graph.initializer.append(numpy_helper.from_array(planes, f"{sums}_means"))
         transpose.input[0], transpose.output[0] = given, f"{sums}_unscaled"
-        add.input[:], add.output[0] = [f"{sums}_unscaled", f"{means.name}_of_planes"], sums
+        add.input[:], add.output[0] = [f"{sums}_unscaled", f"{sums}_means"], sums
         here, there = (next(n for n, node in enumerate(order) if node is each) for each in (add, transpose))
         order[here], order[there] = transpose, add
         if not any(means.name in node.input for node in order):

@@ -14,7 +14,7 @@ import keras
 
 from service.errors import InvalidParameter
 from training.model.fast_layers import with_fast_layers
-from training.model.resnets import mobile_resnet, resnet29, resnet34
+from training.model.resnets import resnet29, resnet34, separable_resnet
 from training.weights.store import load_source, source_for
 
 Tensor = Any
@@ -76,7 +76,7 @@ def _application(build: Callable[..., keras.Model]) -> Callable[[Tensor], Tensor
 
 BACKBONES: Final[dict[str, Callable[[Tensor], Tensor]]] = {
     "mobilenet": _application(keras.applications.MobileNet),
-    "mobile_resnet": mobile_resnet,
+    "separable_resnet": separable_resnet,
     "resnet29": resnet29,
     "resnet34": resnet34,
     "resnet50": _application(keras.applications.ResNet50),

@@ -49,8 +49,8 @@ class Conv2D(keras.layers.Conv2D):
 
     TensorFlow's gradient of a convolution by its input takes two to ten times as long as that product where maps are of
     10×10 and smaller: 2.0 s for all of a MobileNet's at 160 px and 64 faces on one AVX2 core, 0.7 s as products, and a
-    whole step 0.79 of the time (0.76 with `mobile_resnet`; medians of three turns, other work beside them). It has the
-    name of Keras's own since Keras's weight files name layers by their class: those of older runs can still be read.
+    whole step 0.79 of the time (medians of three turns, other work beside them). It has the name of Keras's own since
+    Keras's weight files name layers by their class: those of older runs can still be read.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:

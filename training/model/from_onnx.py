@@ -22,6 +22,7 @@ from training.model.age_model import AgeModel
 from training.model.backbones import PREPROCESSING
 from training.model.ordered_biases import OrderedBiases
 from training.onnx_manifest import manifest_of
+from training.weights.shortcuts import SHORTCUT
 from training.weights.store import HEAD_PREFIX
 
 Array = NDArray[Any]
@@ -69,6 +70,12 @@ class ExportedFile:
 
         Its batch norms are left as folded ones, to be un-folded before they are trained.
         """
+        adds_up = any(layer.name.startswith(SHORTCUT) for layer in network.layers)
+        if self.has_shortcuts and not adds_up:
+            raise InvalidParameter(
+                f"{self.path.name} does not fit {network.name}: its blocks add up what they are given; "
+                "name the backbone that it was exported from"
+            )
         norms = {
             id(layer.input): layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
         }
@@ -91,6 +98,12 @@ class ExportedFile:
                 )
             layer.kernel.assign(kernel)
             _set_folded(norm, bias)
+
+    @property
+    def has_shortcuts(self) -> bool:
+        """Whether its network adds up what its blocks are given."""
+        adds = (node for node in self.model.graph.node if node.op_type == "Add")
+        return any(name.startswith(SHORTCUT) for node in adds for name in _names_of(node))
 
     def load_head(self, model: AgeModel) -> list[str]:
         """Put into a model's head what the file has of it; return the names of layers that it lacks a variable of."""

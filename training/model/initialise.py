@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from service.errors import FileMissing
+from service.errors import FileMissing, InvalidParameter
 from training.data.store import FaceSet, train_batches
 from training.model import imdb_wiki
 from training.model.age_model import AgeModel
@@ -22,10 +24,14 @@ from training.model.heads import AgeHead, head_named
 from training.recipes.recipe import Recipe
 from training.run_folder import BEST, RUN_FILE
 from training.weights.merge import merge
-from training.weights.store import HEAD_PREFIX, is_folded, source_for, unfold_batch_norm
+from training.weights.shortcuts import fit_shortcuts
+from training.weights.store import HEAD_PREFIX, SOURCES, is_folded, source_for, unfold_batch_norm
 
 SOME_FACES = 512
-"""Faces that batch norms are un-folded on; they fix a mean to some per cent."""
+"""Faces that batch norms are un-folded on; they fix a mean to some per cent. Shortcuts are fitted on as many."""
+
+PLAIN, RESIDUAL = "mobilenet", "separable_resnet"
+"""The backbone that the other can be made from."""
 
 
 def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
@@ -38,22 +44,11 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     exported = _exported(recipe)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
         return _continued(Path(recipe.weights), recipe, head)
-    keras.config.set_dtype_policy("mixed_bfloat16" if recipe.mixed_precision else "float32")
-    try:
-        backbone = build_backbone(
-            recipe.backbone,
-            recipe.size,
-            None if exported else recipe.weights,
-            preprocessing=preprocessing_of(recipe) if exported else recipe.preprocessing,
-            momentum=recipe.batch_norm_momentum,
-        )
-    finally:
-        keras.config.set_dtype_policy("float32")
-    if exported:
-        exported.load_backbone(backbone)
-    if recipe.merged_with:
-        merge(backbone, build_backbone(recipe.backbone, recipe.size, recipe.merged_with), recipe.merged_share)
-    if recipe.weights is not None and recipe.batch_norm_momentum < 1 and is_folded(backbone):
+    backbone = _backbone(recipe, exported, recipe.backbone)
+    fitted = recipe.backbone == RESIDUAL and _lacks_shortcuts(recipe, exported)
+    if fitted:
+        fit_shortcuts(_backbone(recipe, exported, PLAIN), backbone, some_faces(recipe, faces))
+    if recipe.weights is not None and recipe.batch_norm_momentum < 1 and (fitted or is_folded(backbone)):
         unfold_batch_norm(backbone, some_faces(recipe, faces))
     model = AgeModel(backbone, head)
     lacking = exported.load_head(model) if exported else []
@@ -66,25 +61,69 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     return model
 
 
-def trained_model(run_dir: Path, momentum: float | None = None, size: int | None = None) -> tuple[AgeModel, Recipe]:
+def trained_model(
+    run_dir: Path, momentum: float | None = None, size: int | None = None, mixed: bool = False
+) -> tuple[AgeModel, Recipe]:
     """Build the network of a run with its best weights; raise FileMissing naming what is not there.
 
     `momentum` of its batch norms and `size` of its faces in pixels are those it is trained on with, the run's own where
-    not given.
+    not given. `mixed` computes in bfloat16, to train on.
     """
     for file in ("recipe.json", BEST):
         if not (run_dir / file).is_file():
             raise FileMissing(f"{run_dir} has no {file}; name a folder that `agelens-train train` has filled")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
-    backbone = build_backbone(
-        recipe.backbone,
-        recipe.size if size is None else size,
-        preprocessing=preprocessing_of(recipe),
-        momentum=recipe.batch_norm_momentum if momentum is None else momentum,
-    )
+    with _precision(mixed):
+        backbone = build_backbone(
+            recipe.backbone,
+            recipe.size if size is None else size,
+            preprocessing=preprocessing_of(recipe),
+            momentum=recipe.batch_norm_momentum if momentum is None else momentum,
+        )
     model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
     model.load_weights(run_dir / BEST)
     return model, recipe
+
+
+def _backbone(recipe: Recipe, exported: ExportedFile | None, name: str) -> keras.Model:
+    with _precision(recipe.mixed_precision):
+        backbone = build_backbone(
+            name,
+            recipe.size,
+            None if exported else recipe.weights,
+            preprocessing=preprocessing_of(recipe) if exported else recipe.preprocessing,
+            momentum=recipe.batch_norm_momentum,
+        )
+    if exported:
+        exported.load_backbone(backbone)
+    if recipe.merged_with:
+        if exported and exported.has_shortcuts:
+            raise InvalidParameter(
+                f"{recipe.weights} has shortcuts and {recipe.merged_with} has none: their weights cannot be averaged"
+            )
+        merge(backbone, build_backbone(name, recipe.size, recipe.merged_with), recipe.merged_share)
+    return backbone
+
+
+def _lacks_shortcuts(recipe: Recipe, exported: ExportedFile | None) -> bool:
+    """Tell whether the initial weights are a MobileNet's, as published ones are; one's own .npz is taken as it is."""
+    if exported:
+        return not exported.has_shortcuts
+    if recipe.weights is None:
+        return False
+    source = source_for(recipe.backbone, recipe.weights)
+    published = {each.file for each in SOURCES if each.backbone == PLAIN}
+    return source.file is not None and Path(source.file).name in published
+
+
+@contextmanager
+def _precision(mixed: bool) -> Iterator[None]:
+    """Build layers that compute in bfloat16 and keep their variables in float32, where `mixed`."""
+    keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def with_other_head(model: AgeModel, head: str, **options: Any) -> tuple[AgeModel, list[str]]:
@@ -109,7 +148,9 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
     Layers that only the first has stay as they are. Raises FileMissing where a run is not whole, ValueError where the
     networks differ.
     """
-    (model, recipe), (other, _) = trained_model(run_dir), trained_model(other_dir)
+    (model, recipe), (other, others) = trained_model(run_dir), trained_model(other_dir)
+    if recipe.backbone != others.backbone:
+        raise ValueError(f"{run_dir} trained {recipe.backbone}, {other_dir} trained {others.backbone}")
     merge(model, other, share)
     out.mkdir(parents=True, exist_ok=True)
     files = [folder / RUN_FILE for folder in (run_dir, other_dir)]
@@ -147,7 +188,7 @@ def _exported(recipe: Recipe) -> ExportedFile | None:
 
 
 def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
-    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum, recipe.size)
+    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum, recipe.size, recipe.mixed_precision)
     if before.backbone != recipe.backbone:
         raise ValueError(f"{run_dir} trained {before.backbone}, this recipe wants {recipe.backbone}")
     model = AgeModel(earlier.backbone, head)

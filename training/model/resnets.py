@@ -1,18 +1,15 @@
-"""Residual networks that keras.applications lacks: ResNet-34, dlib's 29 convolutions, and one grown from MobileNet."""
+"""Residual networks that keras.applications lacks: ResNet-34, dlib's 29 convolutions, and a separable one."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import keras
 from keras import layers, ops
 
-from training.weights.store import GROWN_PREFIX
+from training.weights.shortcuts import SHORTCUT
 
 Tensor = Any
-
-GROWN_AFTER: Final = (8, 11, 13)
-"""Blocks of MobileNet that are followed by a residual one: two of 512 channels and the last, of 1024."""
 
 
 def resnet29(faces: Tensor) -> Tensor:
@@ -48,30 +45,35 @@ def _grown(x: Tensor, shape: list[int]) -> Tensor:
     return ops.pad(x, [[0, 0], *([0, more] for more in missing)]) if any(missing) else x
 
 
-def mobile_resnet(faces: Tensor) -> Tensor:
-    """Last feature map of MobileNet with residual bottlenecks that change nothing until they have learnt to.
+def separable_resnet(faces: Tensor) -> Tensor:
+    """Last feature map of a residual network of 27 convolutions that are separable, as MobileNet's are.
 
-    What an add is given by its branch is scaled by a batch norm whose gamma starts at 0 (Goyal et al. 2017, section
-    5.1), so the network starts as the MobileNet whose weights it is given (Chen, Goodfellow and Shlens 2016, section
-    2.4, grow networks so): the one way to a residual network that knows as many faces as VGGFace2's MobileNet.
+    Each block is ReLU(x + F(x)) (He, Zhang, Ren and Sun 2016, equation 1), F a depthwise 3×3 convolution and a
+    pointwise one: the grouped convolutions of ResNeXt (Xie et al. 2017, section 3) with a group for each channel. Where
+    a block halves or widens, its shortcut is the mean of 2×2 and zeros for the new channels (He et al., section 3.3,
+    option A). Layers are called as MobileNet's, so that its weights can be a start (`training.weights.shortcuts`).
     """
     chain = keras.applications.MobileNet(include_top=False, weights=None, input_shape=faces.shape[1:])
-    grown = {f"conv_pw_{block}_relu": block for block in GROWN_AFTER}
-    x = faces
+    x = block_input = faces
     for layer in chain.layers[1:]:
-        x = layer(x)
-        if layer.name in grown:
-            x = _bottleneck(x, f"{GROWN_PREFIX}{grown[layer.name]}")
+        number = layer.name.removeprefix("conv_pad_").removeprefix("conv_dw_")
+        if number.isdigit() and block_input is None:
+            block_input = x
+        if layer.name.startswith("conv_pw_") and layer.name.endswith("_relu"):
+            name = layer.name.removesuffix("_relu").replace("conv_pw_", SHORTCUT)
+            x = layers.Add(name=name)([_shaped(block_input, x, name), x])
+            x, block_input = layers.ReLU(name=layer.name)(x), None
+        else:
+            x = layer(x)
+            block_input = None if layer.name == "conv1_relu" else block_input
     return x
 
 
-def _bottleneck(x: Tensor, name: str) -> Tensor:
-    """Narrow to a quarter, 3×3, widen again (He, Zhang, Ren and Sun 2016, section 4.1); x as it is at the start."""
-    width = x.shape[-1]
-    y = layers.ReLU(name=f"{name}_1_relu")(_unit(x, width // 4, 1, 1, f"{name}_1"))
-    y = layers.ReLU(name=f"{name}_2_relu")(_unit(y, width // 4, 3, 1, f"{name}_2"))
-    y = _unit(y, width, 1, 1, f"{name}_3", gamma="zeros")
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
+def _shaped(x: Tensor, y: Tensor, name: str) -> Tensor:
+    """Return what a block is given in the shape of what its branch gives."""
+    if x.shape[1] != y.shape[1]:
+        x = layers.AveragePooling2D(2, 2, name=f"{name}_pool")(x)
+    return _grown(x, list(y.shape[1:]))
 
 
 def resnet34(faces: Tensor) -> Tensor:
@@ -95,9 +97,7 @@ def _basic_block(x: Tensor, width: int, stride: int, name: str) -> Tensor:
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([x, y]))
 
 
-def _unit(
-    x: Tensor, width: int, kernel: int, stride: int, name: str, padding: str = "same", gamma: str = "ones"
-) -> Tensor:
+def _unit(x: Tensor, width: int, kernel: int, stride: int, name: str, padding: str = "same") -> Tensor:
     """Convolution and batch normalisation, which makes a bias of the convolution's own superfluous."""
     x = layers.Conv2D(width, kernel, stride, padding, use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    return layers.BatchNormalization(gamma_initializer=gamma, name=f"{name}_bn")(x)
+    return layers.BatchNormalization(name=f"{name}_bn")(x)

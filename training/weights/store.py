@@ -23,9 +23,6 @@ HEAD_PREFIX: Final = "head_"
 OTHER_HEADS: Final = ("feats/", "age_pred/", "gender_pred/")
 """Layers of the IMDB-WIKI network's own heads, which `training.model.imdb_wiki` reads."""
 
-GROWN_PREFIX: Final = "grown_"
-"""Layers of residual blocks that were added to a network are named so, and left as they are where a file lacks them."""
-
 
 @dataclass(frozen=True, slots=True)
 class WeightSource:
@@ -43,8 +40,8 @@ SOURCES: Final = (
     WeightSource("mobilenet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
     WeightSource("mobilenet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
     WeightSource("mobilenet", "imdbwiki", "mobilenet_v1_imdbwiki_age.npz", "imagenet-mean", bgr=True, folded=True),
-    WeightSource("mobile_resnet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
-    WeightSource("mobile_resnet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
+    WeightSource("separable_resnet", "imagenet", "mobilenet_v1_imagenet.npz", "symmetric"),
+    WeightSource("separable_resnet", "vggface2", "mobilenet_v1_vggface2.npz", "imagenet-mean", bgr=True, folded=True),
     WeightSource("resnet29", "dlib", "dlib_face_resnet29.npz", "dlib", folded=True),
     WeightSource("resnet50", "imagenet", None, "imagenet-mean", bgr=True),
     WeightSource("inception_v3", "imagenet", None, "symmetric"),
@@ -209,9 +206,7 @@ def _values(variable: Any) -> NDArray[Any]:
 
 def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
     offered = {key: array for key, array in arrays.items() if not key.startswith((HEAD_PREFIX, *OTHER_HEADS))}
-    wanted = {
-        key: variable for key, variable in _variables(model) if key in offered or not key.startswith(GROWN_PREFIX)
-    }
+    wanted = dict(_variables(model))
     missing, surplus = sorted(wanted.keys() - offered.keys()), sorted(offered.keys() - wanted.keys())
     if missing or surplus:
         first = f"lacks {missing[0]}" if missing else f"holds {surplus[0]}, which the network has not"

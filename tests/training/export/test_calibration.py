@@ -191,16 +191,16 @@ def test_each_kind_of_picture_is_covered_and_not_only_their_mixture() -> None:
     assert found[1] == pytest.approx(0.9, abs=0.02)
 
 
-def test_a_kind_of_too_few_faces_is_not_taken_apart() -> None:
-    pmf, ages = bells(3000, 11, claimed=5, real=3)
-    few = np.arange(len(ages)) < 20
-    alone = conformal_table(pmf, ages, ages, decoded(pmf, "median"))
-    apart = conformal_table(pmf, ages, ages, decoded(pmf, "median"), kinds=few.astype(np.int64))
-    level = [
-        max(abs(a - b) for a, b in zip(one.scores, other.scores, strict=True))
-        for one, other in zip(alone, apart, strict=True)
-    ]
-    assert max(level) < 0.02
+def test_a_kind_of_too_few_faces_counts_with_the_others_and_makes_no_interval_endless() -> None:
+    pmf, ages = bells(300, 11, claimed=5, real=3)
+    worse, worse_ages = bells(40, 12, claimed=5, real=9)
+    both, both_ages = np.concatenate([pmf, worse]), np.concatenate([ages, worse_ages])
+    for few in (20, 40):
+        kinds = np.repeat([0, 1], [len(both) - few, few])
+        tables = conformal_table(both, both_ages, both_ages, decoded(both, "median"), kinds=kinds)
+        bands = [table.band() for table in tables]
+        assert coverage(Predictions.of(both, both_ages), 0.9, bands)["coverage"] >= 0.9
+        assert all(list(table.scores) == sorted(table.scores) and table.scores[-1] < 1 for table in tables)
 
 
 def test_every_width_falls_into_one_band_of_its_age() -> None:

@@ -95,6 +95,30 @@ def test_pixels_are_scaled_as_planes_to_the_same_answer() -> None:
     assert scaled_as_planes(bell_model()) == bell_model()
 
 
+def test_pixels_that_are_scaled_in_another_way_are_left_alone() -> None:
+    """Their planes are turned otherwise, or what is scaled is an output as well."""
+    turned, given_out = with_scaled_pixels(), with_scaled_pixels()
+    turned.graph.node[2].ClearField("attribute")
+    scaled = onnx.helper.make_tensor_value_info("scaled", onnx.TensorProto.FLOAT, ["batch", None, None, 3])
+    given_out.graph.output.append(scaled)
+    for model in (turned, given_out):
+        assert operators(scaled_as_planes(model))[:3] == ["Cast", "Add", "Transpose"]
+
+
+def test_pixels_of_two_networks_with_the_same_means_are_scaled() -> None:
+    model = with_scaled_pixels()
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
+    for node in nodes:
+        node.name += "_second"
+        node.output[:] = [f"{name}_second" for name in node.output]
+        made = {each for other in model.graph.node for each in other.output}
+        node.input[:] = [f"{name}_second" if name in made else name for name in node.input]
+    model.graph.node.extend(nodes)
+    assert operators(scaled_as_planes(model)).count("Add") == operators(model).count("Add")
+    firsts = [node.op_type for node in scaled_as_planes(model).graph.node if "scale" in node.name]
+    assert firsts == ["Add", "Add"]
+
+
 def test_means_of_neighbours_are_taken_in_float() -> None:
     model = bell_model()
     (conv,) = (node for node in model.graph.node if node.op_type == "Conv")

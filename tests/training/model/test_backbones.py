@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
     ("name", "size", "channels", "parameters"),
     [
         ("mobilenet", 32, 1024, 3_228_864),
-        ("mobile_resnet", 32, 1024, 4_912_320),
+        ("separable_resnet", 32, 1024, 3_228_864),
         ("resnet29", 128, 256, 5_585_376),
         ("resnet34", 32, 512, 21_301_696),
         ("resnet50", 32, 2048, 23_587_712),
@@ -40,20 +40,31 @@ def test_a_backbone_has_the_published_number_of_parameters(
 def test_every_backbone_is_among_the_ones_tested() -> None:
     # `tiny_run` adds a double of two convolutions for other tests.
     assert set(BACKBONES) - {"two_convolutions"} == {
-        "mobilenet", "mobile_resnet", "resnet29", "resnet34", "resnet50", "inception_v3"
+        "mobilenet", "separable_resnet", "resnet29", "resnet34", "resnet50", "inception_v3"
     }  # fmt: skip
 
 
-def test_a_grown_network_starts_as_the_one_it_was_grown_from_and_learns(tmp_path: Path) -> None:
-    small = build_backbone("mobilenet", 32)
-    save_npz(small, tmp_path / "small.npz")
-    grown = build_backbone("mobile_resnet", 32, tmp_path / "small.npz")
-    faces = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_array_equal(np.asarray(grown(faces)), np.asarray(small(faces)))
-    grown.compile("sgd", "mse")
-    grown.train_on_batch(faces, np.ones((4, 1024), np.float32))
-    for block in (8, 11, 13):
-        assert np.asarray(grown.get_layer(f"grown_{block}_3_bn").gamma).any()
+def test_every_block_of_the_separable_network_adds_what_it_was_given() -> None:
+    network = build_backbone("separable_resnet", 64)
+    inside = [network.get_layer(f"conv_pw_{block}_relu").output for block in range(1, 14)]
+    branches = [network.get_layer(f"conv_pw_{block}_bn").output for block in range(1, 14)]
+    first = network.get_layer("conv1_relu").output
+    seen = keras.Model(network.input, [first, *inside, *branches])
+    faces = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    maps = [np.asarray(each) for each in seen(faces)]
+    for block, out, branch in zip(maps[:13], maps[1:14], maps[14:], strict=True):
+        given = block
+        if given.shape[1] != out.shape[1]:
+            rows, columns = out.shape[1:3]
+            given = given.reshape(2, rows, 2, columns, 2, -1).mean(axis=(2, 4))
+        padded = np.pad(given, [(0, 0), (0, 0), (0, 0), (0, out.shape[-1] - given.shape[-1])])
+        np.testing.assert_allclose(out, np.maximum(padded + branch, 0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [75, 112])
+def test_the_separable_network_takes_any_size(size: int) -> None:
+    faces = np.zeros((1, size, size, 3), np.float32)
+    assert np.asarray(build_backbone("separable_resnet", size)(faces)).shape == (1, 1024)
 
 
 @pytest.mark.parametrize("size", [64, 112, 128, 150])

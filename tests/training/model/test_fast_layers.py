@@ -81,7 +81,7 @@ def test_weights_saved_by_keras_own_layers_can_be_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(fast.get_weights()[0], plain.get_weights()[0])
 
 
-@pytest.mark.parametrize("name", ["mobile_resnet", "resnet34", "resnet50"])
+@pytest.mark.parametrize("name", ["separable_resnet", "resnet34", "resnet50"])
 def test_only_pointwise_convolutions_without_bias_are_replaced(name: str) -> None:
     layers = [layer for layer in build_backbone(name, 32).layers if isinstance(layer, keras.layers.Conv2D)]
     mine = [isinstance(layer, Conv2D) for layer in layers]

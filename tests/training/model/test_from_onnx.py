@@ -24,8 +24,8 @@ from training.onnx_manifest import manifest_of
 from training.recipes.recipe import Recipe, recipe_named
 
 MODELS = Path(__file__).parents[3] / "models"
-RECIPES = {"coral-mobilenet": "coral_imdbwiki_second", "mean-variance-resnet": "mean_variance_mobile_resnet_second"}
-SMOOTHED = {"coral-mobilenet": smoothing(2.0), "mean-variance-resnet": np.eye(101)}
+RECIPES = {"coral-mobilenet": "coral_imdbwiki_second", "mean-variance-resnet": "mean_variance_resnet"}
+SMOOTHED = smoothing(2.0)
 """How the export smoothed their distributions."""
 
 
@@ -61,7 +61,7 @@ def test_a_shipped_network_is_read_back_as_it_answers(
     expected = run(exported, faces)
     assert (expected @ np.arange(101)).std() > 1
     answered = np.asarray(with_mirror_image(servable(model))(faces))
-    np.testing.assert_allclose(answered @ SMOOTHED[name], expected, atol=1e-5)
+    np.testing.assert_allclose(answered @ SMOOTHED, expected, atol=1e-5)
     # Trained on, its batch norms see what they saw.
     moved = np.asarray(model(faces.astype(np.float32), training=True))[:, -101:]
     still = np.asarray(model(faces.astype(np.float32), training=False))[:, -101:]
@@ -80,7 +80,19 @@ def test_the_recipe_for_own_faces_starts_as_the_shipped_file_answers(
     expected = run(exported, pixels)
     assert (expected @ np.arange(101)).std() > 1
     answered = np.asarray(with_mirror_image(servable(new_model(recipe, faces)))(pixels))
-    np.testing.assert_allclose(answered, expected, atol=1e-5)
+    np.testing.assert_allclose(answered @ SMOOTHED, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "lacking"), [("coral-mobilenet", True), ("mean-variance-resnet", False)])
+def test_shortcuts_are_fitted_where_a_file_has_none(
+    name: str, lacking: bool, store: FaceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(MODELS.parent)
+    fitted = []
+    monkeypatch.setattr("training.model.initialise.fit_shortcuts", lambda *networks: fitted.append(networks[:2]))
+    recipe = replace(recipe_named("mean_variance_resnet"), weights=f"models/{name}.onnx")
+    new_model(recipe, faces_of(recipe, store))
+    assert [[network.name for network in pair] for pair in fitted] == [["mobilenet", "separable_resnet"]] * lacking
 
 
 def test_layers_of_a_head_that_a_file_lacks_are_named(
@@ -107,6 +119,19 @@ def test_another_network_than_the_files_is_refused_by_name(store: FaceStore) -> 
     recipe = tiny_recipe(weights=str(MODELS / "coral-mobilenet.onnx"), size=160)
     with pytest.raises(InvalidParameter, match="does not fit two_convolutions: it lacks convolution_8"):
         new_model(recipe, faces_of(recipe, store))
+
+
+def test_a_file_with_shortcuts_does_not_fit_a_network_without(
+    store: FaceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(MODELS.parent)
+    file = "models/mean-variance-resnet.onnx"
+    plain = replace(recipe_named("coral_mobilenet"), weights=file, size=160)
+    with pytest.raises(InvalidParameter, match="does not fit mobilenet: its blocks add up"):
+        new_model(plain, faces_of(plain, store))
+    merged = replace(recipe_named("mean_variance_resnet"), weights=file, merged_with="vggface2")
+    with pytest.raises(InvalidParameter, match="cannot be averaged"):
+        new_model(merged, faces_of(merged, store))
 
 
 @pytest.mark.parametrize("name", ["coral-mobilenet-int8", "ensemble-int8"])
