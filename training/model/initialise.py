@@ -45,11 +45,14 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     if recipe.weights is not None and Path(recipe.weights).is_dir():
         return _continued(Path(recipe.weights), recipe, head)
     backbone = _backbone(recipe, exported, recipe.backbone)
-    fitted = recipe.backbone == RESIDUAL and _lacks_shortcuts(recipe, exported)
-    if fitted:
-        fit_shortcuts(_backbone(recipe, exported, PLAIN), backbone, some_faces(recipe, faces))
-    if recipe.weights is not None and recipe.batch_norm_momentum < 1 and (fitted or is_folded(backbone)):
-        unfold_batch_norm(backbone, some_faces(recipe, faces))
+    lacks_shortcuts = recipe.backbone == RESIDUAL and _lacks_shortcuts(recipe, exported)
+    unfolds = recipe.batch_norm_momentum < 1 and recipe.weights is not None
+    if lacks_shortcuts or (unfolds and is_folded(backbone)):
+        some = some_faces(recipe, faces)
+        if lacks_shortcuts:
+            fit_shortcuts(_backbone(recipe, exported, PLAIN), backbone, some)
+        if unfolds:
+            unfold_batch_norm(backbone, some)
     model = AgeModel(backbone, head)
     lacking = exported.load_head(model) if exported else []
     if imdb_wiki.WEIGHTS in (recipe.weights, recipe.merged_with) and recipe.head_options.get("imdb_wiki"):

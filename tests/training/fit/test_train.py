@@ -310,3 +310,11 @@ def test_two_runs_that_began_alike_become_one_that_is_their_mean(store_path: Pat
     for mine, first, second in zip(*(read(each.weights) for each in (merged, one, other)), strict=True):
         np.testing.assert_allclose(mine, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-6)
     assert (made.weights, made.merged_with) == (str(tmp_path / "one"), str(tmp_path / "other"))
+
+
+def test_runs_of_two_networks_are_not_merged(stores: list[FaceStore], tmp_path: Path) -> None:
+    for backbone in ("mobilenet", "separable_resnet"):  # of the same layers and shapes
+        train(tiny_recipe(epochs=1, backbone=backbone), stores, tmp_path / backbone)
+    with pytest.raises(ValueError, match=r"mobilenet trained mobilenet, .* trained separable_resnet"):
+        merged_run(tmp_path / "mobilenet", tmp_path / "separable_resnet", 0.25, tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()

@@ -19,7 +19,7 @@ from training.export.graph import run, set_correction, smoothing
 from training.fit.train import select
 from training.model.age_model import AgeModel, servable, with_mirror_image
 from training.model.from_onnx import ExportedFile
-from training.model.initialise import new_model, preprocessing_of
+from training.model.initialise import _lacks_shortcuts, new_model, preprocessing_of
 from training.onnx_manifest import manifest_of
 from training.recipes.recipe import Recipe, recipe_named
 
@@ -119,6 +119,15 @@ def test_another_network_than_the_files_is_refused_by_name(store: FaceStore) -> 
     recipe = tiny_recipe(weights=str(MODELS / "coral-mobilenet.onnx"), size=160)
     with pytest.raises(InvalidParameter, match="does not fit two_convolutions: it lacks convolution_8"):
         new_model(recipe, faces_of(recipe, store))
+
+
+@pytest.mark.parametrize(
+    ("weights", "lacking"),
+    [("vggface2", True), ("weights/mobilenet_v1_vggface2.npz", True), ("runs/own.npz", False), (None, False)],
+)
+def test_published_weights_have_no_shortcuts(weights: str | None, lacking: bool) -> None:
+    recipe = replace(recipe_named("mean_variance_resnet"), weights=weights)
+    assert _lacks_shortcuts(recipe, None) is lacking
 
 
 def test_a_file_with_shortcuts_does_not_fit_a_network_without(
