@@ -194,10 +194,15 @@ def reliability_part() -> str:
     parts = []
     for name, tree in evaluations().items():
         rows = [
-            [f"{row['threshold']}", f"{row['ece']:.3f}", f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})"]
+            [
+                f"{row['threshold']}",
+                f"{row['ece']:.3f}",
+                f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})",
+                f"{row.get('as_they_come', row)['ece']:.3f}",
+            ]
             for row in _pooled(tree)["reliability"]
         ]
-        head = ["t", "calibration error of P(age ≥ t)", "by chance alone, median (95 %)"]
+        head = ["t", "calibration error of P(age ≥ t)", "by chance alone, median (95 %)", "in the photographs' own mix"]
         parts.append(
             f"### {name}\n\n![Observed against predicted](images/reliability-{name}.svg)\n\n{table(head, rows)}"
         )

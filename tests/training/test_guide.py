@@ -1,4 +1,7 @@
-"""The guide to training on one's own faces, followed word for word on pictures whose brightness tells the age."""
+"""The guide to training on one's own faces, followed word for word on pictures whose colour tells the age.
+
+Brightness would not do: a face's exposure is stretched before a network sees it.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ def scene(rng: Generator) -> Pixels:
 
 
 def write_faces(folder: Path, count: int = 160) -> None:
-    """One portrait in many places and sizes, brighter with age, in folders named for the age."""
+    """One portrait in many places and sizes, redder with age, in folders named for the age."""
     rng = np.random.default_rng(0)
     for number in range(count):
         age, side = int(rng.integers(5, 86)), int(rng.integers(150, 250))
         x, y = int(rng.integers(0, WIDTH - side)), int(rng.integers(0, HEIGHT - side))
-        picture = pasted(side, x, y, scene(rng)) * (0.35 + 0.65 * age / 85)
+        picture = pasted(side, x, y, scene(rng)) * (0.4 + 0.6 * age / 85, 0.8, 1 - 0.6 * age / 85)
         path = folder / str(age) / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(jpeg(picture.astype(np.uint8)))

@@ -23,7 +23,10 @@ Default = Annotated[bool | None, typer.Option(help="load it by default; if not g
 Balance = Annotated[
     float | None,
     typer.Option(
-        min=0, max=1, help="weight of rare ages: 0 weighs all faces alike, 1 all ages alike; default: unchanged"
+        min=0,
+        max=1,
+        help="mix of ages that probabilities hold for: 0 that of `calib`, 1 with ages below 27 as common as the "
+        "commonest; default: unchanged",
     ),
 ]
 

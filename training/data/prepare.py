@@ -63,7 +63,8 @@ def prepare(
     """Write the store `out` of a listing, going on where an interrupted run stopped.
 
     Returns how many pictures were kept ("" as the key) and left out, by reason. Raises PrepareError where `out`
-    holds a store of other pictures or another crop, and where there is no picture or none with a face.
+    holds a store of other pictures or another crop, and where there is no picture or none with a face; FileMissing
+    where `models_dir` lacks the detector's file.
     """
     if not listing.samples:
         left_out = ", ".join(f"{count} ({reason})" for reason, count in listing.rejected.items())
@@ -108,6 +109,8 @@ def _work(
     listing: Listing, todo: list[int], models_dir: Path, crop: CropSpec, bleed: int, workers: int | None
 ) -> Iterator[_Found]:
     """Yield what each picture gives, as it is ready, from a pool of processes with a detector each."""
+    # What keeps a detector from starting is raised here: a pool would start failing processes for ever.
+    BlazeFaceDetector(models_dir, crop.detector_threshold)
     count = max(1, min(workers or os.cpu_count() or 1, len(todo)))
     context = multiprocessing.get_context("spawn")
     arguments = (listing.source, models_dir, crop, bleed)

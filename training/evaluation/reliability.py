@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from service.inference.distribution import IntervalBand
+from service.inference.distribution import AGES, IntervalBand
 from training.evaluation.metrics import DECADES
 from training.evaluation.predictions import Predictions
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Row = dict[str, Any]
 
@@ -25,6 +27,7 @@ GATE_PROBABILITIES: Final = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99)
 BINS: Final = 10
 LEVELS: Final = (0.5, 0.8, 0.9, 0.95)
 SIMULATIONS: Final = 400
+TINY: Final = 1e-12
 
 
 def equal_mass_bins(probability: Floats, bins: int = BINS) -> list[NDArray[np.intp]]:
@@ -32,47 +35,114 @@ def equal_mass_bins(probability: Floats, bins: int = BINS) -> list[NDArray[np.in
     return np.array_split(np.argsort(probability, kind="stable"), min(bins, len(probability)))
 
 
-def calibration_error(probability: Floats, happened: Flags, bins: int = BINS) -> float:
-    """Return the expected calibration error Σ_b n_b/n · |mean probability - observed share|, bins of equal count."""
-    parts = equal_mass_bins(probability, bins)
-    gaps = [len(part) * abs(probability[part].mean() - happened[part].mean()) for part in parts]
-    return float(sum(gaps) / len(probability))
+@dataclass(frozen=True)
+class Claims:
+    """Probabilities [n] that people are at least so old, whether they are, and how much each counts.
+
+    Where ages count as in another mix, `weights` [2, n] are what a face counts if younger and if old enough, and
+    `drawn` its probability in the photographs' own mix: what its outcome is drawn with.
+    """
+
+    probability: Floats
+    happened: Flags
+    weights: Floats
+    drawn: Floats
+
+    @property
+    def weight(self) -> Floats:
+        """How much each counts."""
+        return np.where(self.happened, self.weights[1], self.weights[0])
+
+    def where(self, chosen: Flags) -> Claims:
+        """Return those marked in `chosen`, bool [n]."""
+        return Claims(self.probability[chosen], self.happened[chosen], self.weights[:, chosen], self.drawn[chosen])
+
+    def bins(self) -> list[Row]:
+        """Return the bins of the reliability diagram: as many in each, and both means."""
+        return [
+            {
+                "n": len(part),
+                "predicted": float(np.average(self.probability[part], weights=self.weight[part])),
+                "observed": float(np.average(self.happened[part], weights=self.weight[part])),
+            }
+            for part in equal_mass_bins(self.probability)
+        ]
+
+    def error(self, bins: int = BINS) -> float:
+        """Return the expected calibration error Σ_b w_b · |mean probability - observed share|, bins of equal count."""
+        weight, parts = self.weight, equal_mass_bins(self.probability, bins)
+        gaps = weight * (self.probability - self.happened)
+        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+        return float(np.abs(np.add.reduceat(gaps[np.concatenate(parts)], starts)).sum() / weight.sum())
+
+    def error_by_chance(self, seed: int = 0) -> tuple[float, float]:
+        """Median and 95th percentile of the error of a model whose probabilities are all true."""
+        rng = np.random.default_rng(seed)
+        draws = (replace(self, happened=rng.random(len(self.drawn)) < self.drawn) for _ in range(SIMULATIONS))
+        middle, high = np.percentile([draw.error() for draw in draws], [50, 95])
+        return float(middle), float(high)
+
+    def errors(self) -> Row:
+        """Return the error and that by chance alone, for a report."""
+        middle, high = self.error_by_chance()
+        return {"ece": self.error(), "ece_by_chance": middle, "ece_by_chance_95": high}
 
 
-def calibration_error_by_chance(probability: Floats, bins: int = BINS, seed: int = 0) -> tuple[float, float]:
-    """Median and 95th percentile of the calibration error of a model whose probabilities are all true."""
-    rng = np.random.default_rng(seed)
-    draws = (rng.random(len(probability)) < probability for _ in range(SIMULATIONS))
-    middle, high = np.percentile([calibration_error(probability, draw, bins) for draw in draws], [50, 95])
-    return float(middle), float(high)
+def claims(predictions: Predictions, age: int, mix: Floats | None = None) -> Claims:
+    """Take P(age ≥ `age`) of those who are known to be on one side of it.
+
+    With `mix` [101] each face counts so that ages are as common as there: that is what a model's P holds for. In the
+    photographs' own mix a face of the distribution p has p_a / w_a (Bayes' rule), w_a what the age a counts.
+    """
+    sided = (predictions.low >= age) | (predictions.high < age)
+    counts = np.ones(AGES) if mix is None else standing_for(predictions.low, predictions.high, mix)
+    own = predictions.pmf / counts
+    old, young = own[:, age:].sum(axis=1), own[:, :age].sum(axis=1)
+    probability, happened = predictions.at_least(age), predictions.low >= age
+    # What a face counts is known of itself, and of what might have been only on average.
+    weights = np.stack([(1 - probability) / np.maximum(young, TINY), probability / np.maximum(old, TINY)])
+    weights[happened.astype(int), np.arange(len(happened))] = counts[(predictions.low + predictions.high) // 2]
+    return Claims(probability, happened, weights, old / (old + young)).where(sided)
 
 
-def reliability(predictions: Predictions, age: int) -> Row:
-    """Calibration error of P(age ≥ `age`), the error by chance alone, and the bins of the reliability diagram."""
-    sided = predictions.where((predictions.low >= age) | (predictions.high < age))
-    probability, happened = sided.at_least(age), sided.low >= age
-    middle, high = calibration_error_by_chance(probability)
-    unsure = (probability >= UNSURE[0]) & (probability <= UNSURE[1])
+def reliability(predictions: Predictions, age: int, mix: Floats | None = None) -> Row:
+    """Calibration error of P(age ≥ `age`), the error by chance alone, and the bins of the reliability diagram.
+
+    For the mix of ages `mix` [101], and `as_they_come` for that of the photographs.
+    """
+    stated, plain = claims(predictions, age, mix), claims(predictions, age)
     return {
         "threshold": age,
-        "ece": calibration_error(probability, happened),
-        "ece_by_chance": middle,
-        "ece_by_chance_95": high,
-        "unsure": unsure_part(probability[unsure], happened[unsure]),
-        "bins": [
-            {"n": len(part), "predicted": float(probability[part].mean()), "observed": float(happened[part].mean())}
-            for part in equal_mass_bins(probability)
-        ],
+        **stated.errors(),
+        "unsure": unsure_part(stated),
+        "bins": stated.bins(),
+        "as_they_come": {**plain.errors(), "unsure": unsure_part(plain)},
     }
 
 
-def unsure_part(probability: Floats, happened: Flags) -> Row:
+WINDOWS: Final = (0, 5, 10, *LEGAL_AGES, 30, 40, 50, 60, 70, 80, AGES)
+"""Ages between which faces are counted together: nobody's age is rounded across a gate's."""
+
+
+def standing_for(low: Integers, high: Integers, mix: Floats) -> Floats:
+    """Return how much each age counts, float64 [101], for labels [n] to stand for a mix of ages [101]; their mean is 1.
+
+    Labels heap at round ages and a mix is smooth, so the shares are made alike in windows between gates
+    (post-stratification).
+    """
+    window = np.digitize(np.arange(AGES), WINDOWS[1:-1])
+    middle = (low + high) // 2
+    found = np.bincount(window[middle], minlength=window[-1] + 1) / len(middle)
+    wanted = np.bincount(window, weights=mix)
+    counts = np.where(found > 0, wanted / np.maximum(found, TINY), 1.0)[window]
+    return np.asarray(counts / counts[middle].mean())
+
+
+def unsure_part(all_claims: Claims) -> Row:
     """Count and calibration error of the cases of doubt, which the many faces far from the age would hide."""
-    if len(probability) < BINS:
-        return {"n": len(probability)}
-    middle, high = calibration_error_by_chance(probability)
-    error = calibration_error(probability, happened)
-    return {"n": len(probability), "ece": error, "ece_by_chance": middle, "ece_by_chance_95": high}
+    unsure = all_claims.where((all_claims.probability >= UNSURE[0]) & (all_claims.probability <= UNSURE[1]))
+    n = len(unsure.probability)
+    return {"n": n} if n < BINS else {"n": n, **unsure.errors()}
 
 
 def gate(predictions: Predictions, age: int) -> list[Row]:

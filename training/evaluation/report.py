@@ -23,7 +23,10 @@ TERMS: Final = (
     ("bias", "mean signed error in years: positive where people are estimated too old"),
     ("CS@5", "cumulative score: share of people whose estimate is at most five years off"),
     ("CRPS", "how far the whole distribution is from the true age, in years; with all of it on one age, it is the MAE"),
-    ("ECE", "mean gap between a predicted probability and how often it came true, from 0 (perfect) to 1"),
+    (
+        "ECE",
+        "mean gap between a predicted probability and how often it came true, 0 to 1; ages weighed to age_mix",
+    ),
     ("90 % interval", "contains the true age of 90 % of people if it is right; the narrower, the better"),
     ("(95 %)", "95 % interval: how far the figure may be from that of many more such photographs"),
     ("too few", f"fewer than {FEW} photographs, which say nothing about others"),

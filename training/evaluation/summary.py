@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.inference.distribution import IntervalBand
 from training.evaluation.metrics import (
@@ -22,9 +23,16 @@ from training.evaluation.metrics import (
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, gate, reliability
 
+Floats = NDArray[np.float64]
 
-def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float) -> dict[str, Any]:
-    """Measure all that distributions and labels allow, overall and by group; raise ValueError if there are none."""
+
+def summarise(
+    predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float, mix: Floats | None = None
+) -> dict[str, Any]:
+    """Measure all that distributions and labels allow, overall and by group; raise ValueError if there are none.
+
+    `mix` [101] are the shares of the ages that the model's probabilities hold for.
+    """
     if not len(predictions):
         raise ValueError("no face was found in any photograph; check the dataset's root and the detector")
     tree: dict[str, Any] = {
@@ -42,17 +50,17 @@ def summarise(predictions: Predictions, bands: Sequence[IntervalBand], constant_
         tree[f"by_{name}"] = by_group(predictions, getattr(predictions, name))
     if len(predictions.known):
         tree["gates"] = [{"threshold": age, "curve": gate(predictions, age)} for age in LEGAL_AGES]
-        tree["reliability"] = [reliability(predictions, age) for age in LEGAL_AGES]
+        tree["reliability"] = [reliability(predictions, age, mix) for age in LEGAL_AGES]
         tree["coverage"] = [coverage(predictions, level, bands) for level in LEVELS]
     return tree
 
 
 def summarise_sources(
-    predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float
+    predictions: Predictions, bands: Sequence[IntervalBand], constant_age: float, mix: Floats | None = None
 ) -> dict[str, dict[str, Any]]:
     """Return the summary of each source by its name, and of all together as `pooled`."""
     parts = {"pooled": predictions}
     names = [str(name) for name in np.unique(predictions.source) if name]
     if len(names) > 1:
         parts |= {name: predictions.where(predictions.source == name) for name in names}
-    return {name: summarise(part, bands, constant_age) for name, part in parts.items()}
+    return {name: summarise(part, bands, constant_age, mix) for name, part in parts.items()}

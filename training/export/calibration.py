@@ -70,7 +70,7 @@ def wrong_thresholds(pmf: NDArray[np.floating], low: Integers, high: Integers) -
     return np.where((ages >= low[:, None]) & (ages < high[:, None]), 0.0, gap)
 
 
-def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers, weights: Floats | None = None) -> float:
+def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -> float:
     """Mean CRPS in years over known ages; where there are only groups, the mean negative log likelihood in nats.
 
     The CRPS is the sum of the Brier scores of all P(age > k), which is what the service returns. The likelihood would
@@ -78,28 +78,21 @@ def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers, w
     chose 1.7, and the calibration error of P(age ≥ 18) was 0.07 instead of 0.03. Of a group the CRPS knows nothing.
     """
     some = known(low, high)
-    weights = np.ones(len(pmf)) if weights is None else weights
     if some.any():
-        scores = ranked_probability_score(pmf[some], low[some], high[some])
-        return float(np.average(scores, weights=weights[some]))
-    return float(np.average(negative_log_likelihood(pmf, low, high), weights=weights))
+        return float(ranked_probability_score(pmf[some], low[some], high[some]).mean())
+    return float(negative_log_likelihood(pmf, low, high).mean())
 
 
-def fit_correction(
-    pmf: NDArray[np.floating], low: Integers, high: Integers, weights: Floats | None = None
-) -> Correction:
+def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Correction:
     """Return the correction of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces.
 
-    `weights` [n] say how much each face counts. Neighbouring knots are held together, and tilts at none, the more so
-    the fewer faces there are.
+    Neighbouring knots are held together, and tilts at none, the more so the fewer faces there are.
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
     some = known(low, high)
     if some.any():
         pmf, low, high = pmf[some], low[some], high[some]
-        weights = None if weights is None else weights[some]
-    each = np.ones(len(pmf)) if weights is None else weights * len(pmf) / weights.sum()
     count, ages = len(KNOTS), np.arange(AGES)
     log_pmf = np.log(np.maximum(np.asarray(pmf, dtype=np.float64), SMALLEST))
     mean = pmf @ ages
@@ -111,14 +104,14 @@ def fit_correction(
 
     def loss(values: Floats) -> tuple[float, Floats]:
         corrected = correction(values).applied(pmf)
-        slopes = each[:, None] * _slopes(corrected, low, high)
+        slopes = _slopes(corrected, low, high)
         by_logit = corrected * (slopes - (slopes * corrected).sum(axis=1, keepdims=True)) / len(pmf)
         temperatures = correction(values).temperatures(mean)[:, None]
         by_temperature = -(by_logit * log_pmf / temperatures).sum(axis=1)
         by_tilt = (by_logit * (ages - mean[:, None])).sum(axis=1) / TILT_SCALE
         bends, by_bend = _bends(values.reshape(2, count))
         gradient = np.concatenate([by_temperature @ weights, by_tilt @ weights]) + RESTRAINT / len(pmf) * by_bend
-        return calibration_loss(corrected, low, high, each) + RESTRAINT / len(pmf) * bends, gradient
+        return calibration_loss(corrected, low, high) + RESTRAINT / len(pmf) * bends, gradient
 
     bounds = [(np.log(0.1), np.log(10.0))] * count + [(-10.0, 10.0)] * count
     found = minimize(loss, np.zeros(2 * count), jac=True, method="L-BFGS-B", bounds=bounds)
@@ -244,11 +237,23 @@ def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:
     return mix_of(gaussian_filter1d(np.exp(log_prior(low, high)), smooth_years, mode="nearest"))
 
 
-def standing_for(low: Integers, high: Integers, mix: Floats, other: Floats) -> Floats:
-    """Return how much each label [n] of a mix of ages [101] counts so that they stand for another; mean 1."""
-    middle = (low + high) // 2
-    weights = other[middle] / mix[middle]
-    return np.asarray(weights / weights.mean())
+YOUNG: Final = 27
+"""Age below which `balanced` lifts: gates lie there."""
+
+FEWEST_OF_AN_AGE: Final = 3
+"""Faces of an age, or a year off, that a mix must rest on for the age to be lifted."""
+
+
+def balanced(low: Integers, high: Integers, balance: float) -> Floats:
+    """Return the mix of ages of labels [n] with ages below 27 lifted towards the commonest age's share, float64 [101].
+
+    With 0 it is `age_mix`, with 1 they are as common as the commonest. An age that hardly anybody has stays as it is:
+    of faces that were not there nothing is known. How far to go is measured in docs/adr/0020.
+    """
+    mix = age_mix(low, high)
+    found = np.convolve(np.bincount((low + high) // 2, minlength=AGES), np.ones(3), mode="same")
+    lifted = (np.arange(AGES) < YOUNG) & (found >= FEWEST_OF_AN_AGE)
+    return mix_of(np.where(lifted, mix * (mix.max() / mix) ** balance, mix))
 
 
 def decoded(pmf: NDArray[np.floating], decode: str) -> Floats:

@@ -129,7 +129,8 @@ def measured(tree: Tree) -> str:
         f"face counts. A face was found in {tree['detection_rate']:.2%} of them; with the missed ones "
         f"answered {tree['fallback_age']:.0f}, the MAE of all is {tree['mae_with_missed']:.2f} years. "
         "Ranges are 95 % bootstrap intervals over photographs, not over trainings. Figures that others publish are of "
-        "other splits.\n"
+        "other splits. Calibration errors are of photographs weighed to the mix of ages that the file says its "
+        "probabilities hold for (`age_mix`), and in the last column as they come.\n"
     )
     command = tree.get("command")
     return f"{text}\n    {command}\n" if command else text
@@ -150,6 +151,7 @@ def source_part(source: str, result: Tree) -> str:
     if "reliability" in result:
         head = ["P(age ≥ t)", "calibration error", "by chance, median (95 %)"]
         head += ["n with P of 0.05–0.95", "calibration error there", "by chance, median (95 %)"]
+        head.append("as the photographs come: all, there")
         parts.append(markdown(head, [reliability_line(row) for row in result["reliability"]]))
     if any(row["curve"] for row in result.get("gates", ())):
         parts.append(gates_table(result["gates"]))
@@ -186,7 +188,9 @@ def reliability_line(row: Row) -> list[str]:
     """Return one threshold as cells."""
     unsure = row.get("unsure", {"n": 0})
     doubtful = error_cells(unsure) if "ece" in unsure else ["", ""]
-    return [str(row["threshold"]), *error_cells(row), str(unsure["n"]), *doubtful]
+    plain = row.get("as_they_come", row)  # evaluations from before weighed nothing
+    unweighted = ", ".join(f"{part['ece']:.3f}" for part in (plain, plain.get("unsure", {})) if "ece" in part)
+    return [str(row["threshold"]), *error_cells(row), str(unsure["n"]), *doubtful, unweighted]
 
 
 def error_cells(row: Row) -> list[str]:

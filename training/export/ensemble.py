@@ -22,12 +22,13 @@ from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_help
 from service.inference.distribution import AGES
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
-from training.export.graph import OPSET, ExportRefused, append_calibration, drop_unused, outputs_of, rename
+from training.export.graph import OPSET, ExportRefused, append_calibration, drop_unused, outputs_of, rename, set_mix
 from training.export.graph import PREFIX as CALIBRATION
 from training.export.release import finish, publish
 from training.onnx_manifest import manifest_of
 from training.revision import revision
 
+UNIFORM: Final = np.full(AGES, 1 / AGES)
 MEMBER: Final = "member{}_"
 RESIZE: Final = "resize{}_"
 FEATURES: Final = "features{}"
@@ -210,6 +211,10 @@ def ensemble(
     were cut differently.
     """
     members = [onnx.load(path) for path in paths]
+    for (
+        member
+    ) in members:  # the ensemble is calibrated itself: each member is to speak of the faces that it was fitted to
+        set_mix(member, UNIFORM, UNIFORM)
     manifests = [manifest_of(member, path.name) for member, path in zip(members, paths, strict=True)]
     seen = [manifest.crop.model_dump(exclude={"size"}) for manifest in manifests]
     if any(each != seen[0] for each in seen):

@@ -25,6 +25,9 @@ PREFIX: Final = "calibration_"
 FIRST, RISE = "calibration_first", "calibration_rise"
 """What calibration sets: both curves at the first of J knots [1, 2], and their rises to the next [J - 1, 2]."""
 
+SHIFT: Final = "calibration_shift"
+"""What is added to a distribution's logarithms to convert it to another mix of ages [1, 101]."""
+
 RAW_OUTPUT: Final = "raw_pmf"
 CHUNK: Final = 8
 
@@ -176,9 +179,30 @@ def append_calibration(model: ModelProto, smooth_years: float = 0.0) -> None:
 
 
 def set_correction(model: ModelProto, correction: Correction) -> None:
-    """Set the parameters of the graph's correction; raise KeyError if it has none."""
+    """Set the parameters of the graph's correction; raise ExportRefused if it has none."""
     for tensor in _tensors(correction):
         _initializer(model, tensor.name).CopyFrom(tensor)
+
+
+def set_mix(model: ModelProto, own: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+    """Have the graph convert its corrected distributions from the mix of ages `own` [101] to `other` (Bayes' rule).
+
+    The step comes in front of the last softmax, where there is something to convert or was before. Raises ExportRefused
+    where the graph needs it and has no correction.
+    """
+    shift = numpy_helper.from_array(np.log(other / own).astype(np.float32)[None], SHIFT)
+    if any(tensor.name == SHIFT for tensor in model.graph.initializer):
+        _initializer(model, SHIFT).CopyFrom(shift)
+        return
+    if np.array_equal(own, other):
+        return
+    *_, softmax = model.graph.node
+    if softmax.name != PREFIX + OUTPUT_NAME:
+        raise ExportRefused("the graph does not end with its calibration; export it again")
+    model.graph.initializer.append(shift)
+    restated = PREFIX + "restated"
+    model.graph.node.insert(-1, helper.make_node("Add", [softmax.input[0], SHIFT], [restated], name=restated))
+    softmax.input[0] = restated
 
 
 def _tensors(correction: Correction) -> list[TensorProto]:
@@ -191,7 +215,7 @@ def _initializer(model: ModelProto, name: str) -> TensorProto:
     for tensor in model.graph.initializer:
         if tensor.name == name:
             return tensor
-    raise KeyError(f"the graph has no initializer `{name}`; export it again")
+    raise ExportRefused(f"the graph has no initializer `{name}`; export it again")
 
 
 def tail_nodes(model: ModelProto) -> list[str]:

@@ -15,7 +15,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from service.inference.manifest import INPUT_NAME
 from service.inference.onnx_session import ort
 from training.export.calibration import Correction
-from training.export.graph import ExportRefused, run, set_correction, tail_nodes
+from training.export.graph import SHIFT, ExportRefused, run, set_correction, tail_nodes
 from training.export.release import Split, finish, mean_error, publish
 from training.onnx_manifest import manifest_of
 
@@ -161,7 +161,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     casts = []
     for tensor in small.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 64:
+        if values.dtype != np.float32 or values.size < 64 or tensor.name == SHIFT:
             continue
         if np.abs(values).max() > np.finfo(np.float16).max:
             raise ExportRefused(f"a weight of {tensor.name} is too large for float16; keep the float32 file")
@@ -210,7 +210,8 @@ def quantize(
         small = to_int8(model, faces, reduce_range=reduce_range)
     else:
         small = to_float16(model)
-    cost = {"float32_val_mae": round(before, 4), "balance": manifest.metrics.get("balance", 0.0)}
+    cost = {"float32_val_mae": round(before, 4)}
+    cost |= {name: value for name, value in manifest.metrics.items() if name == "balance"}
     facts: dict[str, Any] = {"name": name or f"{manifest.name}-{precision}", "precision": precision, "metrics": cost}
     # Calibration moves medians, so only finished files can be compared.
     finished = finish(small, manifest.model_copy(update=facts), stores)

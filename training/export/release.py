@@ -18,15 +18,17 @@ from service.inference.manifest import CropSpec, IntervalTable, Manifest
 from training.data.store import FaceSet, FaceStore, signed_error
 from training.data.wear import worn
 from training.export.calibration import (
+    SMALLEST_BAND,
     Correction,
     age_mix,
+    balanced,
     calibration_loss,
     conformal_table,
     decoded,
     fit_correction,
-    standing_for,
+    known,
 )
-from training.export.graph import embed, run, set_correction
+from training.export.graph import embed, run, set_correction, set_mix
 from training.export.lock import lock_model, write_model
 from training.onnx_manifest import manifest_of
 
@@ -67,6 +69,11 @@ class Split:
             self, cut=np.stack([worn(face, np.random.default_rng((seed, n))) for n, face in enumerate(self.cut)])
         )
 
+    def where(self, chosen: NDArray[np.bool_]) -> Split:
+        """Return the faces marked in `chosen`, bool [n]."""
+        sources = tuple(source for source, is_chosen in zip(self.sources, chosen, strict=True) if is_chosen)
+        return replace(self, cut=self.cut[chosen], low=self.low[chosen], high=self.high[chosen], sources=sources)
+
     @classmethod
     def load(cls, stores: Sequence[Path], split: str, crop: CropSpec, limit: int | None = None) -> Split:
         """Read one split of several stores, at most `limit` faces spread evenly; raise ValueError where it is empty."""
@@ -82,9 +89,10 @@ class Split:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted correction, the corrected `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
+    """A fitted correction, the `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
 
-    `temperature` is the median one, the losses are CRPS in years, `mix` the ages [101] that it is right for.
+    `temperature` is the median one, the losses are CRPS in years for the faces' own mix of ages `own` [101], `mix` is
+    the one that `pmf` is right for.
     """
 
     correction: Correction
@@ -92,6 +100,7 @@ class Calibration:
     temperature: float
     loss_before: float
     loss_after: float
+    own: NDArray[np.float64]
     mix: NDArray[np.float64]
 
 
@@ -100,20 +109,36 @@ def calibrate(
 ) -> Calibration:
     """Fit the correction on `calib` to the output of this graph, and set it in the graph.
 
-    The probabilities are made right for the mix of ages `target` [101]; where none is given for that of `calib` to the
-    power 1 - `balance`: with 0 it is its own, with 1 one where all ages are as common.
+    The probabilities are made right for the mix of ages of the faces that it is fitted to, and then by Bayes' rule for
+    `target` [101]; where none is given for theirs, `balanced`. To weigh faces in the fit is not enough: a correction
+    that is linear between nine ages cannot follow a mix, and P stayed right for the mix that the network had learnt.
     """
+    exact = known(calib.low, calib.high)
+    fitted = exact if exact.any() else ~exact  # as `fit_correction` does
+    low, high = calib.low[fitted], calib.high[fitted]
+    mix = age_mix(low, high)
+    target = balanced(low, high, balance) if target is None else target
     set_correction(model, Correction())
+    set_mix(model, mix, mix)
     plain = run(model, calib.faces)
-    mix = age_mix(calib.low, calib.high)
-    target = mix_of(mix ** (1 - balance)) if target is None else target
-    weights = standing_for(calib.low, calib.high, mix, target)
-    correction = fit_correction(plain, calib.low, calib.high, weights)
+    correction = fit_correction(plain, calib.low, calib.high)
+    before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, correction.applied(plain)))
     set_correction(model, correction)
+    set_mix(model, mix, target)
     pmf = run(model, calib.faces)
-    before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, pmf))
     temperature = float(np.median(correction.temperatures(plain @ np.arange(AGES))))
-    return Calibration(correction, pmf, temperature, before, after, target)
+    return Calibration(correction, pmf, temperature, before, after, mix, target)
+
+
+def faces_of_mix(calib: Split, own: NDArray[np.float64], mix: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Choose faces of a mix of ages `own` [101] at random so that they are as if drawn from `mix`, bool [n].
+
+    Ages that are more than ten times rarer than they should be stay too rare: else a few faces would leave nobody.
+    """
+    middle = (calib.low + calib.high) // 2
+    weight = mix[middle] / own[middle]
+    most = min(weight.max(), 10 * weight.mean())
+    return np.asarray(np.random.default_rng(0).random(len(middle)) < weight / most)
 
 
 def intervals(model: onnx.ModelProto, calib: Split, pmf: NDArray[np.float32], decode: str) -> tuple[IntervalTable, ...]:
@@ -143,17 +168,20 @@ def finish(
 ) -> Manifest:
     """Calibrate the graph on `calib`, choose its decode on `val` and embed the manifest, which is returned.
 
-    The conformal table is read off `calib` alone, clean and worn. `balance` (as before where none) and `target` are
-    `calibrate`'s.
+    The conformal table is read off `calib` alone, clean and worn. `balance` and `target` are `calibrate`'s; where both
+    are None, they are what they were. With a `target` the table is read off faces of that mix, and there is none if
+    those are too few: the service then takes the distribution's own central interval.
     """
-    balance = manifest.metrics.get("balance", 0.0) if balance is None else balance
+    if target is None and balance is None:
+        balance = manifest.metrics.get("balance", None if manifest.age_mix else 0.0)
+        target = None if balance is not None else mix_of(np.array(manifest.age_mix))
     calib, val = Split.load(stores, "calib", manifest.crop), Split.load(stores, "val", manifest.crop)
-    fitted = calibrate(model, calib, balance, target)
+    fitted = calibrate(model, calib, balance or 0.0, target)
     pmf = run(model, val.faces)
     errors = {decode: mean_error(pmf, val.low, val.high, decode) for decode in ("median", "mean")}
     decode = "mean" if errors["mean"] < errors["median"] - DECODE_GAIN else "median"
     metrics = {
-        "balance": balance,
+        **({} if balance is None else {"balance": balance}),
         "val_mae": errors[decode],
         "val_mae_median": errors["median"],
         "val_mae_mean": errors["mean"],
@@ -165,9 +193,15 @@ def finish(
         rows = np.array([name == source for name in val.sources])
         metrics[f"val_mae_{source}"] = mean_error(pmf[rows], val.low[rows], val.high[rows], decode)
     rounded = {name: round(value, 4) for name, value in metrics.items()}
-    table = intervals(model, calib, fitted.pmf, decode)
+    if target is None:
+        table = intervals(model, calib, fitted.pmf, decode)
+    else:
+        chosen = faces_of_mix(calib, fitted.own, target)
+        enough = chosen.sum() >= SMALLEST_BAND
+        table = intervals(model, calib.where(chosen), fitted.pmf[chosen], decode) if enough else ()
+    kept = {name: value for name, value in manifest.metrics.items() if name != "balance"}
     mix = tuple(float(f"{share:.6g}") for share in fitted.mix)
-    update = {"decode": decode, "intervals": table, "age_mix": mix, "metrics": {**manifest.metrics, **rounded}}
+    update = {"decode": decode, "intervals": table, "age_mix": mix, "metrics": {**kept, **rounded}}
     finished = Manifest.model_validate(manifest.model_copy(update=update).model_dump())
     embed(model, finished)
     return finished
@@ -190,8 +224,8 @@ def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None
 def recalibrate_for(path: Path, stores: Sequence[Path], faces: NDArray[np.uint8]) -> FittedMix:
     """Calibrate a finished file anew for the mix of ages of unlabelled faces uint8 [n, size, size, 3]; return it.
 
-    The mix is estimated from what the file says of them, calibrated to `stores`; then the labelled faces are weighted
-    to stand for it. Raises InvalidParameter where there are too few faces.
+    The mix is estimated from what the file says of them, calibrated to `stores`. Raises InvalidParameter where there
+    are too few faces.
     """
     model = onnx.load(path)
     manifest = finish(model, manifest_of(model, path.name), stores)

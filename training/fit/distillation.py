@@ -23,6 +23,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from service.cpu import available_cpus
 from service.errors import FileMissing, InvalidParameter
+from service.inference.age_mix import mix_of
 from service.inference.distribution import AGES
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from service.inference.onnx_session import ort, session_options
@@ -45,7 +46,8 @@ AT_ONCE: Final = 32
 class Teacher:
     """`run` maps faces uint8 [b, size, size, 3] to targets, float32 [b, ages + features].
 
-    `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its features.
+    `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its features. `mix` [101] is
+    the mix of ages that the (first) distribution holds for, if it says one.
     """
 
     run: Callable[[Faces], Targets]
@@ -53,6 +55,7 @@ class Teacher:
     features: int
     once: bool = False
     """It is not asked about the mirror image as well: it looks at that itself, or would cost too much."""
+    mix: NDArray[np.float64] | None = None
 
 
 def teacher_named(name: str, size: int) -> Teacher:
@@ -94,7 +97,7 @@ def lessons(
     Each row is the mean over the exact centre crop and its mirror image; features are standardised over the set, so
     that all weigh the same. What the teacher said is kept in `file`. `on_progress` is called with the number of faces
     done and the total. `ages` is how many of a pair's 202 probabilities a head keeps: all, or 101, those of both as
-    `trusting` joins them. Raises InvalidParameter if the file is of another set or teacher.
+    `trusting` joins them. Raises InvalidParameter if the file has another number of faces or of targets.
     """
     told = _told(teacher, faces, size, file, on_progress)
     if teacher.ages == 2 * AGES:
@@ -146,18 +149,21 @@ def trusting(told: Targets, low: NDArray[np.integer], high: NDArray[np.integer])
     return np.asarray((1 - share) * told[:, :AGES] + share * told[:, AGES:], dtype=np.float32)
 
 
-def drawn_shares(low: NDArray[np.integer], high: NDArray[np.integer], sampling: Sampling) -> NDArray[np.float32]:
-    """How much oftener each age is seen in training than in the set, up to a factor, float32 [101].
+def drawn_shares(
+    low: NDArray[np.integer], high: NDArray[np.integer], sampling: Sampling, expected: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
+    """How much oftener each age is seen in training than the teacher expects, up to a factor, float32 [101].
 
     A teacher that learnt from faces as they come expects the ages as they come, and would hand on that most are 22 to
-    40. Its distribution times these shares is what it would say of faces as they are drawn (Bayes' rule). Ages are
-    counted over faces whose age is known, smoothed over two years.
+    40; one that says its mix of ages expects that, `expected` [101]. Its distribution times these shares is what it
+    would say of faces as they are drawn (Bayes' rule). Ages are counted over faces whose age is known, smoothed over
+    two years.
     """
-    if sampling == "uniform":
-        return np.ones(AGES, np.float32)
     known = high - low <= 1
     counts = np.bincount(np.clip(high[known], 0, AGES - 1), minlength=AGES).astype(np.float64)
-    return np.asarray(1 / np.sqrt(gaussian_filter1d(counts, 2.0, mode="nearest") + 1), np.float32)
+    smooth = gaussian_filter1d(counts, 2.0, mode="nearest") + 1
+    drawn = smooth if sampling == "uniform" else np.sqrt(smooth)
+    return np.asarray(drawn / (smooth if expected is None else expected * smooth.sum()), np.float32)
 
 
 def as_drawn(told: Targets, shares: NDArray[np.float32]) -> Targets:
@@ -177,7 +183,11 @@ def _both(first: Teacher, second: Teacher, name: str) -> Teacher:
         raise InvalidParameter(f"{name}: two teachers together must both give distributions and no features")
     both = (first, second)
     return Teacher(
-        lambda faces: np.concatenate([_of_both_sides(each, faces) for each in both], axis=1), 2 * AGES, 0, once=True
+        lambda faces: np.concatenate([_of_both_sides(each, faces) for each in both], axis=1),
+        2 * AGES,
+        0,
+        once=True,
+        mix=first.mix,
     )
 
 
@@ -198,7 +208,9 @@ def _exported(path: Path) -> Teacher:
         return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: seen})[0], dtype=np.float32)
 
     metadata = session.get_modelmeta().custom_metadata_map
-    return Teacher(run, AGES, 0, Manifest.from_metadata(metadata, path.name).flip)
+    manifest = Manifest.from_metadata(metadata, path.name)
+    mix = mix_of(np.array(manifest.age_mix)) if manifest.age_mix else None
+    return Teacher(run, AGES, 0, manifest.flip, mix)
 
 
 def _trained(run_dir: Path) -> Teacher:

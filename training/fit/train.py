@@ -114,7 +114,8 @@ def train(
             progress = replace(progress, start_mae=_error_before(learner, judged, tracker, display))
         for stage in recipe.stages[progress.stage :]:
             train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
-            shares = drawn_shares(train_faces.low, train_faces.high, recipe.sampling)
+            expected = learner.teacher.mix if learner.teacher else None
+            shares = drawn_shares(train_faces.low, train_faces.high, recipe.sampling, expected)
             learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display), shares)
             if saved is not None:
                 _restore(learner, saved, run_dir)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.errors import FileMissing
 from service.inference.decoding.photo import decode_image
 from service.inference.detection.detector import BlazeFaceDetector
 from service.inference.imaging import Pyramid, crop_face
@@ -127,3 +128,11 @@ def test_photographs_without_any_face_are_an_error(tmp_path: Path) -> None:
     for _ in range(2):  # the second time there is a store already
         with pytest.raises(PrepareError, match="no photograph of own has a face"):
             prepare(read("own", tmp_path), tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+
+
+def test_a_folder_without_the_detector_is_an_error_and_no_endless_start_of_processes(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    for path in MODELS.glob("*.json"):
+        (tmp_path / "models" / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(FileMissing, match="make setup"):
+        prepare(dataset(tmp_path / "faces"), tmp_path / "store", tmp_path / "models", CROP, bleed=8, workers=1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -18,13 +19,14 @@ from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import Pyramid
 from service.inference.lockfile import sha256_of
 from tests.complete_folder import write_astronaut, write_complete_folder
-from tests.training.export.bell_model import write_bell_model
+from tests.training.export.bell_model import bell_manifest, write_bell_model
 from training.data.gather import gather
 from training.datasets import Listing, read
 from training.evaluation.evaluate import RememberingDetector, evaluate, photographs, training_median
 from training.evaluation.reliability import binomial_interval
 from training.evaluation.robustness import CHANGES, old_print, robustness
 from training.evaluation.run import command, listings, measure, named_paths
+from training.export.graph import embed
 
 SIDE = 120
 
@@ -85,6 +87,21 @@ def test_errors_detection_and_missed_faces_come_out_as_counted_by_hand(
     assert pooled["mae"] == pytest.approx((2 + 0 + 10) / 3, abs=0.1)
     assert trees["bell"]["mae_with_missed"] == pytest.approx((2 + 0 + 10 + 30) / 4, abs=0.1)
     assert trees["older"]["results"]["pooled"]["bias"] == pytest.approx(pooled["bias"] + 10, abs=0.1)
+
+
+def test_calibration_errors_are_of_the_mix_of_ages_that_the_file_says(listing: Listing, tmp_path: Path) -> None:
+    young = np.where(np.arange(101) < 30, 9.0, 1.0)
+    trees = {}
+    for name, mix in (("plain", ()), ("young", tuple(map(float, young / young.sum())))):
+        path = write_bell_model(tmp_path / "models", name)
+        model = onnx.load(path)
+        embed(model, bell_manifest(name).model_copy(update={"age_mix": mix}))
+        onnx.save(model, path)
+        shown = photographs([listing], "test")
+        found = evaluate({name: Estimator(path, sha256_of(path))}, MiddleDetector, shown, tmp_path / "out")
+        trees[name] = found[name]["results"]["pooled"]["reliability"][-1]  # P(age ≥ 25): of 22, 40 and 50
+    assert trees["plain"]["ece"] == trees["plain"]["as_they_come"]["ece"] == trees["young"]["as_they_come"]["ece"]
+    assert abs(trees["young"]["ece"] - trees["plain"]["ece"]) > 0.01
 
 
 def test_what_was_predicted_lies_beside_the_figures(

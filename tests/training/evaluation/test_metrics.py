@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service.inference.age_mix import mix_of, stated_for
 from training.evaluation.metrics import (
     accuracy,
     by_decade,
@@ -18,14 +19,17 @@ from training.evaluation.metrics import (
 )
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability import (
+    LEGAL_AGES,
+    Claims,
     binomial_interval,
-    calibration_error,
-    calibration_error_by_chance,
     coverage,
     gate,
     reliability,
+    standing_for,
 )
 from training.evaluation.summary import summarise, summarise_sources
+from training.export.calibration import age_mix
+from training.export.card import reliability_line
 from training.fit.validation import bootstrap
 
 
@@ -121,14 +125,57 @@ def test_the_pit_of_a_certain_and_right_model_is_spread_over_its_one_step() -> N
 def test_calibration_error_is_the_gap_of_each_bin_weighted_by_count() -> None:
     probability = np.repeat([0.2, 0.6], [5, 5])
     happened = np.array([1, 1, 0, 0, 0, 1, 1, 1, 0, 0], dtype=bool)
-    assert calibration_error(probability, happened, bins=2) == pytest.approx(0.5 * 0.2 + 0.5 * 0.0)
+    even = Claims(probability, happened, np.ones((2, 10)), probability)
+    assert even.error(bins=2) == pytest.approx(0.5 * 0.2 + 0.5 * 0.0)
+    # Those of whom it was true count six times as much: 12 of 15 in the first half, 18 of 20 in the second.
+    heavy = Claims(probability, happened, np.repeat([[1.0], [6.0]], 10, axis=1), probability)
+    assert heavy.error(bins=2) == pytest.approx((15 * (12 / 15 - 0.2) + 20 * (18 / 20 - 0.6)) / 35)
 
 
 def test_an_honest_model_stays_within_the_spread_by_chance_and_a_shifted_one_does_not() -> None:
     good = honest()
     shifted = Predictions.of(np.roll(good.pmf, 3, axis=1), good.low)
-    assert reliability(good, 25)["ece"] <= calibration_error_by_chance(good.at_least(25))[1] * 1.5
+    row = reliability(good, 25)
+    assert row["ece"] <= row["ece_by_chance_95"] * 1.5
+    assert row["ece"] == row["as_they_come"]["ece"]
     assert reliability(shifted, 25)["ece"] > reliability(shifted, 25)["ece_by_chance_95"]
+
+
+def test_probabilities_for_another_mix_of_ages_are_right_in_that_one() -> None:
+    found = honest()
+    own = age_mix(found.low, found.high)
+    other = mix_of(own * np.where(np.arange(101) < 25, 3.0, 1.0))
+    restated = Predictions.of(stated_for(found.pmf, own, other), found.low)
+    row = reliability(restated, 25, other)
+    assert row["ece"] < 1.5 * row["ece_by_chance_95"]
+    assert row["as_they_come"]["ece"] > 2 * row["as_they_come"]["ece_by_chance_95"]
+    # The diagram is of the weighed photographs too.
+    assert all(abs(part["predicted"] - part["observed"]) < 0.06 for part in row["bins"])
+    assert max(abs(part["predicted"] - part["observed"]) for part in reliability(restated, 25)["bins"]) > 0.1
+
+
+def test_faces_stand_for_a_mix_of_ages_though_labels_heap_at_round_ones() -> None:
+    rng = np.random.default_rng(3)
+    exact = rng.integers(0, 80, 5000)
+    heaped = np.where(rng.random(5000) < 0.5, (exact + 2) // 5 * 5, exact)
+    other = mix_of(np.exp(-np.arange(101) / 30))
+    counts = standing_for(heaped, heaped, other)[heaped]
+    assert counts.mean() == pytest.approx(1)
+    for age in LEGAL_AGES:
+        assert counts[heaped >= age].sum() / 5000 == pytest.approx(other[age:].sum(), abs=1e-3)
+
+
+def test_what_chance_does_is_true_for_weighed_photographs_too() -> None:
+    # Of an exact model half of the errors are above the median of those by chance.
+    beyond = 0
+    for seed in range(60):
+        found = honest(400, seed)
+        other = mix_of(np.where(np.arange(101) < 25, 4.0, 1.0))
+        counts = standing_for(found.low, found.high, other)
+        restated = Predictions.of(found.pmf * counts / (found.pmf * counts).sum(axis=1, keepdims=True), found.low)
+        row = reliability(restated, 25, other)
+        beyond += row["ece"] > row["ece_by_chance"]
+    assert 15 <= beyond <= 45
 
 
 def test_reliability_bins_are_of_equal_count_and_rise() -> None:
@@ -188,6 +235,19 @@ def test_an_age_of_0_or_1_is_known_and_covered_by_either() -> None:
     assert found.error == pytest.approx([0, 0, 1])
     assert coverage(found, 0.9, ())["coverage"] == pytest.approx(2 / 3)
     assert found.crps == pytest.approx([0, 0, 1])
+
+
+def test_a_card_gives_calibration_errors_weighed_and_as_the_photographs_come() -> None:
+    found = honest()
+    other = mix_of(np.where(np.arange(101) < 25, 3.0, 1.0))
+    row = reliability(found, 25, other)
+    cells = reliability_line(row)
+    plain = row["as_they_come"]
+    assert cells[1].startswith(f"{row['ece']:.3f}")
+    assert cells[-1] == f"{plain['ece']:.3f}, {plain['unsure']['ece']:.3f}"
+    assert plain["ece"] != row["ece"]
+    del row["as_they_come"]  # as evaluations from before have it
+    assert reliability_line(row)[-1] == f"{row['ece']:.3f}, {row['unsure']['ece']:.3f}"
 
 
 def test_cases_of_doubt_have_a_calibration_error_of_their_own() -> None:

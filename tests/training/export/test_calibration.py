@@ -15,6 +15,8 @@ from training.export.calibration import (
     KNOTS,
     LEVELS,
     Correction,
+    age_mix,
+    balanced,
     bands_of,
     conformal_quantiles,
     conformal_table,
@@ -22,7 +24,6 @@ from training.export.calibration import (
     decoded,
     fit_correction,
     ranked_probability_score,
-    standing_for,
 )
 
 Floats = NDArray[np.float64]
@@ -220,20 +221,16 @@ def test_the_youngest_are_0_or_1_and_both_are_right() -> None:
     assert conformity(pmf, low, high) == pytest.approx([0, 0])
 
 
-def test_faces_of_one_mix_stand_for_another() -> None:
-    ages = np.repeat([10, 30], [100, 900])
-    mix, other = np.full((2, 101), 1e-6)
-    mix[[10, 30]], other[[10, 30]] = (0.1, 0.9), (0.5, 0.5)
-    for target, expected in ((mix, 0.1), (other, 0.5)):
-        weights = standing_for(ages, ages, mix, target)
-        assert weights[ages == 10].sum() / weights.sum() == pytest.approx(expected)
-        assert weights.mean() == pytest.approx(1)
-
-
-def test_faces_that_count_for_more_bend_the_correction_to_themselves() -> None:
-    rng = np.random.default_rng(12)
-    pmf, ages = bells(4000, 11, claimed=5, real=5)
-    young = rng.random(len(ages)) < 0.2
-    ages = np.where(young, (ages - 4).clip(0), ages)
-    plain, weighted = (fit_correction(pmf, ages, ages, np.where(young, weight, 1.0)) for weight in (1.0, 9.0))
-    assert np.mean(weighted.tilts[4:8]) < np.mean(plain.tilts[4:8]) - 0.04
+def test_ages_below_27_that_somebody_has_are_lifted() -> None:
+    ages = np.repeat(np.arange(101), np.where(np.arange(101) < 40, np.where(np.arange(101) < 12, 0, 40), 160))
+    mix = age_mix(ages, ages)
+    assert balanced(ages, ages, 0) == pytest.approx(mix)
+    for balance in (0.5, 1):
+        lifted = balanced(ages, ages, balance)
+        assert lifted.sum() == pytest.approx(1)
+        growth = lifted / mix / (lifted / mix)[60]
+        assert growth[14:27] == pytest.approx((mix.max() / mix[14:27]) ** balance)
+        assert growth[[*range(6), *range(27, 101)]] == pytest.approx(np.ones(80))
+    # Adults only: nothing is known of minors, so there are none in any mix.
+    adults = np.repeat(np.arange(30, 60), 100)
+    assert balanced(adults, adults, 1) == pytest.approx(age_mix(adults, adults))

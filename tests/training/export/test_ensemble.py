@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from service.inference.age_mix import mix_of
 from service.inference.estimator import Estimator
 from service.inference.lockfile import sha256_of
 from tests.tiny_model import SIZE
@@ -22,7 +23,7 @@ from tests.training.export.bell_model import (
 from training.export.calibration import decoded
 from training.export.ensemble import ensemble, gate_between, mean_of
 from training.export.gate import Gate
-from training.export.graph import ExportRefused, embed, run
+from training.export.graph import ExportRefused, embed, run, set_mix
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 19))
@@ -52,6 +53,18 @@ def test_an_ensemble_is_a_model_file_with_a_calibration_of_its_own(store: Path, 
     manifest = Estimator(path, sha256_of(path)).manifest
     assert (manifest.family, manifest.provenance.recipe) == ("ensemble", "mean of young 1.0.0 + old 1.0.0")
     assert manifest.intervals
+
+
+def test_a_member_speaks_of_the_mix_of_ages_that_it_was_fitted_to(store: Path, tmp_path: Path) -> None:
+    paths = write_bell_model(tmp_path, "one", sigma=2), write_bell_model(tmp_path, "two", sigma=3)
+    plain = run(onnx.load(ensemble(paths, tmp_path, "plain", "1.0.0", [store])), FACES)
+    young = mix_of(np.where(np.arange(101) < 30, 9.0, 1.0))
+    for path in paths:
+        member = onnx.load(path)
+        set_mix(member, np.full(101, 1 / 101), young)
+        onnx.save(member, path)
+    restated = run(onnx.load(ensemble(paths, tmp_path, "restated", "1.0.0", [store])), FACES)
+    assert restated == pytest.approx(plain, abs=1e-6)
 
 
 def test_members_that_see_faces_exposed_differently_are_refused(store: Path, tmp_path: Path) -> None:

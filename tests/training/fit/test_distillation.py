@@ -8,14 +8,18 @@ from pathlib import Path
 import cv2
 import keras
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
-from tests.training.export.bell_model import grey_faces, write_bell_model
+from service.inference.age_mix import mix_of, stated_for
+from tests.training.export.bell_model import bell_manifest, grey_faces, write_bell_model
 from tests.training.tiny_run import SIZE, Memory, tiny_recipe
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
+from training.export.calibration import age_mix
+from training.export.graph import embed
 from training.fit.distillation import Faces, Targets, Teacher, as_drawn, drawn_shares, lessons, teacher_named, trusting
 from training.fit.learner import Learner
 from training.fit.loss import RAMP, packed_labels, packed_loss, trained_graph
@@ -24,6 +28,7 @@ from training.fit.weight_average import read
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
 from training.model.heads import head_named
+from training.recipes.recipe import Stage
 from training.weights.store import save_npz
 
 FACES = np.random.default_rng(0).integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
@@ -232,6 +237,51 @@ def test_a_teacher_of_faces_as_they_come_is_read_as_of_faces_as_they_are_drawn()
     assert drawn[0, :101].sum() == pytest.approx(1)
     assert drawn[0, 101:].tolist() == [1, 1, 1]
     np.testing.assert_array_equal(as_drawn(told, drawn_shares(ages, ages, "uniform")), told)
+
+
+def test_a_teacher_that_says_its_mix_of_ages_is_read_by_that_one(tmp_path: Path) -> None:
+    ages = np.repeat(np.arange(10, 60), np.r_[np.full(25, 40), np.full(25, 400)])
+    own, young = age_mix(ages, ages), mix_of(np.where(np.arange(101) < 30, 5.0, 1.0))
+    told = stated_for(np.random.default_rng(0).dirichlet(np.ones(101), 4), np.full(101, 1 / 101), own).astype(
+        np.float32
+    )
+    told[:, [*range(10), *range(60, 101)]] = 0  # nobody there
+    for sampling in ("uniform", "sqrt_inverse"):
+        plain = as_drawn(told, drawn_shares(ages, ages, sampling))
+        restated = stated_for(told, own, young).astype(np.float32)
+        assert as_drawn(restated, drawn_shares(ages, ages, sampling, young)) == pytest.approx(plain, rel=0.05, abs=5e-4)
+        assert np.abs(as_drawn(restated, drawn_shares(ages, ages, sampling)) - plain).max() > 0.005
+    path = write_bell_model(tmp_path, size=SIZE)
+    assert teacher_named(str(path), SIZE).mix is None
+    model = onnx.load(path)
+    embed(model, bell_manifest(size=SIZE).model_copy(update={"age_mix": tuple(map(float, young))}))
+    onnx.save(model, path)
+    for name in (str(path), f"{path}+{path}"):
+        assert teacher_named(name, SIZE).mix == pytest.approx(young)
+
+
+def test_a_run_reads_its_teacher_by_the_mix_of_ages_that_it_says(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_bell_model(tmp_path, size=SIZE)
+    model = onnx.load(path)
+    young = mix_of(np.where(np.arange(101) < 30, 5.0, 1.0))
+    embed(model, bell_manifest(size=SIZE).model_copy(update={"age_mix": tuple(map(float, young))}))
+    onnx.save(model, path)
+    began: list[NDArray[np.float32] | None] = []
+    begin = Learner.begin
+
+    def remembering(self: Learner, stage: Stage, told: Targets | None, shares: NDArray[np.float32] | None) -> None:
+        began.append(shares)
+        begin(self, stage, told, shares)
+
+    monkeypatch.setattr(Learner, "begin", remembering)
+    store = FaceStore.open(store_path)
+    train(tiny_recipe(epochs=1, head="mean_variance", teacher=str(path)), [store], tmp_path / "run")
+    faces = store.select("train")
+    (shares,) = began
+    assert shares == pytest.approx(drawn_shares(faces.low, faces.high, tiny_recipe().sampling, young))
+    assert shares != pytest.approx(drawn_shares(faces.low, faces.high, tiny_recipe().sampling))
 
 
 def test_two_teachers_cannot_be_asked_batch_by_batch(store_path: Path, tmp_path: Path) -> None:
