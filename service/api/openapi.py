@@ -18,8 +18,8 @@ def describe(
 ) -> dict[str, Any]:
     """Return the document of `app`, valid OpenAPI 3.1, with the loaded models' names and the settings' limits.
 
-    `priors` are the mixes of ages that requests may name; None if a loaded model does not say which mix it was
-    calibrated on, without which `prior` cannot be answered: the document then has no such parameter.
+    `priors` are the mixes of ages that requests may name; None if a loaded model's file does not state its own,
+    without which `prior` cannot be answered: the document then has no such parameter.
     """
     known = {
         "model": {"enum": list(models)} if models else {},

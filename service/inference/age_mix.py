@@ -1,7 +1,7 @@
 """Mixes of ages (priors): convert probabilities from one to another, and estimate the mix of an archive.
 
 P(age | picture) depends on how common each age is where the picture comes from. A model's probabilities hold for the
-mix of ages that it was calibrated on. Where only that mix differs, and people of one age look the same in both places
+mix of ages that its file states. Where only that mix differs, and people of one age look the same in both places
 (no shift of light, prints or poses), Bayes' rule turns one into the other: p'(a) ∝ p(a)·π'(a)/π(a) (Saerens, Latinne
 and Decaestecker 2002, equation 2.4).
 """

@@ -50,7 +50,7 @@ class PredictOptions(BaseModel):
     prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
         None,
         description="mix of ages that the probabilities should hold for: uniform, a range such as 12-30, or a name "
-        "from AGELENS_PRIORS; without it, the mix that the model was calibrated on",
+        "from AGELENS_PRIORS; without it, the mix that the model's file states",
     )
     fields: Literal["all", "summary"] = Field(
         "all", description="what to return for each face; summary leaves out the 100 threshold probabilities"

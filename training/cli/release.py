@@ -25,8 +25,8 @@ Balance = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="mix of ages that probabilities hold for: 0 that of `calib`, 1 with ages below 27 as common as the "
-        "commonest; default: unchanged",
+        help="mix of ages that probabilities hold for: 0 that of `calib`, 1 with ages below 27 as common as "
+        "27; default: the file's own, or 0",
     ),
 ]
 
@@ -114,21 +114,29 @@ def calibrate_command(
     ] = None,
 ) -> None:
     """Calibrate an exported file again, for instance on your own faces."""
-    import onnx
-
+    from service.errors import InvalidParameter
     from service.inference.age_mix import described
     from training.export.release import recalibrate, recalibrate_for
     from training.export.unlabelled import faces_in
-    from training.onnx_manifest import manifest_of
+    from training.onnx_manifest import manifest_of, model_in
 
     with exit_on_error():
+        if unlabelled is not None and balance is not None:
+            raise InvalidParameter("--balance and --unlabelled each say which mix of ages to take; give one of them")
         if unlabelled is None:
             typer.echo(recalibrate(model, stores, balance))
             _warn_of_few(stores)
             return
-        crop = manifest_of(onnx.load(model), model.name).crop
+        crop = manifest_of(model_in(model), model.name).crop
         found = recalibrate_for(model, stores, faces_in(unlabelled, crop))
         typer.echo(f"{described(found)}; {model}")
+        if not manifest_of(model_in(model), model.name).intervals:
+            typer.secho(
+                "agelens-train: warning: too few `calib` faces are as old as that to read intervals off them; those of "
+                "the distributions are given instead, which cover worn photographs less often than they say",
+                fg="yellow",
+                err=True,
+            )
 
 
 def quantize_command(

@@ -68,7 +68,9 @@ def prepare(
     """
     if not listing.samples:
         left_out = ", ".join(f"{count} ({reason})" for reason, count in listing.rejected.items())
-        raise PrepareError(f"{listing.dataset} has no photograph to prepare; rows and files left out: {left_out}")
+        raise PrepareError(
+            f"{listing.dataset} has no photograph to prepare; rows and files left out: {left_out or 'none'}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     done = _start_or_continue(out, listing, crop, bleed)
     if (out / "index.csv").exists():
@@ -187,5 +189,5 @@ def _reasons(out: Path, listing: Listing) -> Counter[str]:
     with (out / "index.csv").open(newline="") as stream:
         reasons = Counter(row["reason"] for row in csv.DictReader(stream))
     if not reasons[""]:
-        raise PrepareError(f"no photograph of {listing.dataset} has a face that was found; {out} is an empty store")
+        raise PrepareError(f"no photograph of {listing.dataset} has a face that was found, so the store is empty")
     return reasons

@@ -238,22 +238,22 @@ def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:
 
 
 YOUNG: Final = 27
-"""Age below which `balanced` lifts: gates lie there."""
+"""Age below which `balanced` lifts, to the share of that age: gates lie below."""
 
 FEWEST_OF_AN_AGE: Final = 3
 """Faces of an age, or a year off, that a mix must rest on for the age to be lifted."""
 
 
 def balanced(low: Integers, high: Integers, balance: float) -> Floats:
-    """Return the mix of ages of labels [n] with ages below 27 lifted towards the commonest age's share, float64 [101].
+    """Return the mix of ages of labels [n] with ages below 27 lifted towards the share of 27, float64 [101].
 
-    With 0 it is `age_mix`, with 1 they are as common as the commonest. An age that hardly anybody has stays as it is:
-    of faces that were not there nothing is known. How far to go is measured in docs/adr/0020.
+    With 0 it is `age_mix`, with 1 they are as common as 27, or commoner if they were. An age that hardly anybody has
+    stays as it is: of faces that were not there nothing is known. How far to go is measured in docs/adr/0020.
     """
     mix = age_mix(low, high)
     found = np.convolve(np.bincount((low + high) // 2, minlength=AGES), np.ones(3), mode="same")
     lifted = (np.arange(AGES) < YOUNG) & (found >= FEWEST_OF_AN_AGE)
-    return mix_of(np.where(lifted, mix * (mix.max() / mix) ** balance, mix))
+    return mix_of(np.where(lifted, mix * np.maximum(mix[YOUNG] / mix, 1) ** balance, mix))
 
 
 def decoded(pmf: NDArray[np.floating], decode: str) -> Floats:

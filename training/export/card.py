@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import onnx
-
 from service.inference.manifest import Manifest
 from training.datasets import ABOUT
 from training.export.graph import ExportRefused, embed
 from training.export.lock import fingerprint, lock_model, write_model
-from training.onnx_manifest import manifest_of
+from training.onnx_manifest import manifest_of, model_in
 from training.weights import TERMS as WEIGHTS_TERMS
 
 Tree = dict[str, Any]
@@ -24,7 +22,7 @@ UNFIT: Final = """\
 - Identifying people, or guessing anything but age.
 - Comparing two photographs of one person to the year: the interval says how little one picture shows.
 - A gate that relies on P(age ≥ t) where the mix of ages differs from the one measured here: such a probability holds
-  for the mix it was calibrated on.
+  for the mix that the file states.
 """
 
 FEW: Final = 10
@@ -40,7 +38,7 @@ def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: 
     Returns the card's path. Raises ExportRefused where the evaluation is of another graph.
     """
     tree = json.loads(evaluation.read_text())
-    model = onnx.load(path)
+    model = model_in(path)
     if tree.get("fingerprint") != fingerprint(model):
         raise ExportRefused(f"{evaluation.name} was measured on another file than {path.name}; evaluate this one")
     manifest = manifest_of(model, path.name)

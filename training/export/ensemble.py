@@ -25,7 +25,7 @@ from training.export.gate import Answers, Gate, answers_beside, answers_on_val, 
 from training.export.graph import OPSET, ExportRefused, append_calibration, drop_unused, outputs_of, rename, set_mix
 from training.export.graph import PREFIX as CALIBRATION
 from training.export.release import finish, publish
-from training.onnx_manifest import manifest_of
+from training.onnx_manifest import manifest_of, model_in
 from training.revision import revision
 
 UNIFORM: Final = np.full(AGES, 1 / AGES)
@@ -210,7 +210,7 @@ def ensemble(
     `gate_between`'s, `balance` is `calibrate`'s, `smooth_years` as in `mean_of`. Raises ExportRefused where the members
     were cut differently.
     """
-    members = [onnx.load(path) for path in paths]
+    members = [model_in(path) for path in paths]
     for (
         member
     ) in members:  # the ensemble is calibrated itself: each member is to speak of the faces that it was fitted to

@@ -17,7 +17,7 @@ from service.inference.onnx_session import ort
 from training.export.calibration import Correction
 from training.export.graph import SHIFT, ExportRefused, run, set_correction, tail_nodes
 from training.export.release import Split, finish, mean_error, publish
-from training.onnx_manifest import manifest_of
+from training.onnx_manifest import manifest_of, model_in
 
 Faces = NDArray[np.uint8]
 Precision = Literal["int8", "float16"]
@@ -198,7 +198,7 @@ def quantize(
 
     Raises ExportRefused where it costs more than 0.05 years on `val`.
     """
-    model = onnx.load(path)
+    model = model_in(path)
     manifest = manifest_of(model, path.name)
     if manifest.precision != "float32":
         raise ExportRefused(f"{path.name} is {manifest.precision} already; start from the float32 file")

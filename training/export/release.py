@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from service.errors import InvalidParameter
 from service.inference.age_mix import FittedMix, fit_mix, mix_of
 from service.inference.distribution import AGES
 from service.inference.imaging import exposed
@@ -30,7 +31,7 @@ from training.export.calibration import (
 )
 from training.export.graph import embed, run, set_correction, set_mix
 from training.export.lock import lock_model, write_model
-from training.onnx_manifest import manifest_of
+from training.onnx_manifest import manifest_of, model_in
 
 Integers = NDArray[np.int64]
 
@@ -76,8 +77,18 @@ class Split:
 
     @classmethod
     def load(cls, stores: Sequence[Path], split: str, crop: CropSpec, limit: int | None = None) -> Split:
-        """Read one split of several stores, at most `limit` faces spread evenly; raise ValueError where it is empty."""
-        chosen = FaceSet.joined([FaceStore.open(path).select(split) for path in stores])
+        """Read one split of several stores, at most `limit` faces spread evenly.
+
+        Raises InvalidParameter for a store of another size, ValueError where there is no such face.
+        """
+        opened = [FaceStore.open(path) for path in stores]
+        for path, store in zip(stores, opened, strict=True):
+            if store.crop.size != crop.size:
+                raise InvalidParameter(
+                    f"{path} has faces of {store.crop.size} pixels and the model takes {crop.size}; "
+                    f"prepare it with --size {crop.size}"
+                )
+        chosen = FaceSet.joined([store.select(split) for store in opened])
         if limit is not None:
             chosen = chosen.limited(limit)
         if not len(chosen):
@@ -216,7 +227,7 @@ def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> P
 
 def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None) -> Path:
     """Fit correction, decode and intervals of a finished file anew from `stores`; return its path."""
-    model = onnx.load(path)
+    model = model_in(path)
     finish(model, manifest_of(model, path.name), stores, balance)
     return publish(model, path.parent)
 
@@ -227,7 +238,7 @@ def recalibrate_for(path: Path, stores: Sequence[Path], faces: NDArray[np.uint8]
     The mix is estimated from what the file says of them, calibrated to `stores`. Raises InvalidParameter where there
     are too few faces.
     """
-    model = onnx.load(path)
+    model = model_in(path)
     manifest = finish(model, manifest_of(model, path.name), stores)
     found = fit_mix(run(model, faces), mix_of(np.array(manifest.age_mix)))
     finish(model, manifest, stores, target=found.mix)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from tests.tiny_model import SIZE
 from tests.training.export.bell_model import write_bell_model, write_grey_store
 from training.cli.main import app
 from training.data.store import FaceStore
@@ -38,3 +39,18 @@ def test_choosing_the_default_says_what_answers_then(tmp_path: Path) -> None:
     write_bell_model(tmp_path)
     done = CliRunner().invoke(app, ["set-default", "bell", "--out", str(tmp_path)])
     assert (done.exit_code, done.output) == (0, f"bell answers requests that name no model, from {tmp_path}\n")
+
+
+def test_what_cannot_be_calibrated_is_named_in_one_line(tmp_path: Path) -> None:
+    store = write_grey_store(tmp_path / "store", count=400)
+    model = write_bell_model(tmp_path / "models", size=2 * SIZE)
+    (tmp_path / "note.onnx").write_bytes(b"no model")
+    for named, expected in (
+        ([str(tmp_path / "note.onnx")], "note.onnx is no ONNX model"),
+        ([str(tmp_path / "none.onnx")], "there is no file"),
+        ([str(model)], f"prepare it with --size {2 * SIZE}"),
+        ([str(model), "--balance", "0.5", "--unlabelled", str(tmp_path)], "give one of them"),
+    ):
+        done = CliRunner().invoke(app, ["calibrate", *named, "--store", str(store)])
+        assert done.exit_code == 1
+        assert expected in " ".join(done.stderr.split())

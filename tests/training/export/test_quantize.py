@@ -183,7 +183,7 @@ def test_a_smaller_file_is_calibrated_to_the_same_balance_of_ages(store: Path, t
     small = manifest_of(onnx.load(quantize(source, "float16", [store])), "small")
     assert small.metrics["balance"] == 1.0
     assert small.age_mix == manifest_of(onnx.load(source), "bell").age_mix
-    assert small.age_mix[18:26] == pytest.approx([max(small.age_mix)] * 8, rel=1e-4)
+    assert min(small.age_mix[18:27]) == pytest.approx(small.age_mix[27], rel=1e-4)
 
 
 def test_the_manifest_says_what_float32_scored(store: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from training.onnx_manifest import manifest_of
 from training.recipes.recipe import Recipe, recipe_named
 
 MODELS = Path(__file__).parents[3] / "models"
-RECIPES = {"coral-mobilenet": "coral_imdbwiki_second", "mean-variance-resnet": "mean_variance_resnet"}
+RECIPES = {"coral-mobilenet": "coral_imdbwiki_second", "mean-variance-resnet": "mean_variance_resnet_second"}
 SMOOTHED = smoothing(2.0)
 """How the export smoothed their distributions."""
 
