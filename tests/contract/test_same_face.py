@@ -90,4 +90,5 @@ def test_framing_changes_neither_scale_nor_age(model: Listening, detector: Blaze
     loose_ages, loose_scales = ages_and_scales(pipeline, loose)
     tight_ages, tight_scales = ages_and_scales(pipeline, tight)
     assert abs(np.median(tight_scales) / np.median(loose_scales) - 1) < 0.03
-    assert abs(np.median(tight_ages) - np.median(loose_ages)) < 0.5
+    # Medians of six scatter by a third of a year; a crop a fifth wider moves them by 1.1 to 5.9.
+    assert abs(np.median(tight_ages) - np.median(loose_ages)) < 0.75
