@@ -39,8 +39,19 @@ serve: address setup
 
 test: setup-dev setup-training
 	.venv/bin/python -m pytest tests/service tests/packaging tests/docs
-	@# Where no bytecode is written, each of a dozen processes compiles TensorFlow anew.
-	env -u PYTHONDONTWRITEBYTECODE .venv-training/bin/python -m pytest tests/training tests/contract
+	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-fit test-other-training
+
+# Two halves of training's tests side by side, a processor each: TensorFlow hardly uses two for networks as small.
+# Where no bytecode is written, each of a dozen processes compiles TensorFlow anew.
+TEST_TRAINING := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 \
+	.venv-training/bin/python -m pytest
+.PHONY: test-fit test-other-training
+test-fit:
+	$(TEST_TRAINING) tests/training/fit tests/training/test_guide.py tests/training/recipes tests/training/cli
+
+test-other-training:
+	$(TEST_TRAINING) tests/training tests/contract --ignore=tests/training/fit --ignore=tests/training/test_guide.py \
+		--ignore=tests/training/recipes --ignore=tests/training/cli
 
 # A cluster of two nodes on this machine, one of them killed: minutes, and as much memory as Ray takes.
 .PHONY: test-cluster

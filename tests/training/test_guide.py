@@ -30,7 +30,7 @@ def scene(rng: Generator) -> Pixels:
     return np.asarray(cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def write_faces(folder: Path, count: int = 160) -> None:
+def write_faces(folder: Path, count: int = 110) -> None:
     """One portrait in many places and sizes, redder with age, in folders named for the age."""
     rng = np.random.default_rng(0)
     for number in range(count):

@@ -15,7 +15,7 @@ from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.export.calibration import Correction
 from training.export.convert import initial_weights
-from training.export.graph import run, set_correction, smoothing
+from training.export.graph import run, set_correction, set_mix, smoothing
 from training.fit.train import select
 from training.model.age_model import AgeModel, servable, with_mirror_image
 from training.model.from_onnx import ExportedFile
@@ -49,16 +49,21 @@ def continued(name: str, store: FaceStore, monkeypatch: pytest.MonkeyPatch) -> t
     return new_model(recipe, faces_of(recipe, store)), recipe
 
 
+def uncalibrated(path: Path) -> onnx.ModelProto:
+    """Return a file's graph without what calibration adds, which is none of the network's weights."""
+    model = onnx.load(path)
+    set_correction(model, Correction())
+    set_mix(model, np.ones(101), np.ones(101))
+    return model
+
+
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_a_shipped_network_is_read_back_as_it_answers(
     name: str, store: FaceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, recipe = continued(name, store, monkeypatch)
     faces = faces_of(recipe, store).faces(np.arange(16), recipe.size)
-    exported = onnx.load(MODELS / f"{name}.onnx")
-    # The correction is fitted to the distribution that the network gives, and is none of its weights.
-    set_correction(exported, Correction())
-    expected = run(exported, faces)
+    expected = run(uncalibrated(MODELS / f"{name}.onnx"), faces)
     assert (expected @ np.arange(101)).std() > 1
     answered = np.asarray(with_mirror_image(servable(model))(faces))
     np.testing.assert_allclose(answered @ SMOOTHED, expected, atol=1e-5)
@@ -74,10 +79,8 @@ def test_the_recipe_for_own_faces_starts_as_the_shipped_file_answers(
     monkeypatch.chdir(MODELS.parent)
     recipe = recipe_named("own_faces")
     faces = faces_of(recipe, store)
-    exported = onnx.load(str(recipe.weights))
-    set_correction(exported, Correction())
     pixels = faces.faces(np.arange(16), recipe.size)
-    expected = run(exported, pixels)
+    expected = run(uncalibrated(Path(str(recipe.weights))), pixels)
     assert (expected @ np.arange(101)).std() > 1
     answered = np.asarray(with_mirror_image(servable(new_model(recipe, faces)))(pixels))
     np.testing.assert_allclose(answered @ SMOOTHED, expected, atol=1e-5)
