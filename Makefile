@@ -39,7 +39,7 @@ serve: address setup
 
 test: setup-dev setup-training
 	.venv/bin/python -m pytest tests/service tests/packaging tests/docs
-	@$(MAKE) --no-print-directory -j 2 --output-sync=line test-fit test-other-training
+	@$(MAKE) --no-print-directory -j 2 test-fit test-other-training
 
 # Two halves of training's tests side by side, a processor each: TensorFlow hardly uses two for networks as small.
 # Where no bytecode is written, each of a dozen processes compiles TensorFlow anew.
@@ -47,11 +47,13 @@ TEST_TRAINING := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 TF_NUM_INTRAOP
 	.venv-training/bin/python -m pytest
 .PHONY: test-fit test-other-training
 test-fit:
-	$(TEST_TRAINING) tests/training/fit tests/training/test_guide.py tests/training/recipes tests/training/cli
+	@bash -o pipefail -c "$(TEST_TRAINING) tests/training/fit tests/training/test_guide.py tests/training/recipes \
+		tests/training/cli 2>&1 | sed -u 's/^/1: /'"
 
 test-other-training:
-	$(TEST_TRAINING) tests/training tests/contract --ignore=tests/training/fit --ignore=tests/training/test_guide.py \
-		--ignore=tests/training/recipes --ignore=tests/training/cli
+	@bash -o pipefail -c "$(TEST_TRAINING) tests/training tests/contract --ignore=tests/training/fit \
+		--ignore=tests/training/test_guide.py --ignore=tests/training/recipes --ignore=tests/training/cli 2>&1 \
+		| sed -u 's/^/2: /'"
 
 # A cluster of two nodes on this machine, one of them killed: minutes, and as much memory as Ray takes.
 .PHONY: test-cluster

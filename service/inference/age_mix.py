@@ -134,7 +134,9 @@ def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH
     (Silverman, Jones, Wilson and Nychka 1990). Raises InvalidParameter below `FEWEST` faces.
     """
     if len(pmf) < FEWEST:
-        raise InvalidParameter(f"a mix of ages needs at least {FEWEST} faces, there are {len(pmf)}; give more photographs")
+        raise InvalidParameter(
+            f"a mix of ages needs at least {FEWEST} faces, there are {len(pmf)}; give more photographs"
+        )
     smoother = _smoother(smooth_years)
     likelihood = np.asarray(pmf, dtype=np.float64) / own
     mix, change, rounds = own, np.inf, 0
