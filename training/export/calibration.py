@@ -53,6 +53,12 @@ def known(low: Integers, high: Integers) -> NDArray[np.bool_]:
     return np.asarray(high - low <= 1)
 
 
+def fitted_to(low: Integers, high: Integers) -> NDArray[np.bool_]:
+    """Which labels a correction is fitted to: those whose age is known, or all where none is."""
+    some = known(low, high)
+    return some if some.any() else ~some
+
+
 def ranked_probability_score(pmf: NDArray[np.floating], low: Integers, high: Integers | None = None) -> Floats:
     """CRPS in years of pmf [n, 101], Σ_k (F_k - [y ≤ k])² (Gneiting and Raftery 2007, section 4.2); float64 [n].
 
@@ -90,9 +96,8 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
-    some = known(low, high)
-    if some.any():
-        pmf, low, high = pmf[some], low[some], high[some]
+    some = fitted_to(low, high)
+    pmf, low, high = pmf[some], low[some], high[some]
     count, ages = len(KNOTS), np.arange(AGES)
     log_pmf = np.log(np.maximum(np.asarray(pmf, dtype=np.float64), SMALLEST))
     mean = pmf @ ages

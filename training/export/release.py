@@ -27,7 +27,7 @@ from training.export.calibration import (
     conformal_table,
     decoded,
     fit_correction,
-    known,
+    fitted_to,
 )
 from training.export.graph import embed, run, set_correction, set_mix
 from training.export.lock import lock_model, write_model
@@ -124,8 +124,7 @@ def calibrate(
     `target` [101]; where none is given for theirs, `balanced`. To weigh faces in the fit is not enough: a correction
     that is linear between nine ages cannot follow a mix, and P stayed right for the mix that the network had learnt.
     """
-    exact = known(calib.low, calib.high)
-    fitted = exact if exact.any() else ~exact  # as `fit_correction` does
+    fitted = fitted_to(calib.low, calib.high)
     low, high = calib.low[fitted], calib.high[fitted]
     mix = age_mix(low, high)
     target = balanced(low, high, balance) if target is None else target

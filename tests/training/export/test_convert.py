@@ -16,7 +16,6 @@ from keras import ops
 from PIL import Image
 
 from service.errors import FileMissing, UnknownModel
-from service.inference.age_mix import mix_of, stated_for
 from service.inference.estimator import Estimator
 from service.inference.imaging import exposed
 from service.inference.lockfile import ModelLock, sha256_of, verified_path
@@ -32,7 +31,7 @@ from tests.training.export.bell_model import (
 )
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceStore
-from training.export.calibration import KNOTS, Correction, age_mix, balanced, conformal_table, decoded
+from training.export.calibration import KNOTS, Correction, conformal_table, decoded
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.graph import (
     ExportRefused,
@@ -43,14 +42,12 @@ from training.export.graph import (
     rename,
     run,
     set_correction,
-    set_mix,
     smoothing,
     tail_nodes,
     with_layer_names,
 )
 from training.export.lock import fingerprint, lock_model, set_default
-from training.export.quantize import quantize
-from training.export.release import WIDTHS, WORN_COPIES, Split, faces_of_mix, finish, recalibrate, recalibrate_for
+from training.export.release import WIDTHS, WORN_COPIES, Split, recalibrate
 from training.export.unlabelled import faces_in
 from training.model.age_model import AgeModel, servable
 from training.model.backbones import build_backbone
@@ -147,100 +144,6 @@ def test_worn_faces_are_stretched_after_they_were_worn(tmp_path: Path) -> None:
     worn = split.worn(3)
     np.testing.assert_array_equal(worn.faces[0], exposed(worn.cut[0], crop))
     assert worn.cut.max() < 255
-
-
-def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_path: Path) -> None:
-    path = write_bell_model(tmp_path, sigma=2)
-    calib = Split.load([store], "calib", bell_manifest().crop)
-    own = age_mix(calib.low, calib.high)
-    answers = []
-    for balance in (0.0, 1.0, 0.0):
-        model = onnx.load(recalibrate(path, [store], balance))
-        manifest = manifest_of(model, "bell")
-        assert manifest.age_mix == pytest.approx(balanced(calib.low, calib.high, balance), rel=1e-4)
-        assert manifest.metrics["balance"] == balance
-        answers.append(run(model, calib.faces))
-    as_it_comes, lifted, again = answers
-    # The same distributions, for another mix of ages, and back.
-    assert lifted == pytest.approx(stated_for(as_it_comes, own, balanced(calib.low, calib.high, 1)), abs=1e-5)
-    assert np.abs(lifted - as_it_comes).max() > 0.01
-    assert again == pytest.approx(as_it_comes, abs=1e-6)
-
-
-def test_the_mix_of_ages_comes_last_in_the_graph_and_only_behind_a_correction() -> None:
-    model, uniform = bell_model(), np.full(101, 1 / 101)
-    plain = len(model.graph.node)
-    set_mix(model, uniform, uniform)
-    assert len(model.graph.node) == plain
-    young = mix_of(np.where(np.arange(101) < 20, 3.0, 1.0))
-    expected = stated_for(run(model, FACES), uniform, young)
-    for _ in range(2):
-        set_mix(model, uniform, young)
-        assert len(model.graph.node) == plain + 1
-        assert run(model, FACES) == pytest.approx(expected, abs=1e-6)
-    onnx.checker.check_model(model)
-    assert "calibration_restated" in tail_nodes(model)
-    bare = bell_model()
-    del bare.graph.node[-1]
-    with pytest.raises(ExportRefused, match="export it again"):
-        set_mix(bare, uniform, young)
-
-
-def test_a_file_is_calibrated_for_the_mix_of_ages_of_faces_without_labels(store: Path, tmp_path: Path) -> None:
-    path = write_bell_model(tmp_path, sigma=2)
-    seen = np.random.default_rng(0).normal(35, 5, 400).clip(0, 100)  # the store's ages lie all over
-    found = recalibrate_for(path, [store], grey_faces(seen))
-    manifest = manifest_of(onnx.load(path), "bell")
-    assert manifest.age_mix == pytest.approx(found.mix, rel=1e-3)
-    assert found.mix @ np.arange(101) == pytest.approx(35, abs=3)
-    calib = Split.load([store], "calib", bell_manifest().crop)
-    assert abs(age_mix(calib.low, calib.high) @ np.arange(101) - 35) > 8
-
-
-def test_the_mix_of_ages_of_an_archive_stays_where_none_is_asked_for(store: Path, tmp_path: Path) -> None:
-    path = write_bell_model(tmp_path, sigma=2)
-    recalibrate(path, [store], balance=0.5)
-    seen = np.random.default_rng(0).normal(35, 5, 400).clip(0, 100)
-    mix = recalibrate_for(path, [store], grey_faces(seen)).mix
-    for made in (recalibrate(path, [store]), quantize(path, "float16", [store])):
-        manifest = manifest_of(onnx.load(made), made.name)
-        assert manifest.age_mix == pytest.approx(mix, rel=1e-3)
-        assert "balance" not in manifest.metrics
-    assert manifest_of(onnx.load(recalibrate(path, [store], balance=0.0)), "bell").metrics["balance"] == 0
-
-
-def test_intervals_for_another_mix_of_ages_are_read_off_faces_of_it(tmp_path: Path) -> None:
-    store = write_grey_store(tmp_path / "grey", count=8000)
-    path = write_bell_model(tmp_path, sigma=6)
-    young = mix_of(np.where(np.arange(101) < 30, 4.0, 1.0))
-    model = onnx.load(path)
-    manifest = finish(model, bell_manifest(), [store], target=young)
-    calib = Split.load([store], "calib", bell_manifest().crop)
-    own = age_mix(calib.low, calib.high)
-    chosen = faces_of_mix(calib, own, young)
-    # Where there are faces, a young one is chosen four times as often for each that there is.
-    middle = (calib.low >= 20) & (calib.low < 60)
-    shares = [(calib.low[middle & who] < 30).mean() for who in (np.ones(len(chosen), bool), chosen)]
-    odds = [share / (1 - share) for share in shares]
-    assert 2 < odds[1] / odds[0] < 6
-    few = mix_of(np.where(np.arange(101) == 16, 1.0, 0.0))
-    assert manifest.intervals
-    assert not finish(model, bell_manifest(), [store], target=few).intervals
-
-
-def test_probabilities_hold_for_the_faces_whose_age_is_known_not_for_groups(tmp_path: Path) -> None:
-    exact = write_grey_store(tmp_path / "exact", count=800)
-    groups = write_grey_store(tmp_path / "groups", count=800, seed=1)
-    rows = (groups / "index.csv").read_text().splitlines()
-    head, *rest = (row.split(",") for row in rows)
-    low, high = head.index("low"), head.index("high")
-    for row in rest:
-        row[low], row[high] = "8", "16"
-    (groups / "index.csv").write_text("\n".join(",".join(row) for row in [head, *rest]) + "\n")
-    path = write_bell_model(tmp_path, sigma=3)
-    manifest = manifest_of(onnx.load(recalibrate(path, [exact, groups], balance=0.0)), "bell")
-    alone = Split.load([exact], "calib", bell_manifest().crop)
-    assert manifest.age_mix == pytest.approx(age_mix(alone.low, alone.high), rel=1e-4)
 
 
 def test_faces_without_labels_are_cut_as_the_service_cuts_them(tmp_path: Path) -> None:

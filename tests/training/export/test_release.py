@@ -1,0 +1,124 @@
+"""Which mix of ages a file's probabilities hold for, and what its intervals are read off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from service.inference.age_mix import mix_of, stated_for
+from tests.training.export.bell_model import (
+    bell_manifest,
+    bell_model,
+    grey_faces,
+    write_bell_model,
+    write_grey_store,
+)
+from training.export.calibration import age_mix, balanced
+from training.export.graph import ExportRefused, run, set_mix, tail_nodes
+from training.export.quantize import quantize
+from training.export.release import Split, faces_of_mix, finish, recalibrate, recalibrate_for
+from training.onnx_manifest import manifest_of
+
+FACES = grey_faces(np.linspace(5, 95, 19))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_grey_store(tmp_path_factory.mktemp("stores") / "grey", count=2000)
+
+
+def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, sigma=2)
+    calib = Split.load([store], "calib", bell_manifest().crop)
+    own = age_mix(calib.low, calib.high)
+    answers = []
+    for balance in (0.0, 1.0, 0.0):
+        model = onnx.load(recalibrate(path, [store], balance))
+        manifest = manifest_of(model, "bell")
+        assert manifest.age_mix == pytest.approx(balanced(calib.low, calib.high, balance), rel=1e-4)
+        assert manifest.metrics["balance"] == balance
+        answers.append(run(model, calib.faces))
+    as_it_comes, lifted, again = answers
+    # The same distributions, for another mix of ages, and back.
+    assert lifted == pytest.approx(stated_for(as_it_comes, own, balanced(calib.low, calib.high, 1)), abs=1e-5)
+    assert np.abs(lifted - as_it_comes).max() > 0.01
+    assert again == pytest.approx(as_it_comes, abs=1e-6)
+
+
+def test_the_mix_of_ages_comes_last_in_the_graph_and_only_behind_a_correction() -> None:
+    model, uniform = bell_model(), np.full(101, 1 / 101)
+    plain = len(model.graph.node)
+    set_mix(model, uniform, uniform)
+    assert len(model.graph.node) == plain
+    young = mix_of(np.where(np.arange(101) < 20, 3.0, 1.0))
+    expected = stated_for(run(model, FACES), uniform, young)
+    for _ in range(2):
+        set_mix(model, uniform, young)
+        assert len(model.graph.node) == plain + 1
+        assert run(model, FACES) == pytest.approx(expected, abs=1e-6)
+    onnx.checker.check_model(model)
+    assert "calibration_restated" in tail_nodes(model)
+    bare = bell_model()
+    del bare.graph.node[-1]
+    with pytest.raises(ExportRefused, match="export it again"):
+        set_mix(bare, uniform, young)
+
+
+def test_a_file_is_calibrated_for_the_mix_of_ages_of_faces_without_labels(store: Path, tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, sigma=2)
+    seen = np.random.default_rng(0).normal(35, 5, 400).clip(0, 100)  # the store's ages lie all over
+    found = recalibrate_for(path, [store], grey_faces(seen))
+    manifest = manifest_of(onnx.load(path), "bell")
+    assert manifest.age_mix == pytest.approx(found.mix, rel=1e-3)
+    assert found.mix @ np.arange(101) == pytest.approx(35, abs=3)
+    calib = Split.load([store], "calib", bell_manifest().crop)
+    assert abs(age_mix(calib.low, calib.high) @ np.arange(101) - 35) > 8
+
+
+def test_the_mix_of_ages_of_an_archive_stays_where_none_is_asked_for(store: Path, tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, sigma=2)
+    recalibrate(path, [store], balance=0.5)
+    seen = np.random.default_rng(0).normal(35, 5, 400).clip(0, 100)
+    mix = recalibrate_for(path, [store], grey_faces(seen)).mix
+    for made in (recalibrate(path, [store]), quantize(path, "float16", [store])):
+        manifest = manifest_of(onnx.load(made), made.name)
+        assert manifest.age_mix == pytest.approx(mix, rel=1e-3)
+        assert "balance" not in manifest.metrics
+    assert manifest_of(onnx.load(recalibrate(path, [store], balance=0.0)), "bell").metrics["balance"] == 0
+
+
+def test_intervals_for_another_mix_of_ages_are_read_off_faces_of_it(tmp_path: Path) -> None:
+    store = write_grey_store(tmp_path / "grey", count=8000)
+    path = write_bell_model(tmp_path, sigma=6)
+    young = mix_of(np.where(np.arange(101) < 30, 4.0, 1.0))
+    model = onnx.load(path)
+    manifest = finish(model, bell_manifest(), [store], target=young)
+    calib = Split.load([store], "calib", bell_manifest().crop)
+    own = age_mix(calib.low, calib.high)
+    chosen = faces_of_mix(calib, own, young)
+    # Where there are faces, a young one is chosen four times as often for each that there is.
+    middle = (calib.low >= 20) & (calib.low < 60)
+    shares = [(calib.low[middle & who] < 30).mean() for who in (np.ones(len(chosen), bool), chosen)]
+    odds = [share / (1 - share) for share in shares]
+    assert 2 < odds[1] / odds[0] < 6
+    few = mix_of(np.where(np.arange(101) == 16, 1.0, 0.0))
+    assert manifest.intervals
+    assert not finish(model, bell_manifest(), [store], target=few).intervals
+
+
+def test_probabilities_hold_for_the_faces_whose_age_is_known_not_for_groups(tmp_path: Path) -> None:
+    exact = write_grey_store(tmp_path / "exact", count=800)
+    groups = write_grey_store(tmp_path / "groups", count=800, seed=1)
+    rows = (groups / "index.csv").read_text().splitlines()
+    head, *rest = (row.split(",") for row in rows)
+    low, high = head.index("low"), head.index("high")
+    for row in rest:
+        row[low], row[high] = "8", "16"
+    (groups / "index.csv").write_text("\n".join(",".join(row) for row in [head, *rest]) + "\n")
+    path = write_bell_model(tmp_path, sigma=3)
+    manifest = manifest_of(onnx.load(recalibrate(path, [exact, groups], balance=0.0)), "bell")
+    alone = Split.load([exact], "calib", bell_manifest().crop)
+    assert manifest.age_mix == pytest.approx(age_mix(alone.low, alone.high), rel=1e-4)
