@@ -132,8 +132,9 @@ def calibrate_command(
         typer.echo(f"{described(found)}; {model}")
         if not manifest_of(model_in(model), model.name).intervals:
             typer.secho(
-                "agelens-train: warning: too few `calib` faces are as old as that to read intervals off them; those of "
-                "the distributions are given instead, which cover worn photographs less often than they say",
+                "agelens-train: warning: too few `calib` faces have ages like those photographs, so the file has no "
+                "calibrated intervals: the service gives the distribution's own, which on worn photographs contain the "
+                "true age less often than they say; add `calib` faces of such ages",
                 fg="yellow",
                 err=True,
             )

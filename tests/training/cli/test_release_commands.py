@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from tests.tiny_model import SIZE
-from tests.training.export.bell_model import write_bell_model, write_grey_store
+from tests.training.export.bell_model import grey_faces, write_bell_model, write_grey_store
 from training.cli.main import app
 from training.data.store import FaceStore
+from training.onnx_manifest import manifest_of
 
 
 @pytest.mark.parametrize(("count", "warned"), [(60, True), (400, False)])
@@ -54,3 +57,16 @@ def test_what_cannot_be_calibrated_is_named_in_one_line(tmp_path: Path) -> None:
         done = CliRunner().invoke(app, ["calibrate", *named, "--store", str(store)])
         assert done.exit_code == 1
         assert expected in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("warned", [True, False])
+def test_a_file_that_loses_its_intervals_to_an_archive_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warned: bool
+) -> None:
+    store, model = write_grey_store(tmp_path / "store", count=4000), write_bell_model(tmp_path)  # aged 15 to 75
+    seen = np.full(300, 20.0) if warned else np.linspace(16, 74, 300)
+    monkeypatch.setattr("training.export.unlabelled.faces_in", lambda *_: grey_faces(seen))
+    done = CliRunner().invoke(app, ["calibrate", str(model), "--store", str(store), "--unlabelled", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert ("no calibrated intervals" in " ".join(done.stderr.split())) == warned
+    assert bool(manifest_of(onnx.load(model), "bell").intervals) != warned
