@@ -108,7 +108,8 @@ def claims(predictions: Predictions, age: int, mix: Floats | None = None) -> Cla
 def reliability(predictions: Predictions, age: int, mix: Floats | None = None) -> Row:
     """Calibration error of P(age ≥ `age`), the error by chance alone, and the bins of the reliability diagram.
 
-    For the mix of ages `mix` [101], and `as_they_come` for that of the photographs.
+    For the mix of ages `mix` [101], and `as_they_come` for that of the photographs. `mix_without_faces` is the share of
+    the mix in windows of ages that no photograph is of: they count nothing.
     """
     stated, plain = claims(predictions, age, mix), claims(predictions, age)
     return {
@@ -116,6 +117,7 @@ def reliability(predictions: Predictions, age: int, mix: Floats | None = None) -
         **stated.errors(),
         "unsure": unsure_part(stated),
         "bins": stated.bins(),
+        "mix_without_faces": 0.0 if mix is None else mix_without_faces(predictions.low, predictions.high, mix),
         "as_they_come": {**plain.errors(), "unsure": unsure_part(plain)},
     }
 
@@ -130,12 +132,23 @@ def standing_for(low: Integers, high: Integers, mix: Floats) -> Floats:
     Labels heap at round ages and a mix is smooth, so the shares are made alike in windows between gates
     (post-stratification).
     """
-    window = np.digitize(np.arange(AGES), WINDOWS[1:-1])
+    window, found, wanted = _in_windows(low, high, mix)
     middle = (low + high) // 2
-    found = np.bincount(window[middle], minlength=window[-1] + 1) / len(middle)
-    wanted = np.bincount(window, weights=mix)
     counts = np.where(found > 0, wanted / np.maximum(found, TINY), 1.0)[window]
     return np.asarray(counts / counts[middle].mean())
+
+
+def mix_without_faces(low: Integers, high: Integers, mix: Floats) -> float:
+    """Return the share of a mix of ages [101] in windows that none of the labels [n] is of."""
+    _, found, wanted = _in_windows(low, high, mix)
+    return float(wanted[found == 0].sum())
+
+
+def _in_windows(low: Integers, high: Integers, mix: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Return the window of each age [101], and of each window the share of the labels and that of the mix."""
+    window = np.digitize(np.arange(AGES), WINDOWS[1:-1])
+    found = np.bincount(window[(low + high) // 2], minlength=window[-1] + 1) / len(low)
+    return window, found, np.asarray(np.bincount(window, weights=mix), np.float64)
 
 
 def unsure_part(all_claims: Claims) -> Row:

@@ -134,6 +134,14 @@ def measured(tree: Tree) -> str:
     return f"{text}\n    {command}\n" if command else text
 
 
+def _without_faces(share: float) -> list[str]:
+    """Say how much of the mix of ages has no face to judge probabilities by, from a per cent on."""
+    if share < 0.01:
+        return []
+    told = f"None of these photographs shows people of the ages that {share:.0%} of that mix are: they count nothing.\n"
+    return [told]
+
+
 def source_part(source: str, result: Tree) -> str:
     """Return the part of the card about one source, children and the old first."""
     rows = result["by_true_age"]
@@ -151,6 +159,7 @@ def source_part(source: str, result: Tree) -> str:
         head += ["n with P of 0.05–0.95", "calibration error there", "by chance, median (95 %)"]
         head.append("as the photographs come: all, there")
         parts.append(markdown(head, [reliability_line(row) for row in result["reliability"]]))
+        parts += _without_faces(result["reliability"][0].get("mix_without_faces", 0.0))
     if any(row["curve"] for row in result.get("gates", ())):
         parts.append(gates_table(result["gates"]))
     if "coverage" in result:

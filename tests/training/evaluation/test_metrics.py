@@ -165,6 +165,15 @@ def test_faces_stand_for_a_mix_of_ages_though_labels_heap_at_round_ones() -> Non
         assert counts[heaped >= age].sum() / 5000 == pytest.approx(other[age:].sum(), abs=1e-3)
 
 
+def test_ages_of_the_mix_that_nobody_has_are_counted() -> None:
+    mix = mix_of(np.where(np.arange(101) < 10, 2.0, 1.0))
+    grown = points([30, 40, 50], [25, 41, 60])
+    # 0 to 24, 50 to 59 and what lies beyond 70; 40 to 49 and 60 to 69 are there as a whole.
+    expected = mix[:25].sum() + mix[30:40].sum() + mix[50:60].sum() + mix[70:].sum()
+    assert reliability(grown, 18, mix)["mix_without_faces"] == pytest.approx(expected)
+    assert reliability(grown, 18)["mix_without_faces"] == 0
+
+
 def test_what_chance_does_is_true_for_weighed_photographs_too() -> None:
     # Of an exact model half of the errors are above the median of those by chance.
     beyond = 0

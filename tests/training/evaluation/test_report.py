@@ -209,6 +209,16 @@ def test_the_card_says_how_often_the_interval_holds_for_each_sex_and_race(trees:
         assert f"| 90 %, {row['group']} | {row['n']} | {inside} | {row['width']:.1f} |" in text
 
 
+def test_the_card_says_how_much_of_the_mix_has_no_face_to_judge_it_by(trees: dict[str, Any]) -> None:
+    tree = trees["bell"]
+    assert "count nothing" not in card(bell_manifest(), tree, "0" * 64)
+    pooled = tree["results"]["pooled"]
+    lacking = [{**row, "mix_without_faces": 0.124} for row in pooled["reliability"]]
+    results = {**tree["results"], "pooled": {**pooled, "reliability": lacking}}
+    text = card(bell_manifest(), {**tree, "results": results}, "0" * 64)
+    assert text.count("of the ages that 12% of that mix are: they count nothing") == 1
+
+
 def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
     row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "by_source": {"utkface": 5.0, "aaf": 7.25}}
     other = {**row, "name": "clean", "what": "no blur", "command": "agelens-train train clean"}
