@@ -2,8 +2,8 @@
 
 A mean trusts its members alike on every picture. A gate reads their features and decides for each face: one member may
 be better on photographs like those of the training sets, another on worn ones (a mixture of experts; Jacobs et al.
-1991). A member that mixes two heads itself is taken apart, and the gate mixes all heads of all members. It is fitted as
-that between two heads of one network, see `training.export.gate`.
+1991). A member that mixes two heads itself, or networks by a gate of its own, is taken apart, and the gate mixes all
+heads of all members. It is fitted as that between two heads of one network, see `training.export.gate`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ MEMBER: Final = "member{}_"
 RESIZE: Final = "resize{}_"
 FEATURES: Final = "features{}"
 """Apart from `MEMBER`: a member may itself call a tensor `planes`, `size` or `features`."""
+MIXTURE: Final = "gated mixture of "
+EXPERT: Final = "gate_expert{}"
+"""What puts a head's distribution before the gate; a member that has such is taken apart."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,23 @@ def _joined(members: Sequence[ModelProto], size: int) -> Joined:
         joined.nodes.extend(part.graph.node)
         joined.weights.extend(part.graph.initializer)
         joined.pmfs.append(prefix + OUTPUT_NAME)
-        joined.experts.extend(_heads(part, prefix) or joined.pmfs[-1:])
-        joined.features.append(FEATURES.format(number))
+        gated = _gated(part, prefix)
+        joined.experts.extend(gated or _heads(part, prefix) or joined.pmfs[-1:])
         pooled = [node.output[0] for node in part.graph.node if node.op_type == "GlobalAveragePool"]
-        if len(pooled) == 1:  # else it is no single network
-            joined.nodes.append(helper.make_node("Flatten", pooled, [joined.features[-1]], name=joined.features[-1]))
+        names = [FEATURES.format(len(joined.features) + place) for place in range(max(1, len(pooled)))]
+        joined.features.extend(names)
+        if gated or len(pooled) == 1:  # else it is neither one network nor several that are known apart
+            flattened = (
+                helper.make_node("Flatten", [map_], [name], name=name) for map_, name in zip(pooled, names, strict=True)
+            )
+            joined.nodes.extend(flattened)
     return joined
+
+
+def _gated(part: onnx.ModelProto, prefix: str) -> list[str]:
+    """Return the distributions that a member's own gate mixes; none where it has no gate between networks."""
+    turned = (node for node in part.graph.node if node.op_type == "Unsqueeze")
+    return [node.input[0] for node in turned if node.name.startswith(prefix + EXPERT.format(""))]
 
 
 def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:
@@ -111,6 +125,12 @@ def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:
     own = [node for node in part.graph.node if not node.name.startswith(f"{prefix}{CALIBRATION}")]
     heads = [node.output[0] for node in own if node.op_type == "Softmax"]
     return heads if len(heads) > 1 else []
+
+
+def _told(member: ModelProto, manifest: Manifest, gated: bool) -> str:
+    """Name a member; one that a gate takes apart by its own members."""
+    apart = gated and _gated(member, "")
+    return manifest.provenance.recipe.removeprefix(MIXTURE) if apart else f"{manifest.name} {manifest.version}"
 
 
 def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
@@ -125,12 +145,12 @@ def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
         helper.make_node("Softmax", ["gate_logits"], ["gate_shares"], axis=1, name="gate_shares"),
         helper.make_node("Unsqueeze", ["gate_shares", "gate_axis"], ["gate_row"], name="gate_row"),
         *(
-            helper.make_node("Unsqueeze", [expert, "gate_axis"], [f"gate_expert{k}"], name=f"gate_expert{k}")
+            helper.make_node("Unsqueeze", [expert, "gate_axis"], [EXPERT.format(k)], name=EXPERT.format(k))
             for k, expert in enumerate(joined.experts)
         ),
         helper.make_node(
             "Concat",
-            [f"gate_expert{k}" for k in range(len(joined.experts))],
+            [EXPERT.format(k) for k in range(len(joined.experts))],
             ["gate_experts"],
             axis=1,
             name="gate_experts",
@@ -143,7 +163,7 @@ def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
 def gate_between(
     members: Sequence[ModelProto], stores: Sequence[Path], crop: CropSpec, unlabelled: Path | None = None
 ) -> Gate:
-    """Fit the gate between graphs on `val`, clean and worn; raise ExportRefused unless each is one network.
+    """Fit the gate between graphs on `val`, clean and worn; raise ExportRefused for one that is the mean of several.
 
     On the faces of the store `unlabelled` their mixture is to be near the IMDB-WIKI network's answer too.
     """
@@ -151,14 +171,14 @@ def gate_between(
     made = {name for node in joined.nodes for name in node.output}
     if not made.issuperset(joined.features):
         raise ExportRefused(
-            "a gate reads the pooled features of one network, and a member has none or several; join networks, "
-            "not ensembles"
+            "a gate reads the pooled features of one network, and a member has none or several; join networks or "
+            "gated ensembles, not means of several"
         )
     look = joined.model(members, crop.size, dict.fromkeys([*joined.features, *joined.experts]))
 
     def answer(faces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
         outputs = outputs_of(look, faces)
-        return np.concatenate(outputs[: len(members)], axis=1), *outputs[len(members) :]
+        return np.concatenate(outputs[: len(joined.features)], axis=1), *outputs[len(joined.features) :]
 
     answers = answers_on_val(answer, stores, crop)
     if unlabelled:
@@ -224,7 +244,7 @@ def ensemble(
     if len(precisions) > 1:
         raise ExportRefused(f"the members differ in precision ({', '.join(sorted(precisions))}); join equal ones")
     made = [manifest.provenance for manifest in manifests]
-    joined = " + ".join(f"{manifest.name} {manifest.version}" for manifest in manifests)
+    joined = " + ".join(_told(member, manifest, gated) for member, manifest in zip(members, manifests, strict=True))
     if unlabelled and not gated:
         raise ExportRefused("--unlabelled fits a gate: add --gate")
     if gated and any(manifest.flip for manifest in manifests):
@@ -238,7 +258,7 @@ def ensemble(
         flip=all(manifest.flip for manifest in manifests),
         crop=crop,
         provenance=Provenance(
-            recipe=f"{'gated mixture' if gate else 'mean'} of {joined}",
+            recipe=f"{MIXTURE if gate else 'mean of '}{joined}",
             data=tuple(dict.fromkeys(source for each in made for source in each.data)),
             initial_weights=", ".join(dict.fromkeys(each.initial_weights for each in made)),
             commit=revision(),

@@ -117,7 +117,27 @@ def test_a_gate_mixes_the_heads_of_a_member_that_mixes_two_itself(store: Path) -
     assert fitted.weights.shape == (2 * CHANNELS, 3)
 
 
-def test_an_ensemble_is_no_member_of_a_gated_one(store: Path) -> None:
+def test_a_gated_ensemble_is_taken_apart_to_take_in_another_network(store: Path, tmp_path: Path) -> None:
+    first, second, third = bell_model(3), bell_model(6, shift=10), bell_model(4, shift=-20)
+    gate = Gate(np.zeros((2 * CHANNELS, 2)), np.array([0.0, 1.0]), 0.0, 0.1)
+    pair = mean_of([first, second], SIZE, gate=gate)
+    weights = np.zeros((3 * CHANNELS, 3))
+    for head, expected in enumerate((first, second, third)):
+        chosen = Gate(weights, 20.0 * (np.arange(3) == head), 0.0, 0.1)
+        joined = mean_of([pair, third], SIZE, gate=chosen)
+        assert run(joined, FACES) == pytest.approx(run(expected, FACES), abs=1e-5)
+    assert sum(node.op_type == "Conv" for node in joined.graph.node) == 3
+    assert gate_between([pair, third], [store], bell_manifest().crop).weights.shape == (3 * CHANNELS, 3)
+    paths = [write_bell_model(tmp_path, name, shift=shift) for name, shift in (("a", 5), ("b", -5), ("c", 0))]
+    two = ensemble(paths[:2], tmp_path, "two", "1.0.0", [store], gated=True)
+    three = ensemble([two, paths[2]], tmp_path, "three", "1.0.0", [store], gated=True)
+    recipe = manifest_of(onnx.load(three), "three").provenance.recipe
+    assert recipe == "gated mixture of a 1.0.0 + b 1.0.0 + c 1.0.0"
+    mean = ensemble([two, paths[2]], tmp_path, "mean", "1.0.0", [store])
+    assert manifest_of(onnx.load(mean), "mean").provenance.recipe == "mean of two 1.0.0 + c 1.0.0"
+
+
+def test_the_mean_of_several_is_no_member_of_a_gated_one(store: Path) -> None:
     pair = mean_of([bell_model(3), bell_model(6)], SIZE)
     with pytest.raises(ExportRefused, match="one network, and a member has none or several"):
         gate_between([pair, bell_model()], [store], bell_manifest().crop)
