@@ -36,22 +36,30 @@ def build_backbone(
     *,
     preprocessing: str | None = None,
     momentum: float = 0.97,
+    shrunk_to: int | None = None,
 ) -> keras.Model:
     """Build a network from RGB faces in 0..255, float [b, size, size, 3], to features [b, C].
 
     `weights` is None (random), a name (`imagenet`, `vggface2`, `dlib`) or an .npz file of `<layer>/<variable>` arrays.
     `preprocessing` is given by the weights; name it to build the network without them, or for a file of one's own.
-    `momentum` is that of every batch normalisation: 0.97 follows new faces within a hundred steps.
+    `momentum` is that of every batch normalisation: 0.97 follows new faces within a hundred steps. `shrunk_to` has the
+    network shrink its faces to that many pixels a side first (bilinear): half the side is a quarter of the work.
     Raises InvalidParameter naming what is unknown, and FileMissing where named weights are not fetched yet.
     """
     if name not in BACKBONES:
         raise InvalidParameter(f"no backbone is called {name!r}; there are {', '.join(sorted(BACKBONES))}")
-    if size < SMALLEST_SIZE:
-        raise InvalidParameter(f"a backbone needs faces of at least {SMALLEST_SIZE} pixels a side, got {size}")
+    side = size if shrunk_to is None else shrunk_to
+    if not SMALLEST_SIZE <= side <= size:
+        raise InvalidParameter(
+            f"a backbone needs faces of at least {SMALLEST_SIZE} pixels a side, and can shrink them: got {size}"
+            + ("" if shrunk_to is None else f", shrunk to {shrunk_to}")
+        )
     source = source_for(name, weights) if weights is not None else None
     kind = preprocessing or (source.preprocessing if source else None) or "symmetric"
     faces = keras.Input((size, size, 3), name="faces")
-    last_map = BACKBONES[name](_preprocessed(faces, kind))
+    # Not a layer `Resizing`: called without `training`, it puts the layers behind it into training mode.
+    seen = faces if side == size else keras.ops.image.resize(faces, (side, side))
+    last_map = BACKBONES[name](_preprocessed(seen, kind))
     features = keras.layers.GlobalAveragePooling2D(name="features")(last_map)
     model = with_fast_layers(keras.Model(faces, features, name=name), momentum)
     if source:

@@ -64,24 +64,24 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     return model
 
 
-def trained_model(
-    run_dir: Path, momentum: float | None = None, size: int | None = None, mixed: bool = False
-) -> tuple[AgeModel, Recipe]:
+def trained_model(run_dir: Path, onward: Recipe | None = None) -> tuple[AgeModel, Recipe]:
     """Build the network of a run with its best weights; raise FileMissing naming what is not there.
 
-    `momentum` of its batch norms and `size` of its faces in pixels are those it is trained on with, the run's own where
-    not given. `mixed` computes in bfloat16, to train on.
+    `onward` is a recipe that it is to be trained on with: what that says of the faces' size, the momentum of batch
+    norms and the precision counts, not what the run said.
     """
     for file in ("recipe.json", BEST):
         if not (run_dir / file).is_file():
             raise FileMissing(f"{run_dir} has no {file}; name a folder that `agelens-train train` has filled")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
-    with _precision(mixed):
+    now = onward or recipe
+    with _precision(now.mixed_precision and onward is not None):
         backbone = build_backbone(
             recipe.backbone,
-            recipe.size if size is None else size,
+            now.size,
             preprocessing=preprocessing_of(recipe),
-            momentum=recipe.batch_norm_momentum if momentum is None else momentum,
+            momentum=now.batch_norm_momentum,
+            shrunk_to=now.shrunk_to,
         )
     model = AgeModel(backbone, head_named(recipe.head, **recipe.head_options))
     model.load_weights(run_dir / BEST)
@@ -96,6 +96,7 @@ def _backbone(recipe: Recipe, exported: ExportedFile | None, name: str) -> keras
             None if exported else recipe.weights,
             preprocessing=preprocessing_of(recipe) if exported else recipe.preprocessing,
             momentum=recipe.batch_norm_momentum,
+            shrunk_to=recipe.shrunk_to,
         )
     if exported:
         exported.load_backbone(backbone)
@@ -191,7 +192,7 @@ def _exported(recipe: Recipe) -> ExportedFile | None:
 
 
 def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
-    earlier, before = trained_model(run_dir, recipe.batch_norm_momentum, recipe.size, recipe.mixed_precision)
+    earlier, before = trained_model(run_dir, recipe)
     if before.backbone != recipe.backbone:
         raise ValueError(f"{run_dir} trained {before.backbone}, this recipe wants {recipe.backbone}")
     model = AgeModel(earlier.backbone, head)

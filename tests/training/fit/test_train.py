@@ -15,6 +15,7 @@ from service.errors import InvalidParameter
 from tests.training.tiny_run import Memory, tiny_recipe
 from training.data.augment import Augmentation
 from training.data.store import FaceStore
+from training.data.synthetic import synthetic_store
 from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
 from training.fit.checkpoint import Checkpoint
 from training.fit.launch import launch, relaunch
@@ -259,6 +260,17 @@ def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path
     assert model.size == 48
     for mine, theirs in zip(model.weights, earlier.weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_network_that_shrinks_its_faces_is_built_again_as_it_was_trained(tmp_path: Path) -> None:
+    stores = [FaceStore.open(synthetic_store(tmp_path / "store", 60, size=64, bleed=12))]
+    train(tiny_recipe(epochs=1, size=64, shrunk_to=32), stores, tmp_path)
+    model, _ = trained_model(tmp_path)
+    assert model.get_layer("preprocessing").output.shape == (None, 32, 32, 3)
+    larger = tiny_recipe(weights=str(tmp_path), size=64, shrunk_to=48)
+    again = new_model(larger, select(larger, stores, "train"))
+    assert again.get_layer("preprocessing").output.shape == (None, 48, 48, 3)
+    np.testing.assert_array_equal(again.weights[0], model.weights[0])
 
 
 def test_a_head_takes_over_what_fits_it_of_another_familys(stores: list[FaceStore], tmp_path: Path) -> None:

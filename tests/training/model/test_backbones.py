@@ -87,6 +87,22 @@ def test_preprocessing_is_what_the_weights_saw(kind: str, black: list[float], wh
     np.testing.assert_allclose(np.asarray(seen(pixels))[:, 0, 0], [black, white], atol=1e-4)
 
 
+def test_a_network_can_shrink_its_faces_first() -> None:
+    shrunk = build_backbone("mobilenet", 64, shrunk_to=32)
+    plain = build_backbone("mobilenet", 32)
+    plain.set_weights(shrunk.get_weights())
+    faces = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    # Bilinear at half the side: the mean of four pixels.
+    halves = faces.reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(np.asarray(shrunk(faces)), np.asarray(plain(halves)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [16, 128])
+def test_faces_are_shrunk_to_what_a_network_can_see_and_not_enlarged(side: int) -> None:
+    with pytest.raises(InvalidParameter, match=f"can shrink them: got 64, shrunk to {side}"):
+        build_backbone("mobilenet", 64, shrunk_to=side)
+
+
 def test_batch_norms_get_the_momentum() -> None:
     model = build_backbone("mobilenet", 32, momentum=0.9)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
