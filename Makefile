@@ -80,12 +80,19 @@ test-clients: setup-dev
 	else echo "make test-clients needs $$package (Debian: sudo apt-get install $$package)" >&2; exit 1; fi; done
 	UV_DEFAULT_INDEX="$(call INDEX,.venv)" .venv/bin/python -m pytest tests/clients
 
+# ONNX Runtime built with OpenVINO answers as the plain one. It takes the place of that, in an environment of its own.
+OPENVINO := .venv-openvino/.openvino
+.PHONY: test-openvino
+test-openvino: setup $(OPENVINO)
+	@test "$$(uname -m)" = x86_64 || { echo "make test-openvino needs an x86-64 processor" >&2; exit 1; }
+	.venv-openvino/bin/python -m pytest tests/openvino
+
 check: setup-dev setup-training check-platforms
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy agelens service docs/generate tests/service tests/packaging tests/docs tests/browser tests/clients \
-		tests/image tests/cluster
+		tests/image tests/cluster tests/openvino
 	.venv-training/bin/mypy training tests/training tests/contract
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.
@@ -128,9 +135,11 @@ lock: $(TOOLS)
 	$(COMPILE) --group sbom -c requirements/training.txt -o requirements/sbom.txt
 	$(COMPILE) --group docs -c requirements/training.txt -o requirements/docs.txt
 	$(COMPILE) --group clients -o requirements/clients.txt # another typer than ours
+	$(COMPILE) pyproject.toml --group openvino -c requirements/training.txt --no-emit-package onnxruntime \
+		-o requirements/openvino.txt
 
 clean:
-	rm -rf .venv .venv-training .venv-docs .venv-setup build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-training .venv-docs .venv-openvino .venv-setup build dist .mypy_cache .pytest_cache .ruff_cache
 
 python:
 	@test -n "$(PYTHON)" || { echo "agelens needs Python 3.11, 3.12 or 3.13 with its venv module; none was found. \
@@ -155,7 +164,7 @@ address: python
 	family=socket.AF_INET6 if ':' in host else socket.AF_INET)" "$(HOST)" "$(PORT)" 2>/dev/null || { \
 	echo "$(HOST):$(PORT) cannot be listened on; choose another port or host: make serve PORT=8001 HOST=127.0.0.1" >&2; exit 1; }
 
-.venv/bin/python .venv-training/bin/python .venv-docs/bin/python: | python
+.venv/bin/python .venv-training/bin/python .venv-docs/bin/python .venv-openvino/bin/python: | python
 	@echo "creating $(patsubst %/bin/python,%,$@) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv --without-pip $(patsubst %/bin/python,%,$@)
 
@@ -201,6 +210,10 @@ docs: setup-dev $(DOCS)
 	.venv/bin/python -m docs.generate
 	.venv-docs/bin/zensical build --clean --strict
 	@rm -rf build/site/generate
+
+$(OPENVINO): requirements/openvino.txt pyproject.toml | $(TOOLS) .venv-openvino/bin/python
+	@echo "installing ONNX Runtime with OpenVINO into .venv-openvino"
+	$(call INSTALL,.venv-openvino,openvino.txt,--exact)
 
 $(DOCS): requirements/docs.txt | $(TOOLS) .venv-docs/bin/python
 	@echo "installing what the documents' site needs into .venv-docs"

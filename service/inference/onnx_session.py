@@ -51,6 +51,14 @@ def _share_arena() -> None:
 PLUGINS: Final[dict[str, str]] = {"OpenVINOExecutionProvider": "onnxruntime_ep_openvino"}
 """Provider → the package that brings it."""
 
+OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "OpenVINOExecutionProvider": {
+        "load_config": '{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}, "GPU": {"INFERENCE_PRECISION_HINT": "f32"}}'
+    }
+}
+"""Provider → what it is told. OpenVINO itself computes in bfloat16 where a processor can, and in float16 on GPUs,
+whatever a file says: that moves ages by up to a year."""
+
 
 def open_session(path: Path, options: ort.SessionOptions, names: Sequence[str]) -> ort.InferenceSession:
     """Open a model file on these providers, best first. By its path: ONNX Runtime keeps bytes that it is given.
@@ -60,15 +68,24 @@ def open_session(path: Path, options: ort.SessionOptions, names: Sequence[str]) 
     plugged = _plugged(names)
     try:
         if not plugged:
-            return ort.InferenceSession(path, options, providers=list(names))
-        for name in names:
-            if name in plugged:
-                options.add_provider_for_devices(plugged[name][:1], {})
-            else:
-                options.add_provider(name, {})
-        return ort.InferenceSession(path, options)
+            session = ort.InferenceSession(path, options, providers=[(name, OPTIONS.get(name, {})) for name in names])
+        else:
+            for name in names:
+                if name in plugged:
+                    options.add_provider_for_devices(plugged[name][:1], OPTIONS.get(name, {}))
+                else:
+                    options.add_provider(name, OPTIONS.get(name, {}))
+            session = ort.InferenceSession(path, options)
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise InvalidModelFile(f"{path.name} is not an ONNX file that ONNX Runtime can load: {error}") from error
+    # One that cannot start here is left out without a word, and all runs on the next one.
+    lacking = [name for name in names if name not in session.get_providers()]
+    if lacking and not plugged:
+        raise InvalidModelFile(
+            f"AGELENS_PROVIDERS names {', '.join(lacking)}, which is installed but cannot start here, for want of "
+            "its processor or driver; install that, or leave the provider out"
+        )
+    return session
 
 
 def _plugged(names: Sequence[str]) -> dict[str, list[Any]]:
