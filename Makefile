@@ -83,9 +83,12 @@ test-clients: setup-dev
 # ONNX Runtime built with OpenVINO answers as the plain one. It takes the place of that, in an environment of its own.
 OPENVINO := .venv-openvino/.openvino
 .PHONY: test-openvino
-test-openvino: setup $(OPENVINO)
-	@test "$$(uname -m)" = x86_64 || { echo "make test-openvino needs an x86-64 processor" >&2; exit 1; }
+test-openvino: x86-64 setup $(OPENVINO)
 	.venv-openvino/bin/python -m pytest tests/openvino
+
+.PHONY: x86-64
+x86-64:
+	@test "$$(uname -m)" = x86_64 || { echo "make test-openvino needs an x86-64 processor" >&2; exit 1; }
 
 check: setup-dev setup-training check-platforms
 	.venv/bin/ruff check .
@@ -211,7 +214,7 @@ docs: setup-dev $(DOCS)
 	.venv-docs/bin/zensical build --clean --strict
 	@rm -rf build/site/generate
 
-$(OPENVINO): requirements/openvino.txt pyproject.toml | $(TOOLS) .venv-openvino/bin/python
+$(OPENVINO): requirements/openvino.txt pyproject.toml | x86-64 $(TOOLS) .venv-openvino/bin/python
 	@echo "installing ONNX Runtime with OpenVINO into .venv-openvino"
 	$(call INSTALL,.venv-openvino,openvino.txt,--exact)
 

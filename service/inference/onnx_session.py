@@ -56,8 +56,8 @@ OPTIONS: Final[dict[str, dict[str, str]]] = {
         "load_config": '{"CPU": {"INFERENCE_PRECISION_HINT": "f32"}, "GPU": {"INFERENCE_PRECISION_HINT": "f32"}}'
     }
 }
-"""Provider → what it is told. OpenVINO itself computes in bfloat16 where a processor can, and in float16 on GPUs,
-whatever a file says: that moves ages by up to a year."""
+"""Provider → what it is told. OpenVINO's own choice is bfloat16 where a processor has it, whatever a file says, and
+that moves ages by up to 0.7 years; a provider may leave it the choice or not."""
 
 
 def open_session(path: Path, options: ort.SessionOptions, names: Sequence[str]) -> ort.InferenceSession:
@@ -68,7 +68,8 @@ def open_session(path: Path, options: ort.SessionOptions, names: Sequence[str]) 
     plugged = _plugged(names)
     try:
         if not plugged:
-            session = ort.InferenceSession(path, options, providers=[(name, OPTIONS.get(name, {})) for name in names])
+            told = [(name, OPTIONS.get(name, {})) for name in names]
+            session = ort.InferenceSession(path, options, providers=told, enable_fallback=0)
         else:
             for name in names:
                 if name in plugged:
@@ -79,11 +80,11 @@ def open_session(path: Path, options: ort.SessionOptions, names: Sequence[str]) 
     except Exception as error:  # ONNX Runtime's exceptions share no base of their own
         raise InvalidModelFile(f"{path.name} is not an ONNX file that ONNX Runtime can load: {error}") from error
     # One that cannot start here is left out without a word, and all runs on the next one.
-    lacking = [name for name in names if name not in session.get_providers()]
-    if lacking and not plugged:
+    lacking = [name for name in names if name not in plugged and name not in session.get_providers()]
+    if lacking:
         raise InvalidModelFile(
-            f"AGELENS_PROVIDERS names {', '.join(lacking)}, which is installed but cannot start here, for want of "
-            "its processor or driver; install that, or leave the provider out"
+            f"AGELENS_PROVIDERS names {', '.join(lacking)}, which is installed but could not start here: ONNX Runtime "
+            "says why on standard error, often for want of a processor or driver"
         )
     return session
 

@@ -11,7 +11,7 @@ import pytest
 from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("serve", "dev", "training", "build", "clients", "docs", "sbom")
+LOCKS = ("serve", "dev", "training", "build", "clients", "docs", "openvino", "sbom")
 
 
 def _pins(name: str) -> dict[str, str]:

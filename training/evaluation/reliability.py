@@ -139,9 +139,10 @@ def standing_for(low: Integers, high: Integers, mix: Floats) -> Floats:
 
 
 def mix_without_faces(low: Integers, high: Integers, mix: Floats) -> float:
-    """Return the share of a mix of ages [101] in windows that none of the labels [n] is of."""
-    _, found, wanted = _in_windows(low, high, mix)
-    return float(wanted[found == 0].sum())
+    """Return the share of a mix of ages [101] in windows that none of the labels [n] reaches into."""
+    window, _, wanted = _in_windows(low, high, mix)
+    reached = {reached for ends in set(zip(low, high, strict=True)) for reached in window[ends[0] : ends[1] + 1]}
+    return float(sum(share for number, share in enumerate(wanted) if number not in reached))
 
 
 def _in_windows(low: Integers, high: Integers, mix: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
 
 from service.inference.distribution import AGES
+from service.inference.lockfile import sha256_of
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
 from training.export.graph import OPSET, ExportRefused, append_calibration, drop_unused, outputs_of, rename, set_mix
@@ -127,10 +128,27 @@ def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:
     return heads if len(heads) > 1 else []
 
 
+def _smooths_apart(member: ModelProto) -> bool:
+    """Tell whether a member that a gate takes apart smooths what it mixes."""
+    smooths = any(tensor.name == f"{CALIBRATION}smoothing" for tensor in member.graph.initializer)
+    return smooths and bool(_gated(member, "") or _heads(member, ""))
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
+    """Raise ExportRefused where a file is given twice: it would be run twice and know no more."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        sha256 = sha256_of(path)
+        if sha256 in found:
+            raise ExportRefused(f"{path} is the same file as {found[sha256]}; name each member once")
+        found[sha256] = path
+
+
 def _told(member: ModelProto, manifest: Manifest, gated: bool) -> str:
     """Name a member; one that a gate takes apart by its own members."""
     apart = gated and _gated(member, "")
-    return manifest.provenance.recipe.removeprefix(MIXTURE) if apart else f"{manifest.name} {manifest.version}"
+    named = f"{manifest.name} {manifest.version}"
+    return f"{manifest.provenance.recipe.removeprefix(MIXTURE)} (of {named})" if apart else named
 
 
 def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
@@ -231,6 +249,7 @@ def ensemble(
     were cut differently.
     """
     members = [model_in(path) for path in paths]
+    _refuse_twice(paths)
     for (
         member
     ) in members:  # the ensemble is calibrated itself: each member is to speak of the faces that it was fitted to
@@ -245,6 +264,12 @@ def ensemble(
         raise ExportRefused(f"the members differ in precision ({', '.join(sorted(precisions))}); join equal ones")
     made = [manifest.provenance for manifest in manifests]
     joined = " + ".join(_told(member, manifest, gated) for member, manifest in zip(members, manifests, strict=True))
+    apart = [manifest.name for member, manifest in zip(members, manifests, strict=True) if _smooths_apart(member)]
+    if gated and apart and not smooth_years:
+        raise ExportRefused(
+            f"a gate takes {', '.join(apart)} apart and leaves out what smooths its distributions; add "
+            "--smooth 2, or as many years as it was exported with"
+        )
     if unlabelled and not gated:
         raise ExportRefused("--unlabelled fits a gate: add --gate")
     if gated and any(manifest.flip for manifest in manifests):

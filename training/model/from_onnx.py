@@ -61,7 +61,10 @@ class ExportedFile:
         """What the network expects of its input, by what the file adds to it; raise InvalidParameter where unknown."""
         for name, (scale, mean) in PREPROCESSING.items():
             offset = np.array([-channel / scale for channel in mean], np.float32)
-            if any(value.shape == (3,) and np.allclose(value, offset, rtol=1e-4) for value in self._arrays.values()):
+            # One for each colour, or planes of one number each where faces are shrunk first.
+            if any(
+                value.size == 3 and np.allclose(value.ravel(), offset, rtol=1e-4) for value in self._arrays.values()
+            ):
                 return name
         raise InvalidParameter(f"{self.path.name} prepares its input in no way that is known here")
 
@@ -98,6 +101,12 @@ class ExportedFile:
                 )
             layer.kernel.assign(kernel)
             _set_folded(norm, bias)
+
+    @property
+    def shrunk_to(self) -> int | None:
+        """Pixels a side that its network shrinks faces to first; None where it does not."""
+        resizes = [node for node in self.model.graph.node if node.op_type == "Resize"]
+        return round(self.manifest.crop.size * float(self._arrays[resizes[0].input[2]][-1])) if resizes else None
 
     @property
     def has_shortcuts(self) -> bool:

@@ -44,6 +44,8 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     exported = _exported(recipe)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
         return _continued(Path(recipe.weights), recipe, head)
+    if exported:
+        _say_other_size(recipe, exported.shrunk_to)
     backbone = _backbone(recipe, exported, recipe.backbone)
     lacks_shortcuts = recipe.backbone == RESIDUAL and _lacks_shortcuts(recipe, exported)
     unfolds = recipe.batch_norm_momentum < 1 and recipe.weights is not None
@@ -59,8 +61,7 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
         imdb_wiki.load_ages_head(model)
         lacking = [name for name in lacking if name not in imdb_wiki.LAYERS.values()]
     if lacking:
-        told = f"{recipe.weights} has no weights for {', '.join(lacking)}: these layers of the head start untrained"
-        Console(stderr=True).print(f"warning: {told}", style="yellow", highlight=False)
+        _warn(f"{recipe.weights} has no weights for {', '.join(lacking)}: these layers of the head start untrained")
     return model
 
 
@@ -155,6 +156,11 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
     (model, recipe), (other, others) = trained_model(run_dir), trained_model(other_dir)
     if recipe.backbone != others.backbone:
         raise ValueError(f"{run_dir} trained {recipe.backbone}, {other_dir} trained {others.backbone}")
+    if recipe.shrunk_to != others.shrunk_to:
+        raise ValueError(
+            f"the network of {run_dir} shrinks faces to {recipe.shrunk_to} pixels, that of {other_dir} to "
+            f"{others.shrunk_to} (None: not at all); weights for one do not average with those for the other"
+        )
     merge(model, other, share)
     out.mkdir(parents=True, exist_ok=True)
     files = [folder / RUN_FILE for folder in (run_dir, other_dir)]
@@ -186,6 +192,20 @@ def some_faces(recipe: Recipe, faces: FaceSet) -> NDArray[np.uint8]:
     return np.concatenate([batch.faces for _, batch in zip(range(count), batches, strict=False)])
 
 
+def _say_other_size(recipe: Recipe, before: int | None) -> None:
+    """Warn where the network of the initial weights shrank its faces to another size than this one will."""
+    if recipe.shrunk_to != before:
+        was, now = ("not at all" if side is None else f"to {side} pixels" for side in (before, recipe.shrunk_to))
+        _warn(
+            f"{recipe.weights} shrank its faces {was}, {recipe.name} shrinks them {now}; "
+            f"--set shrunk_to={before or 'null'} keeps to the former"
+        )
+
+
+def _warn(told: str) -> None:
+    Console(stderr=True).print(f"warning: {told}", style="yellow", highlight=False)
+
+
 def _exported(recipe: Recipe) -> ExportedFile | None:
     named = recipe.weights is not None and Path(recipe.weights).suffix == SUFFIX
     return ExportedFile.open(Path(str(recipe.weights))) if named else None
@@ -195,6 +215,7 @@ def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:
     earlier, before = trained_model(run_dir, recipe)
     if before.backbone != recipe.backbone:
         raise ValueError(f"{run_dir} trained {before.backbone}, this recipe wants {recipe.backbone}")
+    _say_other_size(recipe, before.shrunk_to)
     model = AgeModel(earlier.backbone, head)
     learnt = {layer.name: layer.get_weights() for layer in earlier.layers if layer.name.startswith(HEAD_PREFIX)}
     for layer in model.layers:

@@ -96,7 +96,15 @@ class Recipe:
     faces_per_set: int | None = None
 
     def __post_init__(self) -> None:
-        """Raise InvalidParameter where a share of the initial weights is to be kept and there are none."""
+        """Raise InvalidParameter where a share of the initial weights is to be kept and there are none.
+
+        Or where faces are to be shrunk to more pixels than they have.
+        """
+        if self.shrunk_to is not None and not 1 <= self.shrunk_to <= self.size:
+            raise InvalidParameter(
+                f"recipe {self.name}: the network shrinks faces to shrunk_to pixels a side, so at most to their "
+                f"size, {self.size}; got {self.shrunk_to}: choose another with --set shrunk_to=PIXELS"
+            )
         if self.start_share and self.weights is None:
             raise InvalidParameter(
                 f"recipe {self.name}: start_share is a share of the initial weights, and it has none"

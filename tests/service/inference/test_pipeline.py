@@ -1,6 +1,7 @@
 """Bytes in, predictions out, through the real detector and the real runtime."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from service.inference.estimator import Estimator
 from service.inference.faces import Pixels
 from service.inference.imaging import Pyramid
 from service.inference.lockfile import ModelLock, default_models_dir
-from service.inference.onnx_session import PLUGINS, ort
+from service.inference.onnx_session import PLUGINS, open_session, ort
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline, load_models, open_pipeline
 from tests.pictures import HEAD, astronaut, coffee, jpeg, pasted
@@ -330,6 +331,16 @@ def test_a_plugins_device_gives_the_same_ages(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(onnx_session, "_devices", lambda _: own)  # OpenVINO's are Intel's only
     plugged = Estimator(tmp_path / "toy.onnx", "", providers=("NobodysExecutionProvider",))
     assert (plugged.estimate(faces) == plain).all()
+
+
+def test_a_plugin_is_told_what_openvino_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_brightness_model(tmp_path / "toy.onnx")
+    own = [device for device in ort.get_ep_devices() if device.ep_name == "CPUExecutionProvider"]
+    monkeypatch.setattr(onnx_session, "_devices", lambda _: own)
+    options = ort.SessionOptions()
+    open_session(tmp_path / "toy.onnx", options, ["OpenVINOExecutionProvider"])
+    told = json.loads(options.get_session_config_entry("ep.cpuexecutionprovider.load_config"))
+    assert told["CPU"] == told["GPU"] == {"INFERENCE_PRECISION_HINT": "f32"}
 
 
 def test_a_model_whose_tensors_differ_is_refused(tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_ages_of_the_mix_that_nobody_has_are_counted() -> None:
     expected = mix[:25].sum() + mix[30:40].sum() + mix[50:60].sum() + mix[70:].sum()
     assert reliability(grown, 18, mix)["mix_without_faces"] == pytest.approx(expected)
     assert reliability(grown, 18)["mix_without_faces"] == 0
+    group = points([30, 70], [0, 60], [59, 100])  # labels of groups reach into all windows
+    assert reliability(group, 18, mix)["mix_without_faces"] == 0
 
 
 def test_what_chance_does_is_true_for_weighed_photographs_too() -> None:

@@ -132,9 +132,24 @@ def test_a_gated_ensemble_is_taken_apart_to_take_in_another_network(store: Path,
     two = ensemble(paths[:2], tmp_path, "two", "1.0.0", [store], gated=True)
     three = ensemble([two, paths[2]], tmp_path, "three", "1.0.0", [store], gated=True)
     recipe = manifest_of(onnx.load(three), "three").provenance.recipe
-    assert recipe == "gated mixture of a 1.0.0 + b 1.0.0 + c 1.0.0"
+    assert recipe == "gated mixture of a 1.0.0 + b 1.0.0 (of two 1.0.0) + c 1.0.0"
     mean = ensemble([two, paths[2]], tmp_path, "mean", "1.0.0", [store])
     assert manifest_of(onnx.load(mean), "mean").provenance.recipe == "mean of two 1.0.0 + c 1.0.0"
+
+
+def test_a_file_is_no_member_twice(store: Path, tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, "one")
+    with pytest.raises(ExportRefused, match=r"one\.onnx is the same file as .*one\.onnx; name each member once"):
+        ensemble([path, path], tmp_path, "ensemble", "1.0.0", [store])
+
+
+def test_smoothing_is_not_lost_where_a_gate_takes_a_member_apart(store: Path, tmp_path: Path) -> None:
+    paths = [write_bell_model(tmp_path, name, shift=shift) for name, shift in (("a", 5), ("b", -5), ("c", 0))]
+    two = ensemble(paths[:2], tmp_path, "two", "1.0.0", [store], gated=True, smooth_years=2)
+    with pytest.raises(ExportRefused, match="takes two apart and leaves out what smooths"):
+        ensemble([two, paths[2]], tmp_path, "three", "1.0.0", [store], gated=True)
+    three = ensemble([two, paths[2]], tmp_path, "three", "1.0.0", [store], gated=True, smooth_years=2)
+    assert manifest_of(onnx.load(three), "three").name == "three"
 
 
 def test_the_mean_of_several_is_no_member_of_a_gated_one(store: Path) -> None:

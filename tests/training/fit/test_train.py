@@ -262,15 +262,28 @@ def test_a_run_goes_on_with_larger_faces(stores: list[FaceStore], tmp_path: Path
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_a_network_that_shrinks_its_faces_is_built_again_as_it_was_trained(tmp_path: Path) -> None:
+def test_a_network_that_shrinks_its_faces_is_built_again_as_it_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stores = [FaceStore.open(synthetic_store(tmp_path / "store", 60, size=64, bleed=12))]
     train(tiny_recipe(epochs=1, size=64, shrunk_to=32), stores, tmp_path)
     model, _ = trained_model(tmp_path)
     assert model.get_layer("preprocessing").output.shape == (None, 32, 32, 3)
+    assert "warning" not in capsys.readouterr().err
     larger = tiny_recipe(weights=str(tmp_path), size=64, shrunk_to=48)
     again = new_model(larger, select(larger, stores, "train"))
     assert again.get_layer("preprocessing").output.shape == (None, 48, 48, 3)
     np.testing.assert_array_equal(again.weights[0], model.weights[0])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "shrank its faces to 32 pixels, tiny shrinks them to 48 pixels; --set shrunk_to=32 keeps" in said
+
+
+def test_networks_that_shrink_faces_to_different_sizes_are_not_merged(tmp_path: Path) -> None:
+    stores = [FaceStore.open(synthetic_store(tmp_path / "store", 60, size=64, bleed=12))]
+    for name, side in (("small", 32), ("whole", None)):
+        train(tiny_recipe(epochs=1, size=64, shrunk_to=side), stores, tmp_path / name)
+    with pytest.raises(ValueError, match=r"shrinks faces to 32 pixels, that of .*whole to None"):
+        merged_run(tmp_path / "small", tmp_path / "whole", 0.5, tmp_path / "merged")
 
 
 def test_a_head_takes_over_what_fits_it_of_another_familys(stores: list[FaceStore], tmp_path: Path) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import pytest
 
 from service.errors import FileMissing, InvalidParameter
+from service.inference.manifest import Manifest, Provenance
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.export.calibration import Correction
-from training.export.convert import initial_weights
-from training.export.graph import run, set_correction, set_mix, smoothing
+from training.export.convert import convert, initial_weights
+from training.export.graph import embed, run, set_correction, set_mix, smoothing
 from training.fit.train import select
 from training.model.age_model import AgeModel, servable, with_mirror_image
 from training.model.from_onnx import ExportedFile
@@ -25,6 +27,7 @@ from training.recipes.recipe import Recipe, recipe_named
 
 MODELS = Path(__file__).parents[3] / "models"
 RECIPES = {"coral-mobilenet": "coral_imdbwiki_second", "mean-variance-resnet": "mean_variance_resnet_second"}
+UNKNOWN = Provenance(recipe="-", data=(), initial_weights="-", commit="-", created="2026-11-29")
 SMOOTHED = smoothing(2.0)
 """How the export smoothed their distributions."""
 
@@ -122,6 +125,34 @@ def test_another_network_than_the_files_is_refused_by_name(store: FaceStore) -> 
     recipe = tiny_recipe(weights=str(MODELS / "coral-mobilenet.onnx"), size=160)
     with pytest.raises(InvalidParameter, match="does not fit two_convolutions: it lacks convolution_8"):
         new_model(recipe, faces_of(recipe, store))
+
+
+def test_a_file_whose_network_shrinks_its_faces_is_gone_on_from(
+    store: FaceStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tiny_recipe(
+        backbone="mobilenet",
+        size=160,
+        shrunk_to=64,
+        preprocessing="imagenet-mean",
+        head="dldl",
+        batch_norm_momentum=1.0,
+    )
+    trained = new_model(recipe, faces_of(recipe, store))
+    for norm in (layer for layer in trained.layers if isinstance(layer, keras.layers.BatchNormalization)):
+        norm.beta.assign(np.random.default_rng(0).uniform(0.1, 1, norm.beta.shape))  # as after training: not zero
+    model = convert(servable(trained), recipe.size)
+    crop = store.crop.model_copy(update={"size": 160})
+    embed(model, Manifest(name="small", version="1.0.0", family="dldl", crop=crop, provenance=UNKNOWN, licence="-"))
+    onnx.save(model, tmp_path / "small.onnx")
+    onward = replace(recipe, weights=str(tmp_path / "small.onnx"), preprocessing=None)
+    again = new_model(onward, faces_of(recipe, store))
+    assert "warning" not in capsys.readouterr().err
+    faces = faces_of(recipe, store).faces(np.arange(8), recipe.size)
+    np.testing.assert_allclose(servable(again)(faces), run(model, faces), atol=1e-5)
+    new_model(replace(onward, shrunk_to=None), faces_of(recipe, store))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "shrank its faces to 64 pixels, tiny shrinks them not at all; --set shrunk_to=64 keeps" in said
 
 
 @pytest.mark.parametrize(

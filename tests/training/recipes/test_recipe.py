@@ -85,3 +85,9 @@ def test_a_stage_that_cannot_run_is_refused() -> None:
 def test_a_share_of_no_initial_weights_is_refused() -> None:
     with pytest.raises(InvalidParameter, match="recipe smoke: start_share"):
         replace(recipe_named("smoke"), start_share=0.5)
+
+
+@pytest.mark.parametrize("side", [0, 129])
+def test_faces_are_not_shrunk_to_more_pixels_than_they_have(side: int) -> None:
+    with pytest.raises(InvalidParameter, match=rf"recipe smoke: .* at most to their size, .*; got {side}"):
+        replace(recipe_named("smoke"), size=128, shrunk_to=side)
