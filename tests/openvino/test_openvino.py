@@ -50,7 +50,7 @@ def ages(name: str, *providers: str) -> NDArray[np.float64]:
 
 SHIPPED = [entry.file.removesuffix(".onnx") for entry in ModelLock.read(MODELS).of_kind("model")]
 MOVED = "mean-variance-resnet-int8"
-"""OpenVINO rounds the means in its shortcuts to eight bits."""
+"""OpenVINO seems to round the means in its shortcuts to eight bits."""
 
 
 def test_this_runtime_was_built_with_openvino() -> None:
