@@ -68,6 +68,13 @@ def train_command(
         list[str] | None,
         typer.Option("--set", help="set a field of the recipe, FIELD=VALUE; also augmentation.X, stages.X; repeat"),
     ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="train this recipe at the same time, each network taught by what all of them say; its weights go to "
+            "RUN/NAME; --set, --size and --seed hold for all; repeat for several"
+        ),
+    ] = None,
     wandb: Annotated[bool, typer.Option(help="also track with Weights & Biases")] = False,
     data_parallel: Annotated[bool, typer.Option(help="split each batch over all devices (JAX only)")] = False,
     resume: Annotated[
@@ -93,17 +100,20 @@ def train_command(
         }
         folder = run_dir or Path("runs") / recipe
         if resume:
-            _refuse_changes({**changes, "store": store, "set": settings, "wandb": wandb or None})
+            _refuse_changes({**changes, "store": store, "set": settings, "wandb": wandb or None, "beside": beside})
             result = relaunch(folder, max_minutes)
         else:
             if not store:
                 raise InvalidParameter("name the faces to train on with --store, a folder that `prepare` wrote")
             with _no_run_left(folder):
-                result = launch(recipe, store, folder, max_minutes, changes, settings or (), wandb=wandb)
+                result = launch(
+                    recipe, store, folder, max_minutes, changes, settings or (), wandb=wandb, beside=beside or ()
+                )
     before = f" ({result.start_mae:.3f} before training)" if isfinite(result.start_mae) else ""
+    together = f", the mean of {result.networks} networks," if result.networks > 1 else ""
     typer.echo(
-        f"val_mae {result.val_mae:.3f} years on {result.val_faces} faces after epoch {result.epoch + 1}{before}; "
-        f"weights in {result.run_dir}"
+        f"val_mae {result.val_mae:.3f} years{together} on {result.val_faces} faces after epoch {result.epoch + 1}"
+        f"{before}; weights in {result.run_dir}"
     )
     if result.warning:
         typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)

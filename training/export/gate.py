@@ -174,7 +174,9 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     if (run_dir / RUN_FILE).is_file():
         shutil.copyfile(run_dir / RUN_FILE, out / RUN_FILE)
     keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
-    replace(recipe, name="dldl_mobilenet", head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(out)
+    replace(recipe, name=f"{recipe.name}_gated", head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(
+        out
+    )
     return gate
 
 

@@ -11,6 +11,7 @@ import keras
 
 from service.errors import FileMissing, InvalidParameter
 from training.data.store import FaceStore
+from training.fit.together import refuse_unlike
 from training.fit.trackers import CsvTracker, Tracker, Trackers
 from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
@@ -27,21 +28,33 @@ def launch(
     settings: Sequence[str] = (),
     *,
     wandb: bool = False,
+    beside: Sequence[str] = (),
 ) -> TrainResult:
     """Train the named recipe with changes, then `FIELD=VALUE` settings, into a new folder.
 
-    Raises InvalidParameter where the folder is in use or a field is not there.
+    Recipes `beside` it are trained together with it (see `training.fit.together`); settings hold for all, and of the
+    changes those of seed and size. Raises InvalidParameter where the folder is in use or a field is not there.
     """
     if (run_dir / RUN_FILE).exists():
         raise InvalidParameter(
             f"{run_dir} holds a run already; resume it with --resume, or choose another folder with --run"
         )
-    recipe = overridden(changed(recipe_named(name), changes or {}), settings)
+    changes = changes or {}
+    recipe = overridden(changed(recipe_named(name), changes), settings)
+    shared = {field: value for field, value in changes.items() if field in ("seed", "size")}
+    others = [overridden(changed(recipe_named(other), shared), settings) for other in beside]
+    if others:
+        refuse_unlike(recipe, others)
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
     about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes, "wandb": wandb}
+    for other in others:
+        (run_dir / other.name).mkdir(exist_ok=True)
+        (run_dir / other.name / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
+    if others:
+        about["beside"] = [other.name for other in others]
     (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
-    return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir, wandb))
+    return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir, wandb), beside=others)
 
 
 def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
@@ -54,6 +67,7 @@ def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
         about["max_minutes"] = max_minutes
         (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
+    beside = [Recipe.from_json((run_dir / name / "recipe.json").read_text()) for name in about.get("beside", [])]
     stores = [FaceStore.open(Path(store)) for store in about["stores"]]
     return train(
         recipe,
@@ -62,6 +76,7 @@ def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
         resume=True,
         max_minutes=about["max_minutes"],
         tracker=trackers(run_dir, about.get("wandb", False)),
+        beside=beside,
     )
 
 

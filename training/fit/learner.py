@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -12,12 +14,14 @@ from numpy.typing import NDArray
 from service.errors import InvalidParameter
 from training.data.store import Batch
 from training.fit.checkpoint import Arrays
+from training.fit.checkpoint import replace as replace_file
 from training.fit.distillation import Targets, Teacher, as_drawn
-from training.fit.loss import packed_labels, packed_loss, trained_graph
+from training.fit.loss import heard, packed_labels, packed_loss, trained_graph
 from training.fit.optimizer import build_optimizer
 from training.fit.weight_average import WeightAverage, assign, read
 from training.model.age_model import AgeModel
 from training.recipes.recipe import Recipe, Stage
+from training.run_folder import BEST
 
 Pmf = NDArray[np.float32]
 
@@ -64,10 +68,30 @@ class Learner:
             )
         return [place >= names.index(trainable) for place in range(len(names))]
 
-    def step(self, batch: Batch, rate: float, ramp: float) -> float:
-        """Take one step at a learning rate; return the loss of the batch."""
+    @property
+    def wants_framed(self) -> bool:
+        """Whether a step needs the faces as they were before light and detail were augmented."""
+        return self.teacher is not None and self.recipe.teacher_sees == "framed"
+
+    @property
+    def taught_ages(self) -> int:
+        """Probabilities of a teacher's answer that the head keeps."""
+        return self.network.head.taught_ages
+
+    def step(self, batch: Batch, rate: float, ramp: float, done: float) -> float:  # noqa: ARG002 - `Together` asks how far
+        """Take one step at a learning rate, `done` 0..1 of the stage before it; return the loss of the batch."""
+        return self.learn(batch, rate, ramp)
+
+    def learn(self, batch: Batch, rate: float, ramp: float, said: Targets | None = None, share: float = 0.0) -> float:
+        """Learn from one batch; return its loss.
+
+        `said` [b, 101] is what several networks say of its faces; it takes a `share` 0..1 of the lessons' place.
+        """
         self.optimizer.learning_rate.assign(rate)
-        loss = self.trained.train_on_batch(batch.faces, self._labels(batch, ramp))
+        labels = self._labels(batch, ramp)
+        if said is not None:
+            heard(labels, said, share, halves=1 if batch.partners is None else 2)
+        loss = self.trained.train_on_batch(batch.faces, labels)
         self.average.update()
         return float(np.asarray(loss).ravel()[0])
 
@@ -87,6 +111,21 @@ class Learner:
         """Return the distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""
         logits = ops.convert_to_tensor(self.network.predict_on_batch(faces))
         return np.asarray(ops.convert_to_numpy(self.network.head.pmf(logits)), dtype=np.float32)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the average as the network's weights inside the block."""
+        with self.average.applied():
+            yield
+
+    def keep_best(self, run_dir: Path) -> None:
+        """Write the averaged weights to the run's folder, over those of an earlier epoch."""
+        with self.average.applied():
+            replace_file(run_dir / BEST, self.save_weights)
+
+    def load_best(self, run_dir: Path) -> None:
+        """Load what `keep_best` wrote and restart the average from it."""
+        self.load_weights(run_dir / BEST)
 
     def save_weights(self, path: Path) -> None:
         """Write the network's weights without the optimiser's, which Keras would add to a compiled model's."""

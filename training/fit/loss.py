@@ -15,8 +15,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from service.inference.distribution import AGES
 from training.data.store import Batch
-from training.fit.distillation import Targets, Teacher
+from training.fit.distillation import WIDE_LABEL, Targets, Teacher
 from training.model.age_model import AgeModel
 
 LABELS = 3
@@ -48,6 +49,20 @@ def packed_labels(batch: Batch, ramp: float, lessons: Targets | None, of_blends:
         both[1, :, LABELS:] = labels[:, LABELS:]
     both[:, :, RAMP] *= 2 * batch.shares - 1
     return np.concatenate([*both, batch.shares[:, None]], axis=1)
+
+
+def heard(labels: NDArray[np.float32], said: Targets, share: float, halves: int) -> None:
+    """Let what is said of a batch's faces, [b, 101], take a share 0..1 of the first lesson in its packed labels.
+
+    Of mixed faces (2 `halves`) it holds for both. A face whose label says no age keeps half of its lesson, which is the
+    word of a network that knows such faces.
+    """
+    width = labels.shape[1] // halves
+    for start in range(0, halves * width, width):
+        low, high = labels[:, start], labels[:, start + 1]
+        part = share * np.where(high - low > WIDE_LABEL, 0.5, 1.0).astype(np.float32)[:, None]
+        lesson = labels[:, start + LABELS : start + LABELS + AGES]
+        lesson += part * (said - lesson)
 
 
 def packed_loss(

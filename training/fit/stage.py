@@ -10,7 +10,6 @@ from pathlib import Path
 from training.data.store import FaceSet, steps_in_epoch, train_batches
 from training.errors import LossNotFinite
 from training.fit.checkpoint import Checkpoint
-from training.fit.checkpoint import replace as replace_file
 from training.fit.display import Display
 from training.fit.gallery import pictures
 from training.fit.learner import Learner
@@ -18,7 +17,6 @@ from training.fit.schedule import Progress, fraction, learning_rate, time_left_s
 from training.fit.trackers import Tracker
 from training.fit.validation import Scores, mae_by_source, score
 from training.recipes.recipe import Recipe, Stage
-from training.run_folder import BEST
 
 EPOCHS_APART = 10_000
 """Keeps the random order of one stage's epochs apart from the next stage's."""
@@ -90,14 +88,14 @@ class StageRun:
             epoch,
             progress.step,
             self.stage.mixing,
-            recipe.teacher is not None and recipe.teacher_sees == "framed",
+            self.learner.wants_framed,
         )
         for batch in batches:
             done = self._done()
             if done >= 1:
                 break
             rate = learning_rate(self.stage, self.progress.stage_steps, done)
-            loss = self.learner.step(batch, rate, self._ramp())
+            loss = self.learner.step(batch, rate, self._ramp(), done)
             if not isfinite(loss):
                 raise LossNotFinite(
                     f"the loss became {loss} in step {self.progress.total_steps + 1} at a learning rate of {rate:.1e}; "
@@ -120,7 +118,7 @@ class StageRun:
             self.save()
 
     def _validate(self) -> Scores:
-        with self.learner.average.applied():
+        with self.learner.averaged():
             scores = score(self.learner.predict, self.val_faces, self.recipe.size, self.recipe.batch_size)
         by_source = {f"val_mae/{source}": mae for source, mae in mae_by_source(scores, self.val_faces).items()}
         self.tracker.scalars(self.progress.total_steps, {"val_mae": scores.mae, **by_source})
@@ -132,6 +130,5 @@ class StageRun:
     def _keep_if_best(self, scores: Scores) -> None:
         if scores.mae >= self.progress.best_mae:
             return
-        with self.learner.average.applied():
-            replace_file(self.run_dir / BEST, self.learner.save_weights)
+        self.learner.keep_best(self.run_dir)
         self._advance(best_mae=scores.mae, best_epoch=self.progress.epoch, best_spread=scores.spread)

@@ -25,6 +25,7 @@ from training.fit.distillation import Targets, drawn_shares, lessons, teacher_na
 from training.fit.learner import Learner
 from training.fit.schedule import Progress
 from training.fit.stage import StageRun
+from training.fit.together import Together
 from training.fit.trackers import Tracker
 from training.fit.validation import Scores, score
 from training.fit.weight_average import assign, read
@@ -53,6 +54,8 @@ class TrainResult:
     run_dir: Path
     val_faces: int
     start_mae: float = inf
+    networks: int = 1
+    """Trained together; `val_mae` is then of the mean of their distributions."""
 
     @property
     def warning(self) -> str | None:
@@ -85,24 +88,33 @@ def train(
     *,
     max_minutes: float | None = None,
     tracker: Tracker | None = None,
+    beside: Sequence[Recipe] = (),
 ) -> TrainResult:
     """Run a recipe; leave `best.weights.h5` (averaged weights), `recipe.json` and a checkpoint in `run_dir`.
 
+    Recipes `beside` it are trained at the same time on the same batches, by the first one's stages, augmentation and
+    sampling, each taught by what all say (`training.fit.together`); their weights and recipes go to `run_dir`/NAME.
     With `max_minutes` the schedule of each stage is fitted to its share of that time, without that of a teacher.
     With `resume` the run continues from its last checkpoint. Raises TrainingError; the last checkpoint and the best
     weights stay intact. Raises InvalidParameter if a store was cropped for another size.
     """
-    _refuse_other_sizes(recipe, stores)
+    for each in (recipe, *beside):
+        _refuse_other_sizes(each, stores)
     # The augmentation's thread must not spread over the cores that the training step needs.
     cv2.setNumThreads(1)
     keras.utils.set_random_seed(recipe.seed)
     saved = _checkpoint(recipe, run_dir) if resume else None
     run_dir.mkdir(parents=True, exist_ok=True)
     recipe.save(run_dir)
+    for other in beside:
+        (run_dir / other.name).mkdir(exist_ok=True)
+        other.save(run_dir / other.name)
     if not resume:
         for old in (*run_dir.glob("lessons.*.npy"), *run_dir.glob(UNBLENDED)):
             old.unlink()
     learner = _learner(recipe, select(recipe, stores, "train"))
+    if beside:
+        learner = Together(learner, [_learner(other, select(recipe, stores, "train")) for other in beside])
     start = read(learner.network.weights)
     progress = saved.progress if saved else Progress()
     tracker = tracker or Tracker()
@@ -122,15 +134,16 @@ def train(
                 saved = None
             run = StageRun(recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display)
             finished = run.run()
-            learner.load_weights(run_dir / BEST)
+            learner.load_best(run_dir)
             progress = finished.next_stage()
     mae, spread = finished.best_mae, finished.best_spread
     if recipe.start_share:
         scores = _blended(learner, start, val_faces, run_dir)
         mae, spread = scores.mae, scores.spread
     return TrainResult(
-        mae, spread, finished.best_epoch, finished.total_steps, run_dir, len(val_faces), finished.start_mae
-    )
+        mae, spread, finished.best_epoch, finished.total_steps, run_dir, len(val_faces), finished.start_mae,
+        1 + len(beside),
+    )  # fmt: skip
 
 
 def _error_before(learner: Learner, faces: FaceSet, tracker: Tracker, display: Display) -> float:
@@ -188,7 +201,7 @@ def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, disp
         learner.recipe.size,
         run_dir / f"lessons.{alike}.npy",
         display.taught,
-        learner.network.head.taught_ages,
+        learner.taught_ages,
     )
 
 

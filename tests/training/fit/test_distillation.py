@@ -138,7 +138,7 @@ def lessons_given(
         return 0.0
 
     monkeypatch.setattr(learner.trained, "train_on_batch", note)
-    learner.step(batch, 1e-3, 0.5)
+    learner.learn(batch, 1e-3, 0.5)
     return given[0][:, 3:]
 
 

@@ -26,7 +26,7 @@ from training.onnx_manifest import manifest_of
 from training.recipes.recipe import Recipe, recipe_named
 
 MODELS = Path(__file__).parents[3] / "models"
-RECIPES = {"coral-mobilenet": "coral_imdbwiki_second", "mean-variance-resnet": "mean_variance_resnet_second"}
+RECIPES = {"coral-mobilenet": "coral_together", "mean-variance-resnet": "mean_variance_together"}
 UNKNOWN = Provenance(recipe="-", data=(), initial_weights="-", commit="-", created="2026-11-29")
 SMOOTHED = smoothing(2.0)
 """How the export smoothed their distributions."""

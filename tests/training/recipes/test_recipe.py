@@ -35,7 +35,7 @@ def test_a_stages_own_augmentation_survives_too() -> None:
 
 def test_a_recipe_says_how_to_run_it_and_what_to_expect(recipe: Recipe) -> None:
     assert recipe.command.startswith(("agelens-train train ", "agelens-train synthetic "))
-    assert f"train {recipe.name} " in recipe.command
+    assert f"train {recipe.name} " in recipe.command or f"--beside {recipe.name} " in recipe.command
     assert recipe.cost
     assert re.search(r"MAE (of about )?\d+(\.\d+)? years|not run|nobody has run", recipe.expected)
 
