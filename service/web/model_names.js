@@ -1,7 +1,6 @@
 // Names that people understand for the models, from what GET /models says of each.
 
 const ENSEMBLE = "ensemble";
-const TAUGHT_WORN = "dldl"; // learnt from worn pictures too
 
 /** The models with what to call each, [{model, title}]; one that has no part of its own among them keeps its name. */
 export function titled(models) {
@@ -17,13 +16,11 @@ function partsOf(models) {
   // One that looks at the mirror image too takes twice as long.
   const fast = networks.find((model) => model.default) ?? networks.find((model) => !model.flip) ?? networks[0];
   const free = models.filter((model) => model !== best && model !== fast);
-  const worn = free.find((each) => each.family === TAUGHT_WORN);
-  const second = free.find((each) => networks.includes(each) && each.family !== fast.family && each !== worn);
+  const second = free.find((each) => networks.includes(each) && each.family !== fast.family);
   return [
     { model: fast, title: fast === best ? "Fast and most accurate" : "Fast" },
     { model: best === fast ? undefined : best, title: "Most accurate" },
     { model: free.find((each) => isFullPrecision(each, networks)), title: "Full precision" },
-    { model: worn, title: "Old or poor pictures" },
     { model: second, title: "Second opinion" },
   ];
 }

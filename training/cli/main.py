@@ -72,7 +72,7 @@ def train_command(
         list[str] | None,
         typer.Option(
             help="train this recipe at the same time, each network taught by what all of them say; its weights go to "
-            "RUN/NAME; --set, --size and --seed hold for all; repeat for several"
+            "RUN/NAME; --set and --size hold for all, the other options for the first recipe; repeat for several"
         ),
     ] = None,
     wandb: Annotated[bool, typer.Option(help="also track with Weights & Biases")] = False,
@@ -110,11 +110,13 @@ def train_command(
                     recipe, store, folder, max_minutes, changes, settings or (), wandb=wandb, beside=beside or ()
                 )
     before = f" ({result.start_mae:.3f} before training)" if isfinite(result.start_mae) else ""
-    together = f", the mean of {result.networks} networks," if result.networks > 1 else ""
+    together = f", the mean of {len(result.each)} networks," if result.each else ""
     typer.echo(
         f"val_mae {result.val_mae:.3f} years{together} on {result.val_faces} faces after epoch {result.epoch + 1}"
         f"{before}; weights in {result.run_dir}"
     )
+    for name, mae in result.each:
+        typer.echo(f"  {name}: val_mae {mae:.3f} years")
     if result.warning:
         typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)
 
@@ -127,8 +129,8 @@ def _no_run_left(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not held and not any((folder / name).exists() for name in (CHECKPOINT, BEST)):
-            for file in (RUN_FILE, METRICS):
-                (folder / file).unlink(missing_ok=True)
+            for file in (*folder.glob(f"*/{RUN_FILE}"), folder / RUN_FILE, folder / METRICS):
+                file.unlink(missing_ok=True)
             shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
         raise
 
@@ -195,7 +197,7 @@ def gate_command(
     store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
     out: Annotated[Path | None, typer.Option("--run", help="folder to write; default: RUN-gated")] = None,
 ) -> None:
-    """Fit the gate between a run's two heads on `val`, clean and worn; write a run to export as dldl-mobilenet."""
+    """Fit the gate between a run's two heads on `val`, clean and worn; write a run to export."""
     import_tensorflow()
     from training.export.gate import gated
 

@@ -174,9 +174,7 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     if (run_dir / RUN_FILE).is_file():
         shutil.copyfile(run_dir / RUN_FILE, out / RUN_FILE)
     keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
-    replace(recipe, name=f"{recipe.name}_gated", head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(
-        out
-    )
+    replace(recipe, head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(out)
     return gate
 
 

@@ -16,7 +16,7 @@ from training.fit.trackers import CsvTracker, Tracker, Trackers
 from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
-from training.run_folder import METRICS, RUN_FILE, TENSORBOARD
+from training.run_folder import BEST, CHECKPOINT, METRICS, RUN_FILE, TENSORBOARD
 
 
 def launch(
@@ -33,7 +33,7 @@ def launch(
     """Train the named recipe with changes, then `FIELD=VALUE` settings, into a new folder.
 
     Recipes `beside` it are trained together with it (see `training.fit.together`); settings hold for all, and of the
-    changes those of seed and size. Raises InvalidParameter where the folder is in use or a field is not there.
+    changes that of size. Raises InvalidParameter where a folder is in use or a field is not there.
     """
     if (run_dir / RUN_FILE).exists():
         raise InvalidParameter(
@@ -41,16 +41,20 @@ def launch(
         )
     changes = changes or {}
     recipe = overridden(changed(recipe_named(name), changes), settings)
-    shared = {field: value for field, value in changes.items() if field in ("seed", "size")}
+    shared = {field: value for field, value in changes.items() if field == "size"}
     others = [overridden(changed(recipe_named(other), shared), settings) for other in beside]
     if others:
         refuse_unlike(recipe, others)
+    for folder in (run_dir / other.name for other in others):
+        if any((folder / file).exists() for file in (RUN_FILE, CHECKPOINT, BEST)):
+            raise InvalidParameter(f"{folder} holds a run already, which would be written over: choose another --run")
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
     about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes, "wandb": wandb}
     for other in others:
         (run_dir / other.name).mkdir(exist_ok=True)
-        (run_dir / other.name / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
+        member = {**about, "trained_with": str(run_dir.resolve())}
+        (run_dir / other.name / RUN_FILE).write_text(json.dumps(member, indent=2) + "\n")
     if others:
         about["beside"] = [other.name for other in others]
     (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
@@ -63,11 +67,17 @@ def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
         if not (run_dir / name).is_file():
             raise FileMissing(f"{run_dir} has no {name}, so there is no run to resume; start one without --resume")
     about = json.loads((run_dir / RUN_FILE).read_text())
+    if "trained_with" in about:
+        raise InvalidParameter(f"{run_dir} is trained together with {about['trained_with']}: resume that run")
+    members = [run_dir / name / "recipe.json" for name in about.get("beside", [])]
+    for file in members:
+        if not file.is_file():
+            raise FileMissing(f"{file} is gone, so the run cannot be resumed; start it again in another folder")
     if max_minutes is not None:
         about["max_minutes"] = max_minutes
         (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
-    beside = [Recipe.from_json((run_dir / name / "recipe.json").read_text()) for name in about.get("beside", [])]
+    beside = [Recipe.from_json(file.read_text()) for file in members]
     stores = [FaceStore.open(Path(store)) for store in about["stores"]]
     return train(
         recipe,

@@ -40,7 +40,13 @@ class Learner:
         self.trained = trained_graph(network, teacher)
         self.average = WeightAverage(self.network.weights, recipe.ema_decay)
 
-    def begin(self, stage: Stage, lessons: Targets | None = None, shares: NDArray[np.float32] | None = None) -> None:
+    def begin(
+        self,
+        stage: Stage,
+        lessons: Targets | None = None,
+        shares: NDArray[np.float32] | None = None,
+        place: int = 0,  # noqa: ARG002 - `Together` has recipes with stages of their own
+    ) -> None:
         """Set what is trainable and make the stage's optimiser.
 
         `lessons` are the teacher's targets for the stage's clean faces; without them the teacher is run on every batch.

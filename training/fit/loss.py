@@ -54,8 +54,8 @@ def packed_labels(batch: Batch, ramp: float, lessons: Targets | None, of_blends:
 def heard(labels: NDArray[np.float32], said: Targets, share: float, halves: int) -> None:
     """Let what is said of a batch's faces, [b, 101], take a share 0..1 of the first lesson in its packed labels.
 
-    Of mixed faces (2 `halves`) it holds for both. A face whose label says no age keeps half of its lesson, which is the
-    word of a network that knows such faces.
+    Of mixed faces (2 `halves`) it holds for both. A face whose label is wider than ten years keeps half of its lesson:
+    it says no age, and where the IMDB-WIKI network is the second teacher, that lesson is half its word.
     """
     width = labels.shape[1] // halves
     for start in range(0, halves * width, width):

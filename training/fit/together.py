@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Final
@@ -20,10 +21,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
-from training.data.store import Batch
+from training.data.store import Batch, FaceSet
 from training.fit.checkpoint import Arrays
 from training.fit.distillation import Targets
 from training.fit.learner import Learner, Pmf
+from training.fit.validation import Scores, score
 from training.fit.weight_average import EVERY, assign
 from training.model.age_model import AgeModel
 from training.recipes.recipe import Recipe, Stage
@@ -62,9 +64,14 @@ class Together(Learner):
         """Faces before light and detail are augmented are what the averages are asked about."""
         return True
 
-    def begin(self, stage: Stage, lessons: Targets | None = None, shares: NDArray[np.float32] | None = None) -> None:
-        """Begin a stage for all, each with its own recipe's optimiser; of the lessons each keeps what its head can."""
-        place = self.recipe.stages.index(stage)
+    def begin(
+        self,
+        stage: Stage,  # noqa: ARG002 - each has its own at the same place
+        lessons: Targets | None = None,
+        shares: NDArray[np.float32] | None = None,
+        place: int = 0,
+    ) -> None:
+        """Begin stage `place` for all, each with its recipe's optimiser, and the lessons that its head keeps."""
         self.in_first_stage = place == 0
         for learner in self._all:
             kept = None if lessons is None else lessons[:, : learner.network.head.taught_ages]
@@ -134,8 +141,16 @@ class Together(Learner):
                 list(islice(optimizers, len(learner.optimizer.variables))),
                 steps,
             )
+        if any(list(rest) for rest in (models, averages, optimizers)):
+            raise ValueError("it holds the variables of more networks")
         for twin in self.twins:
             twin.take()
+
+    def each(self, faces: FaceSet) -> Iterator[tuple[str, Scores]]:
+        """Score each network by itself, with the weights that it has, by its recipe's name."""
+        for learner in self._all:
+            answer = partial(Learner.predict, learner)
+            yield learner.recipe.name, score(answer, faces, self.recipe.size, self.recipe.batch_size)
 
 
 class _Twin:

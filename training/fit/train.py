@@ -21,7 +21,7 @@ from training.export.convert import LEAST_SPREAD
 from training.fit.checkpoint import Arrays, Checkpoint
 from training.fit.checkpoint import replace as replace_file
 from training.fit.display import Display
-from training.fit.distillation import Targets, drawn_shares, lessons, teacher_named
+from training.fit.distillation import Targets, Teacher, drawn_shares, lessons, teacher_named
 from training.fit.learner import Learner
 from training.fit.schedule import Progress
 from training.fit.stage import StageRun
@@ -54,8 +54,8 @@ class TrainResult:
     run_dir: Path
     val_faces: int
     start_mae: float = inf
-    networks: int = 1
-    """Trained together; `val_mae` is then of the mean of their distributions."""
+    each: tuple[tuple[str, float], ...] = ()
+    """Of recipes trained together, name and error of each; `val_mae` is then the mean's, `spread` the least one's."""
 
     @property
     def warning(self) -> str | None:
@@ -112,9 +112,10 @@ def train(
     if not resume:
         for old in (*run_dir.glob("lessons.*.npy"), *run_dir.glob(UNBLENDED)):
             old.unlink()
-    learner = _learner(recipe, select(recipe, stores, "train"))
+    faces = select(recipe, stores, "train")
+    learner = _learner(recipe, faces)
     if beside:
-        learner = Together(learner, [_learner(other, select(recipe, stores, "train")) for other in beside])
+        learner = Together(learner, [_learner(other, faces, learner.teacher) for other in beside])
     start = read(learner.network.weights)
     progress = saved.progress if saved else Progress()
     tracker = tracker or Tracker()
@@ -124,11 +125,11 @@ def train(
         if not resume and recipe.weights:
             judged = select(recipe, stores, "val", recipe.stages[-1].sources)
             progress = replace(progress, start_mae=_error_before(learner, judged, tracker, display))
-        for stage in recipe.stages[progress.stage :]:
+        for place, stage in enumerate(recipe.stages[progress.stage :], progress.stage):
             train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
             expected = learner.teacher.mix if learner.teacher else None
             shares = drawn_shares(train_faces.low, train_faces.high, recipe.sampling, expected)
-            learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display), shares)
+            learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display), shares, place)
             if saved is not None:
                 _restore(learner, saved, run_dir)
                 saved = None
@@ -140,10 +141,20 @@ def train(
     if recipe.start_share:
         scores = _blended(learner, start, val_faces, run_dir)
         mae, spread = scores.mae, scores.spread
-    return TrainResult(
-        mae, spread, finished.best_epoch, finished.total_steps, run_dir, len(val_faces), finished.start_mae,
-        1 + len(beside),
-    )  # fmt: skip
+    result = TrainResult(
+        mae, spread, finished.best_epoch, finished.total_steps, run_dir, len(val_faces), finished.start_mae
+    )
+    return _apart(result, learner, val_faces) if isinstance(learner, Together) else result
+
+
+def _apart(result: TrainResult, together: Together, val_faces: FaceSet) -> TrainResult:
+    """Add how each of several networks does by itself."""
+    scored = dict(together.each(val_faces))
+    return replace(
+        result,
+        each=tuple((name, scores.mae) for name, scores in scored.items()),
+        spread=min(scores.spread for scores in scored.values()),
+    )
 
 
 def _error_before(learner: Learner, faces: FaceSet, tracker: Tracker, display: Display) -> float:
@@ -177,9 +188,12 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
     return faces if recipe.faces_per_set is None else faces.limited(recipe.faces_per_set)
 
 
-def _learner(recipe: Recipe, faces: FaceSet) -> Learner:
+def _learner(recipe: Recipe, faces: FaceSet, teacher: Teacher | None = None) -> Learner:
+    """Build a recipe's network, at its seed, and its learner; a teacher that is open already serves."""
+    keras.utils.set_random_seed(recipe.seed)
     network = new_model(recipe, faces)
-    teacher = teacher_named(recipe.teacher, recipe.size) if recipe.teacher else None
+    if teacher is None and recipe.teacher:
+        teacher = teacher_named(recipe.teacher, recipe.size)
     if teacher and teacher.features and recipe.teacher_sees != "clean":
         raise InvalidParameter(
             f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "

@@ -1,6 +1,6 @@
 """CORAL with a width per picture, second round: the head learns faster than the backbone.
 
-The shipped CORAL MobileNet is the fifth of five runs: see docs/adr/0017-models-for-people-never-seen.md.
+coral-mobilenet 1.1.0 was the fifth of five runs: see docs/adr/0017-models-for-people-never-seen.md.
 """
 
 from dataclasses import replace

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.errors import InvalidParameter
+from service.errors import FileMissing, InvalidParameter
 from tests.training.export.bell_model import write_bell_model
 from tests.training.tiny_run import SIZE, Memory, tiny_recipe
 from training.data.store import Batch, FaceSet, FaceStore
+from training.errors import CheckpointCorrupt
 from training.fit.launch import launch, relaunch
 from training.fit.learner import Learner, Pmf
 from training.fit.loss import LABELS, heard
@@ -58,7 +59,11 @@ def test_each_network_is_kept_and_the_error_is_that_of_their_mean(
         8,
     )
     assert result.val_mae == pytest.approx(mean.mae, abs=1e-4)
-    assert result.networks == 2
+    for learner, (name, mae) in zip(learners, result.each, strict=True):
+        own = score(learner.predict, stores[0].select("val"), SIZE, 8)
+        assert learner.recipe.name == name
+        assert own.mae == pytest.approx(mae, abs=1e-4)
+        assert result.spread <= own.spread + 1e-4
 
 
 def test_every_network_learns_what_the_averages_of_all_say_more_and_more(
@@ -136,17 +141,52 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
             np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_each_takes_its_own_rate_and_later_stages_hear_all_from_the_start(
+@pytest.fixture
+def in_two_stages(recipes: tuple[Recipe, Recipe]) -> tuple[Recipe, Recipe]:
+    """Alike but for the rate of the others' backbone; stages that are equal are still two."""
+    (stage,) = (replace(stage, epochs=1) for stage in recipes[0].stages)
+    slower, slow = replace(stage, backbone_rate=0.25), replace(stage, backbone_rate=0.5)
+    return replace(recipes[0], stages=(stage, stage)), replace(recipes[1], stages=(slower, slow))
+
+
+def test_each_takes_its_own_stage_and_a_later_one_hears_all_from_the_start(
+    in_two_stages: tuple[Recipe, Recipe], stores: list[FaceStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, float]] = []
+    original = Learner.learn
+
+    def learn(
+        self: Learner, batch: Batch, rate: float, ramp: float, said: Pmf | None = None, share: float = 0.0
+    ) -> float:
+        if self.recipe.name == "other":
+            seen.append((self.optimizer.slow_rate, share))
+        return original(self, batch, rate, ramp, said, share)
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    run(in_two_stages, stores, tmp_path / "run")
+    first, second = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert ({rate for rate, _ in first}, {rate for rate, _ in second}) == ({0.25}, {0.5})
+    assert first[0][1] == 0.0
+    assert {share for _, share in second} == {1.0}
+
+
+def test_a_run_cut_off_in_its_second_stage_goes_on(
+    in_two_stages: tuple[Recipe, Recipe], stores: list[FaceStore], tmp_path: Path
+) -> None:
+    whole = run(in_two_stages, stores, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(in_two_stages, stores, tmp_path / "cut", tracker=Memory(cut_at=14))
+    assert run(in_two_stages, stores, tmp_path / "cut", resume=True).val_mae == pytest.approx(whole.val_mae, abs=1e-4)
+
+
+def test_a_checkpoint_of_more_networks_is_refused(
     recipes: tuple[Recipe, Recipe], stores: list[FaceStore], tmp_path: Path
 ) -> None:
-    (stage,) = recipes[0].stages
-    slow = replace(stage, backbone_rate=0.5)
-    both = (replace(recipes[0], stages=(stage, stage)), replace(recipes[1], stages=(slow, slow)))
-    faces = stores[0].select("train")
-    together = Together(_learner(both[0], faces), [_learner(both[1], faces)])
-    together.begin(both[0].stages[0])
-    assert [learner.optimizer.slow_rate for learner in (together, *together.others)] == [1.0, 0.5]
-    assert together.in_first_stage
+    with pytest.raises(KeyboardInterrupt):
+        train(recipes[0], stores, tmp_path, beside=(*recipes[1:], replace(recipes[1], name="third")),
+              tracker=Memory(cut_at=6))  # fmt: skip
+    with pytest.raises(CheckpointCorrupt, match="more networks"):
+        run(recipes, stores, tmp_path, resume=True)
 
 
 def test_what_is_said_takes_its_share_of_the_lesson() -> None:
@@ -211,3 +251,12 @@ def test_a_launched_run_remembers_what_is_trained_beside(store_path: Path, tmp_p
     assert json.loads((folder / "run.json").read_text())["beside"] == ["dldl_imagenet"]
     assert json.loads((folder / "dldl_imagenet" / "run.json").read_text())["stores"] == [str(store_path)]
     assert relaunch(folder) == result
+    with pytest.raises(InvalidParameter, match="resume that run"):
+        relaunch(folder / "dldl_imagenet")
+    (folder / "run.json").unlink()
+    with pytest.raises(InvalidParameter, match="dldl_imagenet holds a run already"):
+        launch("dldl_mobilenet", [store_path], folder, settings=settings, beside=["dldl_imagenet"])
+    (folder / "dldl_imagenet" / "recipe.json").unlink()
+    (folder / "run.json").write_text('{"beside": ["dldl_imagenet"]}')
+    with pytest.raises(FileMissing, match=r"dldl_imagenet.recipe\.json is gone"):
+        relaunch(folder)

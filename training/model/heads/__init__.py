@@ -6,6 +6,7 @@ Labels are `low`, `high` (int [b]): low == high is an exact age, low < high an a
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 from service.errors import InvalidParameter
@@ -24,4 +25,9 @@ def head_named(name: str, low: Ages | None = None, high: Ages | None = None, **o
     """Make the head of a family, from the labels of a whole training set (int [n]) or none; raise InvalidParameter."""
     if name not in HEADS:
         raise InvalidParameter(f"no family is called {name!r}; there are {', '.join(sorted(HEADS))}")
+    known = signature(HEADS[name]).parameters.keys() - {"low", "high"}
+    if options.keys() - known:
+        raise InvalidParameter(
+            f"{name} has no option {', '.join(sorted(options.keys() - known))}; there are {', '.join(sorted(known))}"
+        )
     return HEADS[name](low, high, **options)
