@@ -271,9 +271,11 @@ def test_a_run_reads_its_teacher_by_the_mix_of_ages_that_it_says(
     began: list[NDArray[np.float32] | None] = []
     begin = Learner.begin
 
-    def remembering(self: Learner, stage: Stage, told: Targets | None, shares: NDArray[np.float32] | None) -> None:
+    def remembering(
+        self: Learner, stage: Stage, told: Targets | None, shares: NDArray[np.float32] | None, place: int
+    ) -> None:
         began.append(shares)
-        begin(self, stage, told, shares)
+        begin(self, stage, told, shares, place)
 
     monkeypatch.setattr(Learner, "begin", remembering)
     store = FaceStore.open(store_path)
