@@ -56,7 +56,7 @@ def launch(
         member = {**about, "trained_with": str(run_dir.resolve())}
         (run_dir / other.name / RUN_FILE).write_text(json.dumps(member, indent=2) + "\n")
     if others:
-        about["beside"] = [other.name for other in others]
+        about["beside"] = [json.loads(other.to_json()) for other in others]
     (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     return train(recipe, opened, run_dir, max_minutes=max_minutes, tracker=trackers(run_dir, wandb), beside=others)
 
@@ -69,15 +69,11 @@ def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
     about = json.loads((run_dir / RUN_FILE).read_text())
     if "trained_with" in about:
         raise InvalidParameter(f"{run_dir} is trained together with {about['trained_with']}: resume that run")
-    members = [run_dir / name / "recipe.json" for name in about.get("beside", [])]
-    for file in members:
-        if not file.is_file():
-            raise FileMissing(f"{file} is gone, so the run cannot be resumed; start it again in another folder")
     if max_minutes is not None:
         about["max_minutes"] = max_minutes
         (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
-    beside = [Recipe.from_json(file.read_text()) for file in members]
+    beside = [Recipe.from_json(json.dumps(other)) for other in about.get("beside", [])]
     stores = [FaceStore.open(Path(store)) for store in about["stores"]]
     return train(
         recipe,

@@ -26,6 +26,12 @@ from training.run_folder import BEST
 Pmf = NDArray[np.float32]
 
 
+def distributions(network: AgeModel, faces: NDArray[np.uint8]) -> Pmf:
+    """Return a network's distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""
+    logits = ops.convert_to_tensor(network.predict_on_batch(faces))
+    return np.asarray(ops.convert_to_numpy(network.head.pmf(logits)), dtype=np.float32)
+
+
 class Learner:
     """A network and its optimiser; steps go through Keras's `train_on_batch`, so every backend runs the same loop.
 
@@ -115,8 +121,7 @@ class Learner:
 
     def predict(self, faces: NDArray[np.uint8]) -> Pmf:
         """Return the distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""
-        logits = ops.convert_to_tensor(self.network.predict_on_batch(faces))
-        return np.asarray(ops.convert_to_numpy(self.network.head.pmf(logits)), dtype=np.float32)
+        return distributions(self.network, faces)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -17,14 +17,13 @@ from typing import Final
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
 from training.data.store import Batch, FaceSet
 from training.fit.checkpoint import Arrays
 from training.fit.distillation import Targets
-from training.fit.learner import Learner, Pmf
+from training.fit.learner import Learner, Pmf, distributions
 from training.fit.validation import Scores, score
 from training.fit.weight_average import EVERY, assign
 from training.model.age_model import AgeModel
@@ -171,8 +170,7 @@ class _Twin:
         assign(self.network.weights, self.average.values)
 
     def predict(self, faces: NDArray[np.uint8]) -> Pmf:
-        logits = ops.convert_to_tensor(self.network.predict_on_batch(faces))
-        return np.asarray(ops.convert_to_numpy(self.network.head.pmf(logits)), dtype=np.float32)
+        return distributions(self.network, faces)
 
 
 def refuse_unlike(first: Recipe, others: Sequence[Recipe]) -> None:
