@@ -132,7 +132,7 @@ Kind = Callable[[Pixels, Generator], Pixels]
 
 def _grain(face: Pixels, rng: Generator) -> Pixels:
     width = float(np.exp(rng.uniform(np.log(0.5), np.log(5.0))))
-    return grain(face, rng.uniform(2, 17), width, rng, coloured=rng.random() < 0.2)
+    return grain(face, rng.uniform(2, 22), width, rng, coloured=rng.random() < 0.2)
 
 
 def _faded(face: Pixels, rng: Generator) -> Pixels:

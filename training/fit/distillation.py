@@ -25,6 +25,7 @@ from service.cpu import available_cpus
 from service.errors import FileMissing, InvalidParameter
 from service.inference.age_mix import mix_of
 from service.inference.distribution import AGES
+from service.inference.imaging import exposed
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from service.inference.onnx_session import ort, session_options
 from training.data.store import FaceSet, Sampling
@@ -100,9 +101,7 @@ def lessons(
     `trusting` joins them. Raises InvalidParameter if the file has another number of faces or of targets.
     """
     told = _told(teacher, faces, size, file, on_progress)
-    if teacher.ages == 2 * AGES:
-        told[:, :AGES] = trusting(told, faces.low, faces.high)
-    return told[:, :ages] if teacher.ages > ages else told
+    return as_one(told, trust(faces.low, faces.high), ages) if teacher.ages == 2 * AGES else told
 
 
 def _told(
@@ -137,16 +136,24 @@ TRUST_YOUNG: Final = 0.15
 """Its share for a face labelled under 18: there the first teacher reads too old."""
 
 
-def trusting(told: Targets, low: NDArray[np.integer], high: NDArray[np.integer]) -> Targets:
-    """Return what to teach of each face, float32 [n, 101], from two teachers' answers [n, 202] and the labels [n].
+def trust(low: NDArray[np.integer], high: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return the second teacher's share 0..1 in what is taught of each face, float32 [n], from the labels [n].
 
-    The second has seen other people and prints than the first, which knows the labelled sets: where there is no label
-    it has half the say. It is not asked where it is known to be wrong: about grown-ups of the labelled sets, whom it
-    makes 6 to 12 years too young beyond 55 and among Asian adults.
+    It has seen other people and prints than the first, which knows the labelled sets: where there is no label it has
+    half the say. It is not asked where it is known to be wrong: about grown-ups of the labelled sets, whom it makes 6
+    to 12 years too young beyond 55 and among Asian adults.
     """
-    share = np.where(high - low > WIDE_LABEL, TRUST_UNLABELLED, np.where(high < GROWN_UP, TRUST_YOUNG, 0.0))
-    share = share.astype(np.float32)[:, None]
-    return np.asarray((1 - share) * told[:, :AGES] + share * told[:, AGES:], dtype=np.float32)
+    young = np.where(high < GROWN_UP, TRUST_YOUNG, 0.0)
+    return np.where(high - low > WIDE_LABEL, TRUST_UNLABELLED, young).astype(np.float32)
+
+
+def as_one(told: Targets, share: NDArray[np.float32], ages: int) -> Targets:
+    """Return what to teach, float32 [n, ages], from two teachers' answers [n, 202]; the second has a `share` [n].
+
+    The first 101 are both together, and a head that keeps both (`ages` 202) gets the second's own after them.
+    """
+    both = (1 - share[:, None]) * told[:, :AGES] + share[:, None] * told[:, AGES:]
+    return np.concatenate([both, told[:, AGES:]], axis=1)[:, :ages]
 
 
 def drawn_shares(
@@ -202,13 +209,12 @@ def _exported(path: Path) -> Teacher:
         raise FileMissing(f"there is no teacher {path}; name an .onnx file that `agelens-train export` wrote")
     session = ort.InferenceSession(path.read_bytes(), session_options(available_cpus()), ["CPUExecutionProvider"])
     own = session.get_inputs()[0].shape[1]
+    manifest = Manifest.from_metadata(session.get_modelmeta().custom_metadata_map, path.name)
 
     def run(faces: Faces) -> Targets:
-        seen = _resized(faces, own)
+        seen = np.stack([exposed(face, manifest.crop) for face in _resized(faces, own)])
         return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: seen})[0], dtype=np.float32)
 
-    metadata = session.get_modelmeta().custom_metadata_map
-    manifest = Manifest.from_metadata(metadata, path.name)
     mix = mix_of(np.array(manifest.age_mix)) if manifest.age_mix else None
     return Teacher(run, AGES, 0, manifest.flip, mix)
 

@@ -12,10 +12,11 @@ from keras import ops
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
+from service.inference.distribution import AGES
 from training.data.store import Batch
 from training.fit.checkpoint import Arrays
 from training.fit.checkpoint import replace as replace_file
-from training.fit.distillation import Targets, Teacher, as_drawn
+from training.fit.distillation import Targets, Teacher, as_drawn, as_one, trust
 from training.fit.loss import heard, packed_labels, packed_loss, trained_graph
 from training.fit.optimizer import build_optimizer
 from training.fit.weight_average import WeightAverage, assign, read
@@ -112,12 +113,21 @@ class Learner:
             return packed_labels(batch, ramp, None)
         if self.lessons is None:
             seen = batch.faces if batch.framed is None else batch.framed
-            told = self.teacher.run(seen)
+            told = self._as_one(self.teacher.run(seen), batch)
         else:
             told = self.lessons[batch.places]
         if self.teacher.ages and self.shares is not None:
             told = as_drawn(told, self.shares)
         return packed_labels(batch, ramp, told, of_blends=self.lessons is None)
+
+    def _as_one(self, told: Targets, batch: Batch) -> Targets:
+        """Join what two teachers say of a batch's faces; of mixed ones by the trust that both labels have."""
+        if self.teacher is None or self.teacher.ages < 2 * AGES:
+            return told
+        share = trust(batch.low, batch.high)
+        if batch.partners is not None and batch.shares is not None:
+            share = batch.shares * share + (1 - batch.shares) * share[batch.partners]
+        return as_one(told, share, self.taught_ages)
 
     def predict(self, faces: NDArray[np.uint8]) -> Pmf:
         """Return the distributions, float32 [b, 101], of faces uint8 [b, size, size, 3]."""

@@ -14,7 +14,6 @@ import cv2
 import keras
 
 from service.errors import InvalidParameter
-from service.inference.distribution import AGES
 from training.data.store import FaceSet, FaceStore
 from training.errors import CheckpointCorrupt, NothingToTrain
 from training.export.convert import LEAST_SPREAD
@@ -199,8 +198,6 @@ def _learner(recipe: Recipe, faces: FaceSet, teacher: Teacher | None = None) -> 
             f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "
             "name an .onnx file that `agelens-train export` wrote, or leave teacher_sees at clean"
         )
-    if teacher and teacher.ages > AGES and recipe.teacher_sees != "clean":
-        raise InvalidParameter(f"{recipe.teacher} is asked about clean faces, once: leave teacher_sees at clean")
     return Learner(network, recipe, teacher)
 
 

@@ -14,13 +14,24 @@ from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
 from service.inference.age_mix import mix_of, stated_for
+from service.inference.imaging import exposed
 from tests.training.export.bell_model import bell_manifest, grey_faces, write_bell_model
 from tests.training.tiny_run import SIZE, Memory, tiny_recipe
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
 from training.export.calibration import age_mix
 from training.export.graph import embed
-from training.fit.distillation import Faces, Targets, Teacher, as_drawn, drawn_shares, lessons, teacher_named, trusting
+from training.fit.distillation import (
+    Faces,
+    Targets,
+    Teacher,
+    as_drawn,
+    as_one,
+    drawn_shares,
+    lessons,
+    teacher_named,
+    trust,
+)
 from training.fit.learner import Learner
 from training.fit.loss import RAMP, packed_labels, packed_loss, trained_graph
 from training.fit.train import train
@@ -208,7 +219,7 @@ def test_two_teachers_answer_side_by_side(tmp_path: Path) -> None:
 
 def test_the_second_teacher_is_trusted_where_no_age_is_known_and_a_little_with_the_young() -> None:
     told = np.concatenate([np.eye(101)[[40] * 3], np.eye(101)[[20] * 3]], axis=1).astype(np.float32)
-    taught = trusting(told, low=np.array([25, 12, 40]), high=np.array([70, 12, 40]))
+    taught = as_one(told, trust(low=np.array([25, 12, 40]), high=np.array([70, 12, 40])), 101)
     assert taught[:, 20] == pytest.approx([0.5, 0.15, 0])
     assert taught.sum(axis=1) == pytest.approx([1, 1, 1])
 
@@ -286,11 +297,48 @@ def test_a_run_reads_its_teacher_by_the_mix_of_ages_that_it_says(
     assert shares != pytest.approx(drawn_shares(faces.low, faces.high, tiny_recipe().sampling))
 
 
-def test_two_teachers_cannot_be_asked_batch_by_batch(store_path: Path, tmp_path: Path) -> None:
+def test_two_teachers_are_asked_about_the_batch_and_both_are_kept_by_a_head_that_has_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def both(faces: Faces) -> Targets:
+        return np.concatenate([np.eye(101)[[40] * len(faces)], np.eye(101)[[20] * len(faces)]], axis=1, dtype="float32")
+
+    batch = Batch(FACES[:2], np.array([25, 12]), np.array([70, 12]), np.arange(2), framed=FACES[2:4])
+    blended = mixed(batch, 0.3, (1,))
+    for options, ages in (({}, 101), ({"imdb_wiki": True}, 202)):
+        head = head_named("dldl", AGES, AGES, **options)
+        network = AgeModel(build_backbone(tiny_recipe().backbone, SIZE), head)
+        given = lessons_given(network, Teacher(both, 202, 0, once=True), None, batch, monkeypatch)
+        assert given.shape == (2, ages)
+        assert given[:, 20] == pytest.approx([0.5, 0.15])
+        assert (given[:, 101:] == both(FACES[:2])[:, 101:ages]).all()
+        own = lessons_given(network, Teacher(both, 202, 0, once=True), None, blended, monkeypatch)[:, :ages]
+        shares = blended.shares
+        assert shares is not None
+        other = np.array([0.5, 0.15])[blended.partners]
+        assert own[:, 20] == pytest.approx(shares * [0.5, 0.15] + (1 - shares) * other)
+
+
+def test_a_run_asks_two_teachers_about_framed_faces(store_path: Path, tmp_path: Path) -> None:
     teacher = str(write_bell_model(tmp_path, size=SIZE))
-    recipe = tiny_recipe(epochs=1, teacher=f"{teacher}+{teacher}", teacher_sees="batches")
-    with pytest.raises(InvalidParameter, match="leave teacher_sees at clean"):
-        train(recipe, [FaceStore.open(store_path)], tmp_path / "run")
+    recipe = tiny_recipe(epochs=1, teacher=f"{teacher}+{teacher}", teacher_sees="framed")
+    assert train(recipe, [FaceStore.open(store_path)], tmp_path / "run").steps > 0
+    assert not list((tmp_path / "run").glob("lessons.*"))
+
+
+def test_an_exported_teacher_sees_faces_exposed_as_its_manifest_says(tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path, size=SIZE)
+    model = onnx.load(path)
+    manifest = bell_manifest(size=SIZE)
+    crop = manifest.crop.model_copy(update={"exposure": "stretched"})
+    embed(model, manifest.model_copy(update={"crop": crop}))
+    faces = np.random.default_rng(0).integers(90, 121, (3, SIZE, SIZE, 3), dtype=np.uint8)
+    plain = teacher_named(str(path), SIZE)
+    expected = plain.run(np.stack([exposed(face, crop) for face in faces]))
+    onnx.save(model, path)
+    told = teacher_named(str(path), SIZE).run(faces)
+    np.testing.assert_allclose(told, expected, atol=1e-6)
+    assert np.abs(told - plain.run(faces)).max() > 0.01
 
 
 def test_features_cannot_be_taught_by_batches(store_path: Path, tmp_path: Path) -> None:
