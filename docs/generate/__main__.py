@@ -24,6 +24,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "ages": measured.ages_table,
     "worn": measured.worn_table,
     "default-accuracy": measured.default_accuracy,
+    "default-trust": measured.default_trust,
     "speed-summary": measured.speed_summary,
     "speed": measured.speed_table,
     "estimators": measured.estimators_table,

@@ -16,6 +16,7 @@ FEWEST: Final = 10
 _LEFT, _TOP, _HEIGHT, _WIDTH = 44, 44, 180, 560
 
 _NAMED: Final = (0.5, 0.9, 0.95)
+_PANEL, _COLUMNS, _NAME_WIDTH = 170, 3, 28
 
 
 def error_bars(title: str, *sets: Sequence[Tree]) -> str:
@@ -125,33 +126,48 @@ def _named(x: float, row: Tree) -> list[str]:
 
 def gate_curves(gates: Sequence[Tree]) -> str:
     """Draw, for each age, the share of the too young let through against the share of the others refused."""
-    panel: Final = 170
-    highest = 0.2
     parts: list[str] = [
         text(0, 14, "under the age and let through; how many of the others are refused runs to the right", "start")
     ]
     for number, gate in enumerate(gates):
-        left = _LEFT + number * (panel + 50)
-        places = [
-            (left + panel * row["refused"], _TOP + _HEIGHT * (1 - row["passed"] / highest)) for row in gate["bars"]
-        ]
-        shown = [(row["bar"], place) for row, place in zip(gate["bars"], places, strict=True) if row["bar"] in _NAMED]
-        parts += [
-            f'<rect class="axis" x="{left}" y="{_TOP}" width="{panel}" height="{_HEIGHT}"/>',
-            f'<path class="line" d="{path(places)}"/>',
-            *(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places),
-            *(text(x + 6, y - 5, f"{least:g}", "start") for least, (x, y) in shown),
-            text(left + panel / 2, _TOP - 8, f"{gate['age']} years"),
-            text(left - 4, _TOP + 8, f"{highest:.0%}", "end"),
-            text(left - 4, _TOP + _HEIGHT, "0", "end"),
-            text(left, _TOP + _HEIGHT + 16, "0"),
-            text(left + panel / 2, _TOP + _HEIGHT + 16, "refused"),
-            text(left + panel, _TOP + _HEIGHT + 16, "100%"),
-        ]
-    said = "along the line, the least P(age ≥ t) at which people are let through: 0.5 to 0.999"
-    parts.append(text(_LEFT, _TOP + _HEIGHT + 38, said, "start"))
-    width = _LEFT + len(gates) * (panel + 50)
-    return svg(width, _TOP + _HEIGHT + 46, "Who passes an age gate and who is refused", parts)
+        row, column = divmod(number, _COLUMNS)
+        parts += _gate_panel(gate, _LEFT + column * (_PANEL + 50), _TOP + row * (_HEIGHT + 60))
+    bottom = _TOP + (len(gates) - 1) // _COLUMNS * (_HEIGHT + 60) + _HEIGHT
+    said = "along the line, the least P(age ≥ t) at which people are let through, from 0.5 on"
+    parts.append(text(_LEFT, bottom + 38, said, "start"))
+    width = _LEFT + min(len(gates), _COLUMNS) * (_PANEL + 50)
+    return svg(width, bottom + 46, "Who passes an age gate and who is refused", parts)
+
+
+def _gate_panel(gate: Tree, left: float, top: float) -> list[str]:
+    highest: Final = 0.2
+    places = [(left + _PANEL * row["refused"], top + _HEIGHT * (1 - row["passed"] / highest)) for row in gate["bars"]]
+    shown = [(row["bar"], place) for row, place in zip(gate["bars"], places, strict=True) if row["bar"] in _NAMED]
+    return [
+        f'<rect class="axis" x="{left}" y="{top}" width="{_PANEL}" height="{_HEIGHT}"/>',
+        f'<path class="line" d="{path(places)}"/>',
+        *(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places),
+        *_bar_names(shown),
+        text(left + _PANEL / 2, top - 8, f"{gate['age']} years"),
+        text(left - 4, top + 8, f"{highest:.0%}", "end"),
+        text(left - 4, top + _HEIGHT, "0", "end"),
+        text(left, top + _HEIGHT + 16, "0"),
+        text(left + _PANEL / 2, top + _HEIGHT + 16, "refused"),
+        text(left + _PANEL, top + _HEIGHT + 16, "100%"),
+    ]
+
+
+def _bar_names(shown: Sequence[tuple[float, tuple[float, float]]]) -> list[str]:
+    """Name dots above and to the right of them, each name over those of the dots to its right that it would cover."""
+    words: list[str] = []
+    before: tuple[float, float] | None = None
+    for least, (x, y) in reversed(shown):
+        at = y - 5
+        if before is not None and before[0] - x < _NAME_WIDTH:
+            at = min(at, before[1] - 13)
+        words.append(text(x + 6, at, f"{least:g}", "start"))
+        before = x, at
+    return words
 
 
 def peers(rates: Mapping[str, Mapping[str, Tree]]) -> str:

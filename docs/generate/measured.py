@@ -11,7 +11,7 @@ from typing import Any, Final
 from docs.generate import charts
 from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
-from docs.generate.gates import gate_table, gate_tables
+from docs.generate.gates import all_gates, gate_table, gate_tables
 from docs.generate.plot import distribution_plot
 from docs.generate.replies import REPLY
 from service.inference.lockfile import ModelLock
@@ -64,6 +64,31 @@ def default_accuracy() -> str:
         if source != "pooled"
     ]
     return table(["photographs", "n", "mean error, years (95 %)", "within 5 years", "guessing the median"], rows)
+
+
+def default_trust() -> str:
+    """Return how far the answers of the model that answers by default may be relied on, a line each."""
+    tree = evaluations()[default_model()]
+    pooled = _pooled(tree)
+    covered = next(row for row in pooled["coverage"] if row["level"] == 0.9)["coverage"]
+    worn = [row["coverage"] for row in tree["robustness"] if row["group"] != "unchanged"]
+    adult = next(row for row in pooled["reliability"] if row["threshold"] == 18)
+    curve = next(gate for gate in pooled["gates"] if gate["threshold"] == 18)["curve"]
+    gate = next(point for point in curve if point["probability"] == 0.9)
+    rows = [
+        ["share of faces whose true age is in the interval of 90 %", f"{covered:.0%}"],
+        [f"the same under {len(worn)} kinds of wear", f"{min(worn):.0%} to {max(worn):.0%}"],
+        ["calibration error of P(age ≥ 18); by chance alone", f"{adult['ece']:.3f}; {adult['ece_by_chance']:.3f}"],
+        ["minors whom a gate at P(age ≥ 18) ≥ 0.9 lets through", f"{gate['false_accept']:.1%}"],
+        ["grown-ups whom it refuses", f"{gate['false_reject']:.1%}"],
+        *([f"mean error by {name}, years", _spread(pooled[f"by_{name}"])] for name in ("sex", "race")),
+    ]
+    return table(["what", "measured"], rows)
+
+
+def _spread(rows: Sequence[Tree]) -> str:
+    low, high = (choose(rows, key=lambda row: row["mae"]) for choose in (min, max))
+    return f"{low['mae']:.1f} ({low['group']}) to {high['mae']:.1f} ({high['group']})"
 
 
 def _with_commands(text: str, trees: Sequence[Tree]) -> str:
@@ -329,7 +354,7 @@ def plots() -> dict[Path, str]:
         drawn[IMAGES / "coverage-by-group.svg"] = by_group
     if worn := _worn_rows():
         drawn[IMAGES / "coverage-by-wear.svg"] = charts.worn_coverage(0.9, worn)
-    drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
+    drawn[IMAGES / "gates.svg"] = charts.gate_curves(all_gates(_gates(default_model())))
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
     drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])
     return drawn

@@ -53,6 +53,7 @@ def register(app: typer.Typer) -> None:
         ("quantize", quantize_command, MORE),
         ("ensemble", ensemble_command, MORE),
         ("report", report_command, MORE),
+        ("agreement", agreement_command, MORE),
         ("protocol", protocol_command, MORE),
     ):
         app.command(name, rich_help_panel=heading)(command)
@@ -234,6 +235,23 @@ def report_command(
 
     with exit_on_error():
         typer.echo(report(folder, names, out))
+
+
+def agreement_command(
+    models: Annotated[list[Path], typer.Argument(help="exported .onnx files")],
+    stores: Stores,
+    split: Annotated[
+        list[str] | None, typer.Option(help="train, val, calib or test; repeat for several; default: all of them")
+    ] = None,
+) -> None:
+    """Compare models with the IMDB-WIKI network on faces without ages, for instance portraits."""
+    import_tensorflow()
+    from training.datasets import SPLITS
+    from training.evaluation.unlabelled import on_unlabelled
+
+    with exit_on_error():
+        for line in on_unlabelled(models, stores, split or SPLITS):
+            typer.echo(line)
 
 
 def protocol_command(

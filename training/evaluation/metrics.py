@@ -26,6 +26,9 @@ CHALLENGE: Final = 25
 YOUTH: Final = ((10, 18), (18, 26))
 """Ages around the gates at 13, 16, 18, 21 and 25, where too high an estimate lets a child pass."""
 
+FIVE_YEARS: Final = tuple((low, low + 5) for low in range(5, 30, 5))
+"""Ages of children and the young, where a decade hides that too old at its start and too young at its end cancel."""
+
 DECADES: Final = (*((low, low + 10) for low in range(0, 90, 10)), (90, 101))
 
 

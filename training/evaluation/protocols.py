@@ -1,11 +1,13 @@
 """Published evaluation protocols, from a dataset's files to a figure: prepare, train on each fold, measure.
 
 A run that is interrupted resumes: the store is continued, folds that have a result are skipped, and the fold that was
-being trained goes on from its checkpoint.
+being trained goes on from its checkpoint. Each fold keeps its split as a file, which must be the same then.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from service.inference.lockfile import default_models_dir
 from training.data.gather import gather
 from training.data.prepare import DEFAULT_CROP, prepare
 from training.data.store import FaceStore
-from training.datasets import Sample
+from training.datasets import DatasetError, Listing, Sample
 from training.datasets.fgnet import leave_one_out
 from training.evaluation.metrics import cumulative_score
 from training.fit.train import train
@@ -33,21 +35,29 @@ from training.run_folder import CHECKPOINT, PREVIOUS
 
 BLEED: Final = 30
 RESULT: Final = "result.json"
+SPLIT: Final = "split.csv"
+SPLIT_COLUMNS: Final = ("file", "age", "subject", "split")
+"""Of a fold's split file, which `prepare --index` reads: files are named without folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A dataset, the split whose error is reported, and whether each person is left out in turn."""
+    """A dataset, the split whose error is reported, and whether each person is left out in turn.
+
+    `lists_option` is the reader's option that names the published lists, `lists` are those within the dataset.
+    """
 
     dataset: str
     reported: str
     leave_out: bool = False
+    lists_option: str | None = None
+    lists: tuple[str, ...] = ()
 
 
 PROTOCOLS: Final = {
     "fgnet-lopo": Protocol("fgnet", "test", leave_out=True),
-    "utkface-21-60": Protocol("utkface", "test"),
-    "all-age-faces": Protocol("all_age_faces", "val"),
+    "utkface-21-60": Protocol("utkface", "test", lists_option="lists"),
+    "all-age-faces": Protocol("all_age_faces", "val", lists=("image sets/train.txt", "image sets/val.txt")),
 }
 """Protocols by name; the splits come from each dataset's reader."""
 
@@ -64,19 +74,23 @@ def run_protocol(
 ) -> Path:
     """Run a protocol on a dataset's folder or archive; return `run_dir/result.json`.
 
-    `max_minutes` is the time to train each fold. Raises InvalidParameter for an unknown name, or a recipe other than
-    the one that the run began with; DatasetError, PrepareError and TrainingError.
+    `max_minutes` is the time to train each fold. Raises InvalidParameter for an unknown name, or a recipe or splits
+    other than those that the run began with; DatasetError, also where the published lists are missing; PrepareError
+    and TrainingError.
     """
     if name not in PROTOCOLS:
         raise InvalidParameter(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
-    _refuse_another_recipe(run_dir, recipe)
     # Duplicates are kept: published figures count every picture.
     listing = gather(protocol.dataset, root, None, options, "keep")
+    _refuse_without_lists(name, listing, options)
+    _refuse_another_recipe(run_dir, recipe)
     crop = DEFAULT_CROP.model_copy(update={"size": recipe.size})
     left_out = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)
-    store = FaceStore.open(run_dir / "store")
+    store = _split_as_listed(FaceStore.open(run_dir / "store"), listing)
     folds = people_left_out(store) if protocol.leave_out else {"all": store}
+    for fold, faces in folds.items():
+        _keep_split(faces, run_dir / fold)
     console = Console(stderr=True)
     for number, (fold, faces) in enumerate(folds.items(), 1):
         if not (run_dir / fold / RESULT).exists():
@@ -127,6 +141,38 @@ def _run_fold(store: FaceStore, reported: str, folder: Path, recipe: Recipe, max
     _write(folder / RESULT, {"files": [row["file"] for row in faces.rows], "errors": scores.errors.tolist()})
     for name in (CHECKPOINT, PREVIOUS):
         (folder / name).unlink(missing_ok=True)
+
+
+def _keep_split(store: FaceStore, folder: Path) -> None:
+    """Write a fold's `split.csv`; raise InvalidParameter if there is one that says otherwise."""
+    table = io.StringIO()
+    rows = [(Path(row["file"]).name, row["low"], row["subject"], row["split"]) for row in store.rows]
+    csv.writer(table, lineterminator="\n").writerows([SPLIT_COLUMNS, *rows])
+    file = folder / SPLIT
+    if file.exists():
+        if file.read_text() != table.getvalue():
+            raise InvalidParameter(f"{file} is of other splits than those of now; choose another folder with --run")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as partial:
+        partial.write_text(table.getvalue())
+
+
+def _split_as_listed(store: FaceStore, listing: Listing) -> FaceStore:
+    """Return the store with the listing's splits: the lists may have changed since the store was made."""
+    splits = {sample.path: sample.split or "" for sample in listing.samples}
+    return replace(store, rows=tuple({**row, "split": splits[row["file"]]} for row in store.rows))
+
+
+def _refuse_without_lists(name: str, listing: Listing, options: Sequence[str]) -> None:
+    """Raise DatasetError without the published lists: the splits would be drawn at random."""
+    protocol = PROTOCOLS[name]
+    wanted = protocol.lists_option
+    if wanted and not any(option.startswith(f"{wanted}=") for option in options):
+        raise DatasetError(f"{name} needs the folder of the published lists: --option {wanted}=FOLDER")
+    for each in protocol.lists:
+        if not any(f"/{file}".endswith(f"/{each}") for file in listing.source.names):
+            raise DatasetError(f"{name} needs the published lists, and {listing.source.root} has no {each}")
 
 
 def _refuse_another_recipe(run_dir: Path, recipe: Recipe) -> None:

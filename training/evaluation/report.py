@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from training.evaluation.plots import bars_plot, coverage_plot, cumulative_score_plot, picture, pit_plot, scatter_plot
 from training.evaluation.reliability_diagram import reliability_diagram
 from training.export.calibration import decoded
-from training.export.card import FEW, ranged
+from training.export.card import FEW, over_clean, ranged
 
 Tree = dict[str, Any]
 Row = dict[str, Any]
@@ -61,6 +61,7 @@ ACCURACY: Final = (
 )
 ROBUSTNESS: Final = (
     Column("MAE", lambda row: f"{row['mae']:.2f}"),
+    Column("over unchanged, same faces", over_clean),
     Column("bias", lambda row: f"{row['bias']:+.2f}"),
     Column("inside the 90 % interval", lambda row: f"{row['coverage']:.1%}"),
     Column("faces found", lambda row: f"{row['detection_rate']:.1%}"),

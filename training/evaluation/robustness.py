@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any, Final
 
 import numpy as np
@@ -122,12 +123,13 @@ def robustness(
     found = [(photograph, each[first].box, each) for photograph, each in zip(shown, plain, strict=True)]
     kept = [(photograph, box, each) for photograph, box, each in found if box is not None]
     photographs = [photograph for photograph, _, _ in kept]
-    rows = {name: [_row("unchanged", photographs, [e[name] for _, _, e in kept], m)] for name, m in estimators.items()}
+    clean = {name: [each[name] for _, _, each in kept] for name in estimators}
+    rows = {name: [_row("unchanged", photographs, clean[name], clean[name], m)] for name, m in estimators.items()}
     for title, change in CHANGES.items():
         pictures = [_changed_reader(photograph, box, change) for photograph, box, _ in kept]
         seen = list(progress(look(estimators, make_detector, pictures, workers=workers), len(pictures), title))
         for name, estimator in estimators.items():
-            rows[name].append(_row(title, photographs, [each[name] for each in seen], estimator))
+            rows[name].append(_row(title, photographs, [each[name] for each in seen], clean[name], estimator))
     return rows
 
 
@@ -135,18 +137,31 @@ def _changed_reader(photograph: Photograph, box: BoundingBox, change: Change) ->
     return lambda: changed(photograph.read(), box, change)
 
 
-def _row(title: str, shown: Sequence[Photograph], seen: Sequence[Seen], estimator: Estimator) -> dict[str, Any]:
+def _row(
+    title: str, shown: Sequence[Photograph], seen: Sequence[Seen], clean: Sequence[Seen], estimator: Estimator
+) -> dict[str, Any]:
     predictions = collect(shown, seen, estimator.manifest.decode)
     found = len(predictions)
     bands = estimator.manifest.bands()
-    row = {
+    row: dict[str, Any] = {
         "group": title,
         "n": len(shown),
         "detection_rate": found / max(len(shown), 1),
         **_figures(predictions, bands),
     }
+    row |= _beside_clean(row["mae"], shown, seen, clean, estimator.manifest.decode)
     children = predictions.where(predictions.high < CHILDREN)
     return {**row, "children": {"n": len(children), **_figures(children, bands)}, **_adult_minors(predictions)}
+
+
+def _beside_clean(
+    mae: float, shown: Sequence[Photograph], seen: Sequence[Seen], clean: Sequence[Seen], decode: str
+) -> dict[str, float]:
+    """Return the mean error of the faces found again as they were before the change, and `mae` in parts of it."""
+    again = [each.pmf is not None for each in seen]
+    error = collect(list(compress(shown, again)), list(compress(clean, again)), decode).error
+    before = float(error.mean()) if len(error) else float("nan")
+    return {"clean_mae": before, "over_clean": mae / before if before else float("nan")}
 
 
 def _figures(predictions: Predictions, bands: Sequence[IntervalBand]) -> dict[str, float]:

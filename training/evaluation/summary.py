@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import IntervalBand
 from training.evaluation.metrics import (
+    FIVE_YEARS,
     YOUTH,
     accuracy,
     by_decade,
@@ -44,6 +45,7 @@ def summarise(
         "challenge_25": challenge_25(predictions),
         "by_true_age": by_decade(predictions, predictions.middle),
         "by_youth": by_decade(predictions, predictions.middle, YOUTH),
+        "by_five_years": by_decade(predictions, predictions.middle, FIVE_YEARS),
         "by_predicted_age": by_decade(predictions, predictions.age),
     }
     for name in ("sex", "race", "source"):

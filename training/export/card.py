@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+from onnx import ModelProto
 
 from service.inference.manifest import Manifest
 from training.datasets import ABOUT
@@ -28,6 +31,9 @@ UNFIT: Final = """\
 FEW: Final = 10
 """Photographs below which a mean and its bootstrap interval are not shown."""
 
+MOBILENET: Final = "MobileNetV1 (13 separable blocks)"
+RESIDUAL: Final = "MobileNetV1 with parameter-free shortcuts (not ResNet-34 or -50)"
+
 MIRRORED: Final = ", the mean over the face and its mirror image"
 
 
@@ -46,7 +52,8 @@ def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: 
     embed(model, signed)
     entry = lock_model(write_model(model, path.parent))
     out = path.with_suffix(".md")
-    out.write_text(card(signed, tree, entry.sha256, report, json.loads(ablation.read_text()) if ablation else ()))
+    rows = json.loads(ablation.read_text()) if ablation else ()
+    out.write_text(card(signed, tree, entry.sha256, report, rows, network_of(model)))
     return out
 
 
@@ -64,11 +71,19 @@ def headline(tree: Tree) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in figures.items()}
 
 
-def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None, ablation: Sequence[Row] = ()) -> str:
-    """Return the card of a model as Markdown."""
+def card(
+    manifest: Manifest,
+    tree: Tree,
+    sha256: str,
+    report: str | None = None,
+    ablation: Sequence[Row] = (),
+    network: str | None = None,
+) -> str:
+    """Return the card of a model as Markdown; `network` is what its backbone is called."""
     made = manifest.provenance
     facts = [
         ("family", manifest.family),
+        *([("network", network)] if network else []),
         ("precision", manifest.precision),
         ("input", f"{manifest.crop.size}×{manifest.crop.size} RGB, cut {manifest.crop.margin:g} beyond the face's box"),
         ("answer", f"P(age = 0..100){MIRRORED * manifest.flip}; the age is its {manifest.decode}"),
@@ -97,6 +112,20 @@ def card(manifest: Manifest, tree: Tree, sha256: str, report: str | None = None,
     if report:
         parts.append(f"More figures: {report}\n")
     return "\n".join(parts)
+
+
+def network_of(model: ModelProto) -> str | None:
+    """Name the backbone by the layers in the graph, an ensemble's by each member; None where they tell nothing."""
+    members: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        member = re.match(r"(member\d+_)*", node.name)
+        members.setdefault(member.group() if member else "", []).append(node.name)
+    found = [
+        RESIDUAL if any("shortcut_" in name for name in names) else MOBILENET
+        for _, names in sorted(members.items())
+        if any("conv_dw_13" in name for name in names)
+    ]
+    return " + ".join(found) or None
 
 
 def limits_part(data: Sequence[str], others: Sequence[str] = ()) -> list[str]:
@@ -154,6 +183,10 @@ def source_part(source: str, result: Tree) -> str:
     constant = result["constant"]
     lines.append([f"always {constant['age']:.0f}", "", f"{constant['mae']:.2f}", f"{constant['cs5']:.1%}", ""])
     parts = [f"### {source}\n", markdown(["", "n", "MAE, years", "CS@5", "bias"], lines)]
+    if result.get("by_five_years"):
+        lines = [[*line[:3], line[4]] for line in map(accuracy_line, result["by_five_years"])]
+        parts.append("By true age, five years at a time, from 5 to 29:\n")
+        parts.append(markdown(["", "n", "MAE, years", "bias"], lines))
     if "reliability" in result:
         head = ["P(age ≥ t)", "calibration error", "by chance, median (95 %)"]
         head += ["n with P of 0.05–0.95", "calibration error there", "by chance, median (95 %)"]
@@ -225,20 +258,25 @@ def coverage_line(row: Row) -> list[str]:
 
 def robustness_table(rows: Sequence[Row]) -> str:
     """Return the rows of changed photographs as a table."""
-    head = ["", "n", "MAE, years", "bias", "90 % interval covers", "ages wide", "faces found"]
-    head += ["children under 10: n", "MAE", "bias", "covered", "over 18", "under 15: over 18"]
+    head = ["", "n", "MAE, years", "over unchanged, same faces", "bias", "90 % interval covers", "ages wide"]
+    head += ["faces found", "children under 10: n", "MAE", "bias", "covered", "over 18", "under 15: over 18"]
     return markdown(head, [[row["group"], str(row["n"]), *wear_cells(row)] for row in rows])
 
 
 def wear_cells(row: Row) -> list[str]:
     """Return what a kind of wear does, to all and to children, as cells."""
     children = row["children"]
-    cells = [f"{row['mae']:.2f}", f"{row['bias']:+.2f}", f"{row['coverage']:.1%}", f"{row['width']:.1f}"]
-    cells += [f"{row['detection_rate']:.1%}", str(children["n"])]
+    cells = [f"{row['mae']:.2f}", over_clean(row), f"{row['bias']:+.2f}", f"{row['coverage']:.1%}"]
+    cells += [f"{row['width']:.1f}", f"{row['detection_rate']:.1%}", str(children["n"])]
     if not children["n"]:
         return [*cells, "", "", "", "", ""]
     cells += [f"{children['mae']:.2f}", f"{children['bias']:+.2f}", f"{children['coverage']:.1%}"]
     return [*cells, f"{row['children_over_18']:.1%}", f"{row['under_15_over_18']:.1%}"]
+
+
+def over_clean(row: Row) -> str:
+    """Return the error in parts of that of the same faces unchanged; nothing for evaluations from before."""
+    return f"{row['over_clean']:.2f}" if "over_clean" in row else ""
 
 
 def across(rows: Sequence[Row]) -> str:

@@ -69,10 +69,10 @@ def with_layer_names(model: ModelProto) -> None:
 
 
 def _shortened(names: set[str]) -> dict[str, str]:
-    """Drop the parts `functional_1_2` of paths; a name that would then occur twice keeps them."""
+    """Drop the parts `functional_1` and `dldl_functional_1` of paths; a name that would occur twice keeps them."""
     found: dict[str, str] = {}
     for name in sorted(names):
-        short = "/".join(part for part in name.split("/") if not re.fullmatch(r"functional(_\d+)*", part))
+        short = "/".join(part for part in name.split("/") if not re.fullmatch(r"([a-z_]+_)?functional(_\d+)*", part))
         found[name] = short if short and short not in found.values() and (short == name or short not in names) else name
     return found
 
@@ -115,12 +115,19 @@ def _check_type(value: onnx.ValueInfoProto, element: int, wanted: str, rank: int
         raise ExportRefused(f"`{value.name}` must be {wanted}")
 
 
-def smoothing(years: float) -> NDArray[np.float32]:
-    """Return the matrix [101, 101] that smooths a distribution by a Gaussian of `years`; rows sum to 1.
+WIDER: Final = 1.8
+"""Chosen on `val`: with 1 a third of the distributions had several humps (docs/adr/0023)."""
 
-    Labels are rounded, so a softmax has spikes at the ages that people round to.
+
+def smoothing(years: float) -> NDArray[np.float32]:
+    """Return the matrix [101, 101] that smooths a distribution by a Gaussian; rows sum to 1.
+
+    It is `years` wide up to the age of 5 and grows to `WIDER` times that at 20. Labels are rounded, so a softmax has
+    spikes at the ages that people round to, those of grown-ups to five and ten years.
     """
-    return gaussian_filter1d(np.eye(AGES), years, axis=1, mode="reflect").astype(np.float32)
+    widths = years * np.interp(np.arange(AGES), (5, 20), (1.0, WIDER))
+    rows = [gaussian_filter1d(row, width, mode="reflect") for row, width in zip(np.eye(AGES), widths, strict=True)]
+    return np.stack(rows).astype(np.float32)
 
 
 def append_calibration(model: ModelProto, smooth_years: float = 0.0) -> None:

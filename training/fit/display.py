@@ -58,9 +58,9 @@ class Display:
         """Move the bar after a step."""
         self.bar.update(self.task, completed=place.step, loss=loss, val_mae=_years(place.best_mae), left=_clock(left_s))
 
-    def validated(self, place: Place, mae: float, by_source: Mapping[str, float]) -> None:
+    def validated(self, place: Place, mae: float, measured: Mapping[str, float]) -> None:
         """Print the epoch's line."""
-        sources = "  ".join(f"{name} {value:.3f}" for name, value in by_source.items())
+        sources = "  ".join(f"{name} {value:.3f}" for name, value in measured.items())
         self.console.print(
             f"epoch {place.epoch + 1}  step {place.total_steps}  {_clock(place.elapsed_s)}  val_mae {mae:.3f}"
             f"  (best before {_years(place.best_mae)})  {sources}",

@@ -167,7 +167,7 @@ def drawn_shares(
     two years.
     """
     known = high - low <= 1
-    counts = np.bincount(np.clip(high[known], 0, AGES - 1), minlength=AGES).astype(np.float64)
+    counts = np.bincount(np.clip((low + high)[known] // 2, 0, AGES - 1), minlength=AGES).astype(np.float64)
     smooth = gaussian_filter1d(counts, 2.0, mode="nearest") + 1
     drawn = smooth if sampling == "uniform" else np.sqrt(smooth)
     return np.asarray(drawn / (smooth if expected is None else expected * smooth.sum()), np.float32)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.data.store import FaceSet, steps_in_epoch, train_batches
 from training.errors import LossNotFinite
+from training.fit.agreement import Agreement
 from training.fit.checkpoint import Checkpoint
 from training.fit.display import Display
 from training.fit.gallery import pictures
@@ -35,12 +36,14 @@ class StageRun:
     budget_s: float | None
     tracker: Tracker
     display: Display
+    agreement: Agreement | None = None
 
     def run(self) -> Progress:
         """Train until the epochs, the time or the patience end; return where the stage ended."""
         self._clock = time.monotonic() - self.progress.elapsed_s
         self.display.stage(self.stage, self.steps)
-        while not self._is_over():
+        # A run that was cut off between an epoch's last step and its validation resumes with the validation.
+        while self.progress.step or not self._is_over():
             self._epoch()
             scores = self._validate()
             self._keep_if_best(scores)
@@ -118,13 +121,15 @@ class StageRun:
             self.save()
 
     def _validate(self) -> Scores:
+        size, batch = self.recipe.size, self.recipe.batch_size
         with self.learner.averaged():
-            scores = score(self.learner.predict, self.val_faces, self.recipe.size, self.recipe.batch_size)
-        by_source = {f"val_mae/{source}": mae for source, mae in mae_by_source(scores, self.val_faces).items()}
-        self.tracker.scalars(self.progress.total_steps, {"val_mae": scores.mae, **by_source})
-        for name, pixels in pictures(self.val_faces, scores, self.recipe.size).items():
+            scores = score(self.learner.predict, self.val_faces, size, batch)
+            agreed = self.agreement.of(self.learner.predict, scores, size, batch) if self.agreement else {}
+        measured = {f"val_mae/{source}": mae for source, mae in mae_by_source(scores, self.val_faces).items()} | agreed
+        self.tracker.scalars(self.progress.total_steps, {"val_mae": scores.mae, **measured})
+        for name, pixels in pictures(self.val_faces, scores, size).items():
             self.tracker.image(self.progress.total_steps, name, pixels)
-        self.display.validated(self.progress, scores.mae, by_source)
+        self.display.validated(self.progress, scores.mae, measured)
         return scores
 
     def _keep_if_best(self, scores: Scores) -> None:

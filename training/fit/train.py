@@ -17,6 +17,7 @@ from service.errors import InvalidParameter
 from training.data.store import FaceSet, FaceStore
 from training.errors import CheckpointCorrupt, NothingToTrain
 from training.export.convert import LEAST_SPREAD
+from training.fit.agreement import Agreement, keeps_imdb_wiki
 from training.fit.checkpoint import Arrays, Checkpoint
 from training.fit.checkpoint import replace as replace_file
 from training.fit.display import Display
@@ -28,6 +29,7 @@ from training.fit.together import Together
 from training.fit.trackers import Tracker
 from training.fit.validation import Scores, score
 from training.fit.weight_average import assign, read
+from training.model import imdb_wiki
 from training.model.initialise import new_model
 from training.recipes.recipe import Recipe, Stage
 from training.run_folder import BEST
@@ -132,7 +134,10 @@ def train(
             if saved is not None:
                 _restore(learner, saved, run_dir)
                 saved = None
-            run = StageRun(recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display)
+            agreement = _agreement(recipe, stage, val_faces, run_dir, display)
+            run = StageRun(
+                recipe, learner, train_faces, val_faces, progress, run_dir, budget_s, tracker, display, agreement
+            )
             finished = run.run()
             learner.load_best(run_dir)
             progress = finished.next_stage()
@@ -205,15 +210,28 @@ def _lessons(learner: Learner, stage: Stage, faces: FaceSet, run_dir: Path, disp
     """Return the teacher's targets for a stage's clean faces, cached for stages on the same faces."""
     if learner.teacher is None or learner.recipe.teacher_sees != "clean":
         return None
-    alike = [other.sources for other in learner.recipe.stages].index(stage.sources)
     return lessons(
         learner.teacher,
         faces,
         learner.recipe.size,
-        run_dir / f"lessons.{alike}.npy",
+        run_dir / f"lessons.{_first_alike(learner.recipe, stage)}.npy",
         display.taught,
         learner.taught_ages,
     )
+
+
+def _agreement(recipe: Recipe, stage: Stage, faces: FaceSet, run_dir: Path, display: Display) -> Agreement | None:
+    """Return what to compare the network with after each epoch, where it is to keep what IMDB-WIKI taught."""
+    if not keeps_imdb_wiki(recipe):
+        return None
+    file = run_dir / f"lessons.val.{_first_alike(recipe, stage)}.npy"
+    teacher = teacher_named(imdb_wiki.WEIGHTS, recipe.size)
+    return Agreement.with_teacher(teacher, faces, recipe.size, file, display.taught)
+
+
+def _first_alike(recipe: Recipe, stage: Stage) -> int:
+    """Return the place of the first stage on the same faces: they share what a teacher said."""
+    return [other.sources for other in recipe.stages].index(stage.sources)
 
 
 def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.store import FaceSet, signed_error
+from training.data.wear import worn
 from training.export.calibration import decoded
 
 Floats = NDArray[np.float64]
@@ -36,12 +37,26 @@ class Scores:
         return float(self.ages.std())
 
 
-def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: FaceSet, size: int, batch: int) -> Scores:
-    """Run `predict` (faces [batch, size, size, 3] → pmf) over a set; the last batch is padded to one shape."""
+def score(
+    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    faces: FaceSet,
+    size: int,
+    batch: int,
+    wear_seed: int | None = None,
+) -> Scores:
+    """Run `predict` (faces [batch, size, size, 3] → pmf) over a set; the last batch is padded to one shape.
+
+    With `wear_seed` each face is worn first, as the seed and its place say.
+    """
     parts = []
     for start in range(0, len(faces), batch):
         index = np.arange(start, start + batch).clip(max=len(faces) - 1)
-        parts.append(predict(faces.faces(index, size))[: len(faces) - start])
+        seen = faces.faces(index, size)
+        if wear_seed is not None:
+            seen = np.stack(
+                [worn(face, np.random.default_rng((wear_seed, int(i)))) for face, i in zip(seen, index, strict=True)]
+            )
+        parts.append(predict(seen)[: len(faces) - start])
     return scored(np.concatenate(parts), faces)
 
 

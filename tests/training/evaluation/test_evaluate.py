@@ -159,6 +159,21 @@ def test_robustness_compares_the_same_photographs_in_every_version(
     assert errors["lower third covered"] != pytest.approx(errors["unchanged"], abs=0.2)
 
 
+def test_worn_faces_are_compared_with_the_same_faces_as_they_were(
+    listing: Listing, estimators: dict[str, Estimator], tmp_path: Path
+) -> None:
+    # A quarter of its light leaves this one black: it is not found again.
+    Image.new("RGB", (SIDE, SIDE), (1, 1, 1)).save(tmp_path / "own/c.png")
+    found = robustness(estimators, MiddleDetector, photographs([listing], "test"))["bell"]
+    rows = {row["group"]: row for row in found}
+    unchanged, dark = rows["unchanged"], rows["quarter of the light"]
+    assert (unchanged["over_clean"], unchanged["clean_mae"]) == (1, unchanged["mae"])
+    assert (unchanged["detection_rate"], dark["detection_rate"]) == (1, pytest.approx(2 / 3))
+    assert unchanged["mae"] > 10
+    assert dark["clean_mae"] == pytest.approx((2 + 0) / 2, abs=0.1)
+    assert dark["over_clean"] == pytest.approx(dark["mae"] / dark["clean_mae"])
+
+
 def test_the_coverage_of_worn_photographs_has_a_range(listing: Listing, estimators: dict[str, Estimator]) -> None:
     unchanged = robustness(estimators, MiddleDetector, photographs([listing], "test"))["bell"][0]
     assert (unchanged["coverage_low"], unchanged["coverage_high"]) == pytest.approx(binomial_interval(2, 3))

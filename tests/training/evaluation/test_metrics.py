@@ -94,6 +94,12 @@ def test_decades_split_by_the_given_years_and_leave_out_empty_ones() -> None:
     assert [(row["group"][:2], row["n"]) for row in by_decade(found, found.middle)] == [("0–", 1), ("10", 1), ("90", 1)]
 
 
+def test_the_young_are_split_every_five_years_from_5_to_29() -> None:
+    found = points([8, 9, 14, 31, 40], [4, 5, 14, 29, 30])
+    rows = summarise(found, (), 30.0)["by_five_years"]
+    assert [(row["group"], row["n"], row["bias"]) for row in rows] == [("5–9", 1, 4), ("10–14", 1, 0), ("25–29", 1, 2)]
+
+
 def test_groups_leave_out_what_is_not_known() -> None:
     found = points([10, 20, 30], [10, 22, 34], sex=["female", "male", ""])
     assert [(row["group"], row["mae"]) for row in by_group(found, found.sex)] == [("female", 0), ("male", 2)]

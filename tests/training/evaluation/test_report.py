@@ -18,7 +18,7 @@ from training.evaluation.predictions import Predictions
 from training.evaluation.reliability_diagram import reliability_diagram
 from training.evaluation.report import page
 from training.evaluation.summary import summarise_sources
-from training.export.card import card, headline, sign_off, with_terms
+from training.export.card import RESIDUAL, card, headline, sign_off, with_terms
 from training.export.graph import ExportRefused
 from training.export.lock import fingerprint
 from training.onnx_manifest import manifest_of
@@ -48,6 +48,8 @@ def tree_of(shift: float, name: str = "bell") -> dict[str, Any]:
                 "n": 200,
                 "detection_rate": 0.99,
                 "mae": 4.5,
+                "clean_mae": 3.6,
+                "over_clean": 1.25,
                 "bias": 0.1,
                 "spread": 5.0,
                 "coverage": 0.91,
@@ -168,7 +170,8 @@ def test_the_page_says_how_often_the_interval_holds_for_each_sex_and_kind_of_wea
     female = ninety["by_sex"][0]
     inside = f"{female['coverage']:.1%} ({female['coverage_low']:.1%}–{female['coverage_high']:.1%})"
     assert f"<td>female</td><td>{female['n']}</td><td>{inside}</td><td>{female['width']:.1f}</td>" in text
-    assert "<td>grey</td><td>200</td><td>4.50</td><td>+0.10</td><td>91.0%</td><td>99.0%</td><td>5.0%</td>" in text
+    worn = ("grey", "200", "4.50", "1.25", "+0.10", "91.0%", "99.0%", "5.0%")
+    assert "".join(f"<td>{cell}</td>" for cell in worn) in text
 
 
 def test_a_reliability_diagram_has_a_panel_for_each_age_and_a_line_for_each_model(trees: dict[str, Any]) -> None:
@@ -191,7 +194,7 @@ def test_every_figure_of_the_card_is_the_measured_one(trees: dict[str, Any]) -> 
     pooled = trees["older"]["results"]["pooled"]
     assert f"| **all** | 200 | {pooled['mae']:.2f} ({pooled['mae_low']:.2f}–{pooled['mae_high']:.2f}) |" in text
     assert f"| 18 | {pooled['reliability'][2]['ece']:.3f} |" in text
-    worn = "| grey | 200 | 4.50 | +0.10 | 91.0% | 20.5 | 99.0% | 20 | 1.50 | +0.25 | 88.0% | 5.0% | 12.5% |"
+    worn = "| grey | 200 | 4.50 | 1.25 | +0.10 | 91.0% | 20.5 | 99.0% | 20 | 1.50 | +0.25 | 88.0% | 5.0% | 12.5% |"
     assert worn in text
     unsure = pooled["reliability"][2]["unsure"]
     assert f"| {unsure['n']} | {unsure['ece']:.3f} |" in text
@@ -219,6 +222,34 @@ def test_the_card_says_how_much_of_the_mix_has_no_face_to_judge_it_by(trees: dic
     assert text.count("of the ages that 12% of that mix are: they count nothing") == 1
 
 
+def test_the_card_tells_the_bias_of_the_young_five_years_at_a_time(trees: dict[str, Any]) -> None:
+    text = card(bell_manifest(), trees["older"], "0" * 64)
+    rows = trees["older"]["results"]["pooled"]["by_five_years"]
+    assert [row["group"] for row in rows] == ["5–9", "10–14", "15–19", "20–24", "25–29"]
+    start = text.index("By true age, five years at a time, from 5 to 29:")
+    row = next(row for row in rows if row["n"] >= 10)
+    mae = f"{row['mae']:.2f} ({row['mae_low']:.2f}–{row['mae_high']:.2f})"
+    assert f"| {row['group']} | {row['n']} | {mae} | {row['bias']:+.2f} |" in text[start:]
+
+
+def test_evaluations_from_before_leave_out_what_they_did_not_measure(
+    trees: dict[str, Any], raws: dict[str, Path]
+) -> None:
+    results = {
+        source: {key: value for key, value in result.items() if key != "by_five_years"}
+        for source, result in trees["bell"]["results"].items()
+    }
+    worn = [
+        {key: value for key, value in row.items() if key not in {"clean_mae", "over_clean"}}
+        for row in trees["bell"]["robustness"]
+    ]
+    before = {**trees["bell"], "results": results, "robustness": worn}
+    text = card(bell_manifest(), before, "0" * 64)
+    assert "| grey | 200 | 4.50 |  | +0.10 |" in text
+    assert "five years at a time" not in text
+    assert "<td>4.50</td><td></td><td>+0.10</td>" in page({"bell": before}, {"bell": raws["bell"]})
+
+
 def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
     row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "by_source": {"utkface": 5.0, "aaf": 7.25}}
     other = {**row, "name": "clean", "what": "no blur", "command": "agelens-train train clean"}
@@ -227,6 +258,11 @@ def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str,
     assert "    agelens-train train x\n" in text
     assert "no blur" not in text
     assert "Across data sets" not in card(bell_manifest(), trees["bell"], "0" * 64, ablation=[other])
+
+
+def test_the_card_names_the_network_where_it_is_known(trees: dict[str, Any]) -> None:
+    assert f"| network | {RESIDUAL} |" in card(bell_manifest(), trees["bell"], "0" * 64, network=RESIDUAL)
+    assert "| network |" not in card(bell_manifest(), trees["bell"], "0" * 64)
 
 
 @pytest.mark.parametrize(

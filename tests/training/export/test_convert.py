@@ -31,6 +31,7 @@ from tests.training.export.bell_model import (
 )
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceStore
+from training.evaluation.metrics import humps
 from training.export.calibration import KNOTS, Correction, conformal_table, decoded
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.graph import (
@@ -119,11 +120,22 @@ def test_a_smoothed_file_has_no_spikes_and_the_same_ages(store: Path, tmp_path: 
     spread = spiked @ smoothing(4.0)
     assert spread.sum(axis=1) == pytest.approx([1, 1, 1])
     assert spread[0].argmax() == 30
-    assert np.sqrt(spread[0] @ (np.arange(101) - 30) ** 2) == pytest.approx(4, rel=0.01)
+    assert np.sqrt(spread[0] @ (np.arange(101) - 30) ** 2) == pytest.approx(4 * 1.8, rel=0.01)
+    assert np.sqrt(smoothing(1.0)[5] @ (np.arange(101) - 5) ** 2) == pytest.approx(1, rel=0.01)
     for model in (plain, smooth):
         set_correction(model, Correction())
     wide, narrow = (run(model, FACES) for model in (smooth, plain))
     np.testing.assert_allclose(wide, narrow @ smoothing(4.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("age", [0, 3, 18, 30, 55, 80])
+def test_a_distribution_with_spikes_where_people_round_ages_has_one_hump_when_smoothed(age: int) -> None:
+    ages = np.arange(101)
+    rounded = np.where(ages % 10 == 0, 3.0, np.where(ages % 5 == 0, 1.8, 1.0)) ** (ages > 15)
+    spiked = rounded * np.exp(-0.5 * ((ages - age) / (2 + age / 8)) ** 2)
+    smooth = (spiked / spiked.sum())[None] @ smoothing(2.0)
+    assert humps(smooth).tolist() == [1]
+    assert humps(spiked[None])[0] > 1 or age < 18
 
 
 def test_a_file_sees_stretched_faces_unless_told_otherwise(store: Path, tmp_path: Path) -> None:
@@ -243,7 +255,7 @@ def bell(age: float) -> np.ndarray[Any, np.dtype[np.float64]]:
 def test_nodes_and_tensors_are_named_after_layers_and_no_two_alike() -> None:
     model, plain = bell_model(), run(bell_model(), FACES)
     for node in model.graph.node:
-        node.name = f"functional_2_1/functional_3/net/{node.name}"
+        node.name = f"mean_variance_functional_2_1/functional_3/net/{node.name}"
     model.graph.node[0].name = "functional_9/net/twice"
     model.graph.node[1].name = "functional_8/net/twice"
     rename(model, "pooled", "functional_2_1/net/pooled:0")

@@ -250,6 +250,13 @@ def test_a_teacher_of_faces_as_they_come_is_read_as_of_faces_as_they_are_drawn()
     np.testing.assert_array_equal(as_drawn(told, drawn_shares(ages, ages, "uniform")), told)
 
 
+def test_a_face_of_0_or_1_years_is_drawn_as_one_of_0() -> None:
+    ages = np.repeat([0, 50], [10, 1000])
+    infants = np.where(ages == 0, 1, 50)
+    expected = drawn_shares(ages, ages, "sqrt_inverse")
+    np.testing.assert_array_equal(drawn_shares(ages, infants, "sqrt_inverse"), expected)
+
+
 def test_a_teacher_that_says_its_mix_of_ages_is_read_by_that_one(tmp_path: Path) -> None:
     ages = np.repeat(np.arange(10, 60), np.r_[np.full(25, 40), np.full(25, 400)])
     own, young = age_mix(ages, ages), mix_of(np.where(np.arange(101) < 30, 5.0, 1.0))

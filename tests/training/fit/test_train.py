@@ -17,10 +17,11 @@ from training.data.augment import Augmentation
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
 from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
+from training.fit import stage as stage_module
 from training.fit.checkpoint import Checkpoint
 from training.fit.launch import launch, relaunch
 from training.fit.train import UNBLENDED, TrainResult, select, train
-from training.fit.validation import score
+from training.fit.validation import Scores, score
 from training.fit.weight_average import read
 from training.model.initialise import merged_run, new_model, trained_model
 from training.recipes.recipe import Stage
@@ -139,6 +140,28 @@ def test_a_run_resumed_in_its_second_stage_has_that_stages_optimiser(stores: lis
         train(tiny_recipe(stages=stages), stores, tmp_path, tracker=Memory(cut_at=13))
     result = train(tiny_recipe(stages=stages), stores, tmp_path, resume=True)
     assert result.steps == 24
+
+
+@pytest.mark.parametrize("max_minutes", [None, 600.0])
+def test_a_run_that_was_cut_off_in_its_validation_resumes_with_it(
+    stores: list[FaceStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_minutes: float | None
+) -> None:
+    recipe = replace(tiny_recipe(epochs=1), checkpoint_steps=1)
+    with monkeypatch.context() as cut:
+        cut.setattr(stage_module, "score", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, stores, tmp_path)
+    steps = Checkpoint.load(tmp_path).progress.total_steps
+    assert not (tmp_path / BEST).exists()
+    # All steps are done, or the time is over: what is missing is the validation.
+    memory = Memory()
+    result = train(recipe, stores, tmp_path, resume=True, tracker=memory, max_minutes=max_minutes and 1e-9)
+    assert (result.steps, len(memory.values["val_mae"]), "loss" in memory.values) == (steps, 1, False)
+    assert (tmp_path / BEST).exists()
+
+
+def cut_off(*_: object) -> Scores:
+    raise KeyboardInterrupt
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_with_its_checkpoint(stores: list[FaceStore], tmp_path: Path) -> None:

@@ -74,7 +74,11 @@ class SoftmaxHead(AgeHead):
 
 
 class MeanVarianceHead(SoftmaxHead):
-    """Softmax with penalties on the mean's error and on the variance (Pan, Han, Shan and Chen 2018, equation 6)."""
+    """Softmax with penalties on the mean's error and on the variance (Pan, Han, Shan and Chen 2018, equation 6).
+
+    The defaults are the paper's: λ1 = 0.2 on the mean's error, λ2 = 0.05 on the variance, one-hot labels (σ = 0). The
+    shipped recipe, `mean_variance_together`, has 0.05 and 0.02, a quarter and two fifths, and Gaussian labels (σ = 2).
+    """
 
     name = "mean_variance"
 
@@ -94,7 +98,7 @@ class MeanVarianceHead(SoftmaxHead):
         super().__init__(low, high, dropout=dropout, sigma=sigma)
 
     def loss(self, logits: Tensor, low: Tensor, high: Tensor, ramp: Any = 1.0) -> Tensor:
-        """CE + ramp · (0.2 · ½(μ − y)² + 0.05 · Σ p_a (a − μ)²), [b].
+        """CE + ramp · (λ1 · ½(μ − y)² + λ2 · Σ p_a (a − μ)²), [b].
 
         For a group the mean is penalised outside it only and the variance counts only the mass outside it, so that a
         wide group does not collapse to a point.

@@ -1,0 +1,99 @@
+"""How a model does on faces without ages, as portraits are: beside the IMDB-WIKI network, and against what is possible.
+
+Nobody knows the ages, but a network that learnt from half a million pictures of other people is a witness, and a label
+such as 25–70 says which answers cannot be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+from rich.console import Console
+from rich.progress import track
+
+from service.errors import InvalidParameter
+from service.inference.distribution import AGES
+from service.inference.manifest import Manifest
+from training.data.store import FaceStore
+from training.export.calibration import decoded
+from training.export.graph import run
+from training.export.release import Split
+from training.fit.distillation import AT_ONCE, Teacher, teacher_named
+from training.fit.validation import bootstrap
+from training.model import imdb_wiki
+from training.onnx_manifest import manifest_of, model_in
+
+BEYOND: Final = 5
+"""Years above a label from which an answer counts as outside it."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of one split's `n` faces: `agreement` in years with its 95 % range, share `outside` labels."""
+
+    model: str
+    split: str
+    n: int
+    agreement: float
+    low: float
+    high: float
+    outside: float
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.model}: {self.n} faces of {self.split}: {self.agreement:.2f} years from the IMDB-WIKI network "
+            f"({self.low:.2f}–{self.high:.2f}); {self.outside:.1%} outside their label and {BEYOND} years above it"
+        )
+
+
+def on_unlabelled(models: Sequence[Path], stores: Sequence[Path], splits: Sequence[str]) -> list[Answers]:
+    """Compare models with the IMDB-WIKI network on the faces of some splits, each and all together.
+
+    Raises InvalidParameter for models that cut faces to other sizes than the stores', FileMissing, or ValueError where
+    a split has no faces.
+    """
+    opened = [(manifest_of(model_in(path), path.name), model_in(path)) for path in models]
+    sizes = {manifest.crop.size for manifest, _ in opened}
+    if len(sizes) > 1:
+        raise InvalidParameter(f"the models take faces of {sorted(sizes)} pixels; compare those of one size at a time")
+    present = [s for s in splits if any(len(FaceStore.open(store).select(s)) for store in stores)]
+    if not present:
+        raise InvalidParameter(f"{', '.join(map(str, stores))}: no faces of the splits {', '.join(splits)}")
+    teacher = teacher_named(imdb_wiki.WEIGHTS, sizes.pop())
+    told = {split: _mean_ages(teacher, Split.load(stores, split, opened[0][0].crop).cut) for split in present}
+    found: list[Answers] = []
+    for manifest, model in opened:
+        faces = {split: Split.load(stores, split, manifest.crop) for split in present}
+        ages = {split: _ages(model, manifest, faces[split].faces) for split in present}
+        apart = [np.abs(ages[split] - told[split]) for split in present]
+        outside = [(ages[s] < faces[s].low) | (ages[s] > faces[s].high + BEYOND) for s in present]
+        parts = list(zip(present, apart, outside, strict=True))
+        if len(parts) > 1:
+            parts.append(("all splits", np.concatenate(apart), np.concatenate(outside)))
+        found += [
+            Answers(manifest.name, split, len(years), float(years.mean()), *bootstrap(years), float(wrong.mean()))
+            for split, years, wrong in parts
+        ]
+    return found
+
+
+def _ages(model: ModelProto, manifest: Manifest, faces: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return a file's ages in years, float64 [n], as the service reads them."""
+    pmf: NDArray[np.floating] = run(model, faces)
+    if manifest.flip:
+        pmf = (pmf + run(model, np.ascontiguousarray(faces[:, :, ::-1]))) / 2
+    return decoded(pmf, manifest.decode)
+
+
+def _mean_ages(teacher: Teacher, faces: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return a teacher's mean ages in years, float64 [n]; as published, it looks at faces as they were exposed."""
+    starts = track(range(0, len(faces), AT_ONCE), "the IMDB-WIKI network", console=Console(stderr=True), transient=True)
+    told = np.concatenate([teacher.run(faces[start : start + AT_ONCE]) for start in starts])
+    return told @ np.arange(AGES, dtype=np.float64)

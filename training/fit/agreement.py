@@ -1,0 +1,61 @@
+"""How far a network that learns is from the IMDB-WIKI network, epoch by epoch: whether it forgets what that knows.
+
+A network that is trained on labelled sets forgets the people and prints that those do not hold. Where no age is known,
+as of portraits, and under wear, the distance between both networks' ages tells (docs/adr/0017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.inference.distribution import AGES
+from training.data.store import FaceSet
+from training.fit.distillation import WIDE_LABEL, Teacher, lessons
+from training.fit.validation import Scores, score
+from training.model import imdb_wiki
+from training.recipes.recipe import Recipe
+
+Floats = NDArray[np.float64]
+
+WEAR_SEED: Final = 3
+"""The faces of `val` are worn alike in every epoch and every run."""
+
+
+def keeps_imdb_wiki(recipe: Recipe) -> bool:
+    """Tell whether a recipe's network is to keep what the IMDB-WIKI network knows: by its head or a teacher."""
+    return bool(recipe.head_options.get("imdb_wiki")) or imdb_wiki.WEIGHTS in (recipe.teacher or "").split("+")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Mean ages in years, float64 [n], that a teacher gives the faces of `val`, unworn."""
+
+    faces: FaceSet
+    ages: Floats
+
+    @classmethod
+    def with_teacher(
+        cls, teacher: Teacher, faces: FaceSet, size: int, file: Path, on_progress: Callable[[int, int], None]
+    ) -> Agreement:
+        """Ask a teacher about all faces once; its answers are kept in `file`."""
+        return cls(faces, lessons(teacher, faces, size, file, on_progress) @ np.arange(AGES, dtype=np.float64))
+
+    def of(
+        self, predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], clean: Scores, size: int, batch: int
+    ) -> dict[str, float]:
+        """Return the mean difference to the teacher's ages, in years, of worn faces and of those without an age.
+
+        `predict` maps faces uint8 [batch, size, size, 3] to distributions, `clean` are its answers for unworn ones.
+        """
+        worn = score(predict, self.faces, size, batch, wear_seed=WEAR_SEED)
+        found = {"agreement/worn": float(np.abs(worn.ages - self.ages).mean())}
+        unlabelled = self.faces.high - self.faces.low > WIDE_LABEL
+        if unlabelled.any():
+            found["agreement/unlabelled"] = float(np.abs(clean.ages - self.ages)[unlabelled].mean())
+        return found
