@@ -55,8 +55,6 @@ class Augmentation:
     noise_sigma: float = 10.0
     erase_share: float = 0.05
     erase_side: float = 0.3
-    cover_share: float = 0.0
-    """Below the nose or around the eyes hidden over the whole width, as by a mask, a scarf or dark glasses."""
     wear_share: float = 0.0
     """Worn as `training.data.wear` does it, after all else but what lies beyond the picture and compression."""
     stretch_share: float = 0.0
@@ -145,7 +143,7 @@ def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tu
     if _happens(strength.wear_share, rng):
         face = worn(face, rng)
     face[_beyond(framed)] = 0
-    face = _compressed(_covered(_erased(face, strength, rng), strength, rng), strength, rng)
+    face = _compressed(_erased(face, strength, rng), strength, rng)
     if _happens(strength.stretch_share, rng):
         face = exposed(face, STRETCHED)
     return framed, face
@@ -258,22 +256,6 @@ def _erased(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
     top, left = int(rng.integers(0, size - height)), int(rng.integers(0, size - width))
     hidden = face.copy()
     hidden[top : top + height, left : left + width] = rng.integers(0, 256, 3)
-    return hidden
-
-
-def _covered(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
-    """Hide a band across the face, flat or woven: two in three times from below the nose down, else the eyes."""
-    if not _happens(strength.cover_share, rng):
-        return face
-    size = face.shape[0]
-    top, bottom = (
-        (rng.uniform(0.55, 0.75), rng.uniform(0.9, 1.0)) if _happens(2 / 3, rng) else sorted(rng.uniform(0.2, 0.5, 2))
-    )
-    side = int(rng.uniform(0.0, 0.12) * size)
-    rows, columns = slice(round(top * size), round(bottom * size)), slice(side, size - side)
-    hidden = face.copy()
-    cloth = np.broadcast_to(rng.integers(0, 256, 3), hidden[rows, columns].shape)
-    hidden[rows, columns] = np.clip(cloth + rng.normal(0, rng.choice([0.0, 12.0]), cloth.shape), 0, 255)
     return hidden
 
 

@@ -86,7 +86,6 @@ def test_grey_faces_have_equal_channels(wide: Pixels) -> None:
         {"jpeg_share": 1.0},
         {"noise_share": 1.0},
         {"erase_share": 1.0},
-        {"cover_share": 1.0},
         {"stretch_share": 1.0, "contrast": 0.4},
     ],
 )
@@ -106,18 +105,6 @@ def test_some_noise_has_colour_and_some_has_none(wide: Pixels) -> None:
 def test_a_low_resolution_face_has_lost_its_detail(wide: Pixels) -> None:
     coarse = augment(wide, SIZE, replace(NO_AUGMENTATION, low_resolution_share=1.0, low_resolution_px=8), (3,))
     assert np.abs(np.diff(coarse.astype(int), axis=1)).mean() < np.abs(np.diff(wide.astype(int), axis=1)).mean() / 2
-
-
-def test_a_covered_face_has_a_band_below_the_nose_or_over_the_eyes(wide: Pixels) -> None:
-    middles = []
-    for i in range(60):
-        covered = augment(wide, SIZE, replace(NO_AUGMENTATION, cover_share=1.0), (i,))
-        rows = np.flatnonzero((covered != centre(wide, SIZE))[:, SIZE // 2].any(axis=1))
-        assert (np.diff(rows) == 1).all()
-        middles.append(rows.mean() / SIZE if len(rows) else 0.35)
-    below = np.array(middles) > 0.7
-    assert 0.5 < below.mean() < 0.85
-    assert (np.array(middles)[~below] < 0.52).all()
 
 
 def test_a_stretched_face_is_exposed_as_the_service_does_it_and_keeps_the_black_beyond_the_picture() -> None:
