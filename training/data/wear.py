@@ -1,4 +1,4 @@
-"""What befalls a picture of a face: grain, screens, faded dyes, bad light, poor copies; a mask.
+"""What time, printing and copying do to a picture of a face: grain, screens, faded dyes, bad light, poor copies.
 
 Every kind of wear is a function of a face uint8 [h, w, 3], its strength and `pixel`, the side in the picture's pixels
 of one pixel of the model's 160-pixel crop, so that training (on crops, `pixel` 1) and evaluation (on photographs of any
@@ -127,14 +127,6 @@ def bordered(face: Pixels, share: float, shade: int) -> Pixels:
     return framed
 
 
-def masked(face: Pixels, top: float, shade: int) -> Pixels:
-    """Hide what lies below `top`, a share of the height, behind one shade, as a mask or a scarf does."""
-    hidden = face.copy()
-    rows, columns = face.shape[:2]
-    hidden[round(top * rows) : round(0.96 * rows), round(0.04 * columns) : round(0.96 * columns)] = shade
-    return hidden
-
-
 Kind = Callable[[Pixels, Generator], Pixels]
 
 
@@ -160,7 +152,6 @@ KINDS: Final[tuple[tuple[float, Kind], ...]] = (
     (1.0, lambda f, r: compressed_twice(f, int(r.integers(12, 60)), int(r.integers(12, 70)))),
     (1.0, lambda f, r: small(f, int(np.exp(r.uniform(np.log(24), np.log(100)))))),
     (1.5, lambda f, r: grey(f)),  # noqa: ARG005 - all kinds take a generator
-    (0.6, lambda f, r: masked(f, r.uniform(0.55, 0.75), int(r.integers(256)))),
     (0.4, lambda f, r: bordered(f, r.uniform(0.02, 0.1), int(r.choice([0, 255, int(r.integers(256))])))),
 )
 """How often, and what: grain first, since it is what misled every model that had not been shown it."""

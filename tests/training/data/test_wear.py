@@ -16,7 +16,6 @@ from training.data.wear import (
     grain,
     grey,
     half_tone,
-    masked,
     scan_lines,
     small,
     worn,
@@ -83,14 +82,6 @@ def test_a_faded_print_has_lost_colour_and_contrast_and_its_blacks() -> None:
 def test_two_stops_less_leave_a_quarter_of_the_light_and_one_more_clips() -> None:
     assert exposed(GREY, -2.0).max() == 32
     assert exposed(GREY, 1.0).min() == 255
-
-
-def test_a_mask_hides_what_is_below_the_nose_and_nothing_else() -> None:
-    face = rng().integers(0, 256, (100, 100, 3)).astype(np.uint8)
-    hidden = masked(face, 0.65, 40)
-    assert (hidden[65:96, 4:96] == 40).all()
-    hidden[65:96, 4:96] = face[65:96, 4:96]
-    assert (hidden == face).all()
 
 
 def test_flat_pictures_keep_their_mean() -> None:
