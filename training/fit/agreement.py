@@ -28,8 +28,8 @@ WEAR_SEED: Final = 3
 
 
 def keeps_imdb_wiki(recipe: Recipe) -> bool:
-    """Tell whether a recipe's network is to keep what the IMDB-WIKI network knows: by its head or a teacher."""
-    return bool(recipe.head_options.get("imdb_wiki")) or imdb_wiki.WEIGHTS in (recipe.teacher or "").split("+")
+    """Tell whether a recipe's network is to keep what the IMDB-WIKI network knows, which is then a teacher of it."""
+    return imdb_wiki.WEIGHTS in (recipe.teacher or "").split("+")
 
 
 @dataclass(frozen=True)
