@@ -110,7 +110,7 @@ test-image: setup-dev
 # Trains on torch and exports that run. Torch and its libraries are 5 GB and in no lock: the newest is fetched.
 .PHONY: test-torch
 test-torch: setup-training
-	$(UV) pip install --quiet --python .venv-training/bin/python --target build/torch --upgrade torch
+	$(UV) install --quiet --python .venv-training/bin/python --target build/torch --upgrade torch
 	PYTHONPATH=build/torch .venv-training/bin/python -m pytest tests/contract/test_smoke.py -k torch
 
 # Whether what is locked for serving can be installed elsewhere than here: asks the package index, installs nothing.
