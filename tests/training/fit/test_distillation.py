@@ -311,7 +311,7 @@ def test_two_teachers_are_asked_about_the_batch_and_both_are_kept_by_a_head_that
         return np.concatenate([np.eye(101)[[40] * len(faces)], np.eye(101)[[20] * len(faces)]], axis=1, dtype="float32")
 
     batch = Batch(FACES[:2], np.array([25, 12]), np.array([70, 12]), np.arange(2), framed=FACES[2:4])
-    blended = mixed(batch, 0.3, (1,))
+    blended = batch._replace(partners=np.array([1, 0]), shares=np.array([0.7, 0.6], np.float32))
     for options, ages in (({}, 101), ({"imdb_wiki": True}, 202)):
         head = head_named("dldl", AGES, AGES, **options)
         network = AgeModel(build_backbone(tiny_recipe().backbone, SIZE), head)
