@@ -241,16 +241,15 @@ def agreement_command(
     models: Annotated[list[Path], typer.Argument(help="exported .onnx files")],
     stores: Stores,
     split: Annotated[
-        list[str] | None, typer.Option(help="train, val, calib or test; repeat for several; default: all of them")
+        list[str] | None, typer.Option(help="train, val, calib or test; repeat for several; default: those with faces")
     ] = None,
 ) -> None:
     """Compare models with the IMDB-WIKI network on faces without ages, for instance portraits."""
     import_tensorflow()
-    from training.datasets import SPLITS
     from training.evaluation.unlabelled import on_unlabelled
 
     with exit_on_error():
-        for line in on_unlabelled(models, stores, split or SPLITS):
+        for line in on_unlabelled(models, stores, split or ()):
             typer.echo(line)
 
 

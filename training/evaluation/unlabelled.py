@@ -21,6 +21,7 @@ from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from service.inference.manifest import Manifest
 from training.data.store import FaceStore
+from training.datasets import SPLITS
 from training.export.calibration import decoded
 from training.export.graph import run
 from training.export.release import Split
@@ -49,23 +50,26 @@ class Answers:
         """Say it in one line."""
         return (
             f"{self.model}: {self.n} faces of {self.split}: {self.agreement:.2f} years from the IMDB-WIKI network "
-            f"({self.low:.2f}–{self.high:.2f}); {self.outside:.1%} outside their label and {BEYOND} years above it"
+            f"({self.low:.2f}–{self.high:.2f}); {self.outside:.1%} below their label or over {BEYOND} years above it"
         )
 
 
-def on_unlabelled(models: Sequence[Path], stores: Sequence[Path], splits: Sequence[str]) -> list[Answers]:
-    """Compare models with the IMDB-WIKI network on the faces of some splits, each and all together.
+def on_unlabelled(models: Sequence[Path], stores: Sequence[Path], splits: Sequence[str] = ()) -> list[Answers]:
+    """Compare models with the IMDB-WIKI network on the faces of some splits (none named: all there are) and of all.
 
-    Raises InvalidParameter for models that cut faces to other sizes than the stores', FileMissing, or ValueError where
-    a split has no faces.
+    Raises InvalidParameter for models that take faces of other sizes than the stores' and for splits without faces, or
+    FileMissing.
     """
-    opened = [(manifest_of(model_in(path), path.name), model_in(path)) for path in models]
+    graphs = [model_in(path) for path in models]
+    opened = [(manifest_of(model, path.name), model) for model, path in zip(graphs, models, strict=True)]
     sizes = {manifest.crop.size for manifest, _ in opened}
     if len(sizes) > 1:
         raise InvalidParameter(f"the models take faces of {sorted(sizes)} pixels; compare those of one size at a time")
-    present = [s for s in splits if any(len(FaceStore.open(store).select(s)) for store in stores)]
-    if not present:
-        raise InvalidParameter(f"{', '.join(map(str, stores))}: no faces of the splits {', '.join(splits)}")
+    wanted = splits or SPLITS
+    present = [s for s in wanted if any(len(FaceStore.open(store).select(s)) for store in stores)]
+    if not present or (splits and present != list(splits)):
+        missing = ", ".join(s for s in wanted if s not in present)
+        raise InvalidParameter(f"{', '.join(map(str, stores))}: no faces of the splits {missing}")
     teacher = teacher_named(imdb_wiki.WEIGHTS, sizes.pop())
     told = {split: _mean_ages(teacher, Split.load(stores, split, opened[0][0].crop).cut) for split in present}
     found: list[Answers] = []

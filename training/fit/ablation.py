@@ -12,24 +12,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
-from service.inference.faces import Pixels
 from training.data.store import FaceSet, FaceStore
-from training.data.wear import worn
-from training.fit.validation import Scores, bootstrap, mae_by_source, score, scored
+from training.fit.validation import Scores, WornFaces, bootstrap, mae_by_source, score, scored
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
 from training.run_folder import CHECKPOINT, METRICS
 
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
-
-WEAR: Final = 24
-"""Seed of the wear that every row is measured under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +41,6 @@ class Row:
         """Say whether the recipe is already as this row would set it."""
         flags, values = self.arguments[::2], self.arguments[1::2]
         return set(flags) == {"--set"} and overridden(recipe, values) == recipe
-
-
-@dataclass(frozen=True)
-class WornFaces(FaceSet):
-    """The faces of a set, each worn as old prints and poor copies are, in ways that its place alone chooses."""
-
-    def faces(self, index: NDArray[np.int64], size: int) -> Pixels:
-        """Return the centre windows uint8 [b, size, size, 3], worn."""
-        unworn = zip(super().faces(index, size), index.tolist(), strict=True)
-        return np.stack([worn(face, np.random.default_rng((WEAR, place))) for face, place in unworn])
 
 
 def _set(*settings: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +16,11 @@ from numpy.typing import NDArray
 from service.inference.distribution import AGES
 from training.data.store import FaceSet
 from training.fit.distillation import WIDE_LABEL, Teacher, lessons
-from training.fit.validation import Scores, score
+from training.fit.validation import Scores, WornFaces, score
 from training.model import imdb_wiki
 from training.recipes.recipe import Recipe
 
 Floats = NDArray[np.float64]
-
-WEAR_SEED: Final = 3
-"""The faces of `val` are worn alike in every epoch and every run."""
 
 
 def keeps_imdb_wiki(recipe: Recipe) -> bool:
@@ -53,7 +49,7 @@ class Agreement:
 
         `predict` maps faces uint8 [batch, size, size, 3] to distributions, `clean` are its answers for unworn ones.
         """
-        worn = score(predict, self.faces, size, batch, wear_seed=WEAR_SEED)
+        worn = score(predict, WornFaces(self.faces.parts), size, batch)
         found = {"agreement/worn": float(np.abs(worn.ages - self.ages).mean())}
         unlabelled = self.faces.high - self.faces.low > WIDE_LABEL
         if unlabelled.any():

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.faces import Pixels
 from training.data.store import FaceSet, signed_error
 from training.data.wear import worn
 from training.export.calibration import decoded
@@ -37,26 +38,26 @@ class Scores:
         return float(self.ages.std())
 
 
-def score(
-    predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    faces: FaceSet,
-    size: int,
-    batch: int,
-    wear_seed: int | None = None,
-) -> Scores:
-    """Run `predict` (faces [batch, size, size, 3] → pmf) over a set; the last batch is padded to one shape.
+WEAR: Final = 24
+"""Seed of the wear that networks are measured under."""
 
-    With `wear_seed` each face is worn first, as the seed and its place say.
-    """
+
+@dataclass(frozen=True)
+class WornFaces(FaceSet):
+    """The faces of a set, each worn as old prints and poor copies are, in ways that its place alone chooses."""
+
+    def faces(self, index: NDArray[np.int64], size: int) -> Pixels:
+        """Return the centre windows uint8 [b, size, size, 3], worn."""
+        unworn = zip(super().faces(index, size), index.tolist(), strict=True)
+        return np.stack([worn(face, np.random.default_rng((WEAR, place))) for face, place in unworn])
+
+
+def score(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], faces: FaceSet, size: int, batch: int) -> Scores:
+    """Run `predict` (faces [batch, size, size, 3] → pmf) over a set; the last batch is padded to one shape."""
     parts = []
     for start in range(0, len(faces), batch):
         index = np.arange(start, start + batch).clip(max=len(faces) - 1)
-        seen = faces.faces(index, size)
-        if wear_seed is not None:
-            seen = np.stack(
-                [worn(face, np.random.default_rng((wear_seed, int(i)))) for face, i in zip(seen, index, strict=True)]
-            )
-        parts.append(predict(seen)[: len(faces) - start])
+        parts.append(predict(faces.faces(index, size))[: len(faces) - start])
     return scored(np.concatenate(parts), faces)
 
 

@@ -90,7 +90,7 @@ def test_the_command_says_a_line_for_each_model_and_split(bell: Path, store_path
 
 def test_splits_without_faces_and_models_of_two_sizes_are_errors(bell: Path, store_path: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match="no faces of the splits holdout"):
-        on_unlabelled([bell], [store_path], ["holdout"])
+        on_unlabelled([bell], [store_path], ["val", "holdout"])
     other = write_bell_model(tmp_path / "other", size=48)
     with pytest.raises(InvalidParameter, match=r"\[32, 48\] pixels"):
         on_unlabelled([bell, other], [store_path], ["val"])

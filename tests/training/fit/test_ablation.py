@@ -11,7 +11,8 @@ import pytest
 from service.errors import InvalidParameter
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
-from training.fit.ablation import ROWS, WornFaces, ablate, by_difference, rows_for
+from training.fit.ablation import ROWS, ablate, by_difference, rows_for
+from training.fit.validation import WornFaces
 from training.recipes.overrides import overridden
 from training.recipes.recipe import recipe_named
 

@@ -14,7 +14,7 @@ from training.fit import train as train_module
 from training.fit.agreement import Agreement, keeps_imdb_wiki
 from training.fit.distillation import Faces, Targets, Teacher
 from training.fit.train import train
-from training.fit.validation import score
+from training.fit.validation import WornFaces, score
 from training.recipes.recipe import recipe_named
 
 YOUNG, OLD = 30, 50
@@ -46,7 +46,7 @@ def test_faces_without_an_age_are_compared_unworn_and_all_are_compared_worn(val:
     clean = score(grained, val, SIZE, 8)
     found = agreement(val, YOUNG, tmp_path).of(grained, clean, SIZE, 8)
     assert found["agreement/unlabelled"] == pytest.approx(np.abs(clean.ages[:5] - YOUNG).mean(), abs=0.01)
-    worn = score(grained, val, SIZE, 8, wear_seed=3)
+    worn = score(grained, WornFaces(val.parts), SIZE, 8)
     assert found["agreement/worn"] == pytest.approx(np.abs(worn.ages - YOUNG).mean(), abs=0.01)
     assert (worn.ages != clean.ages).any()
 
