@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from docs.generate import code, measured, replies, rooms
+from docs.generate.ablation import ablation_table
 from docs.generate.blocks import Block, fill
 from docs.generate.code import ROOT
 
@@ -34,8 +35,8 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "coverage": measured.coverage_table,
     "coverage-by-group": measured.coverage_by_group,
     "coverage-by-wear": measured.coverage_by_wear,
-    "ablation": measured.ablation_table,
-    "ablation-imdbwiki": measured.ablation_of_imdbwiki,
+    "ablation": lambda: ablation_table(measured.MEASURED / "ablation.json"),
+    "ablation-pieces": lambda: ablation_table(measured.MEASURED / "ablation-pieces.json"),
     "cards": measured.cards,
     "reply": replies.reply,
     "short-reply": replies.short_reply,

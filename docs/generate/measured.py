@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any, Final
 
 from docs.generate import charts
@@ -271,48 +270,6 @@ def _worn_rows() -> list[Tree]:
 
 def _ninety(part: Tree) -> Tree:
     return next(row for row in part["coverage"] if row["level"] == 0.9)
-
-
-def ablation_table() -> str:
-    """Return what each change of a recipe is worth on `val`, with the command behind each row."""
-    return _ablation("ablation")
-
-
-def ablation_of_imdbwiki() -> str:
-    """Return what each new piece of coral_imdbwiki is worth, and what chance changes over its seeds."""
-    return _ablation("ablation-imdbwiki")
-
-
-def _ablation(name: str) -> str:
-    path = MEASURED / f"{name}.json"
-    if not path.exists():
-        return ""
-    found = json.loads(path.read_text())
-    sources, worn = list(found[0]["by_source"]), "worn_mae" in found[0]
-    rows = [
-        [
-            row["what"],
-            str(row["steps"]),
-            ranged(row, "val_mae") if worn else f"{row['val_mae']:.2f}",
-            *(f"{row['by_source'][source]:.2f}" for source in sources),
-            f"{row['val_mae_mirrored']:.2f}",
-            *([ranged(row, "worn_mae")] if worn else ()),
-        ]
-        for row in found
-    ]
-    range_of, last = (" (95 %)", ["on val worn (95 %)"]) if worn else ("", [])
-    head = ["what differs", "steps", f"error on val, years{range_of}", *sources, "with the mirror image", *last]
-    return "\n".join([table(head, rows), *_by_chance(found), "".join(f"    {row['command']}\n" for row in found)])
-
-
-def _by_chance(found: Sequence[Tree]) -> list[str]:
-    """Say in a sentence the mean of the recipe's seeds and from what to what they reach, where there are three."""
-    seeds = [row for row in found if row["name"] in ("recipe", "seed", "third-seed")]
-    if len(seeds) < 3:
-        return []
-    errors = ([row[error] for row in seeds] for error in ("val_mae", "worn_mae"))
-    clean, worn = (f"{fmean(each):.2f} years ({min(each):.2f} to {max(each):.2f})" for each in errors)
-    return [f"The recipe's three seeds err by {clean} on average, on worn faces by {worn}.\n"]
 
 
 def cards() -> str:

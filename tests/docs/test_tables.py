@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from docs.generate import measured
 from docs.generate.__main__ import stale
+from docs.generate.ablation import ablation_table
 from docs.generate.blocks import fill, table
 from docs.generate.charts import error_bars, gate_curves, interval_coverage, worn_coverage
 from docs.generate.gates import AGES, all_gates, gate, gate_table, gates, share
@@ -246,22 +247,29 @@ def test_coverage_by_sex_race_and_wear_is_shown_where_it_was_measured(measured_f
     assert "half-tone" in drawn["coverage-by-wear.svg"]
 
 
-def test_an_ablation_shows_ranges_and_worn_faces_where_they_were_measured(measured_folder: Path) -> None:
-    before = measured.ablation_table()
-    assert "(95 %)" not in before
-    assert "three seeds" not in before
-    ranges = {
-        f"{error}_{end}": 5.0 + off for error in ("val_mae", "worn_mae") for end, off in (("low", 0), ("high", 1))
+def test_an_ablation_shows_what_was_measured_and_differences_where_there_are_some(tmp_path: Path) -> None:
+    file = tmp_path / "ablation.json"
+    assert ablation_table(file) == ""
+    clean: dict[str, Any] = {"mean": 5.3, "low": 5.0, "high": 5.61, "trainings": [5.2, 5.4]}
+    base: dict[str, dict[str, Any]] = {
+        "clean": clean,
+        "bias 10–17": {**clean, "mean": 0.25},
+        "coverage gap": {"mean": 0.012},
+        "aaf": {"mean": 7},
     }
-    rows = [
-        {"name": name, "what": name, "steps": 150, "val_mae": error, "worn_mae": error + 0.5, "val_mae_mirrored": 5.3,
-         "by_source": {"utkface": 5.2}, "command": f"agelens-train {name}", **ranges}
-        for name, error in (("recipe", 5.3), ("seed", 5.4), ("third-seed", 5.8), ("unworn", 5.45))
-    ]  # fmt: skip
-    (measured_folder / "ablation-imdbwiki.json").write_text(json.dumps(rows))
-    lines = measured.ablation_of_imdbwiki().splitlines()
-    assert lines[0].split(" | ")[2::3] == ["error on val, years (95 %)", "on val worn (95 %) |"]
-    assert "| unworn | 150 | 5.45 (5.00–6.00) | 5.20 | 5.30 | 5.95 (5.00–6.00) |" in lines
-    clean, worn = "5.50 years (5.30 to 5.80)", "6.00 years (5.80 to 6.30)"
-    assert f"The recipe's three seeds err by {clean} on average, on worn faces by {worn}." in lines
-    assert "    agelens-train unworn" in lines
+    row = {"what": "as it is", "steps": 150, "sources": ["aaf"], "figures": base,
+           "commands": ["agelens-train recipe --seed 1", "agelens-train recipe --seed 2"]}  # fmt: skip
+    file.write_text(json.dumps([row]))
+    lines = ablation_table(file).splitlines()
+    gap = "per cent of faces covered less often worn than unworn"
+    assert lines[0] == f"| what differs | steps | error on val, years | years too old at 10 to 17 | {gap} | aaf |"
+    assert lines[2] == "| as it is | 150 | 5.30 (5.00 to 5.61) | +0.25 (+5.00 to +5.61) | 1.2 | 7.00 |"
+    assert lines[-1] == "    agelens-train recipe --seed 1  # also with 2"
+    assert "on the same faces" not in "".join(lines)
+    more = {"more": {"mean": -0.02, "low": -0.05, "high": 0.01, "trainings": [-0.06, 0.02]}}
+    other = {**row, "what": "unworn", "figures": {name: {**each, **more} for name, each in base.items()}}
+    file.write_text(json.dumps([row, other]))
+    lines = ablation_table(file).splitlines()
+    assert "| more than for the recipe as it is, on the same faces | unworn |" in lines
+    assert "| error on val, years | -0.02 (-0.05 to +0.01); -0.06, +0.02 |" in lines
+    assert f"| {gap} | -2.0 (-5.0 to +1.0); -6.0, +2.0 |" in lines

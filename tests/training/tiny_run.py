@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import keras
+import numpy as np
 
 from service.inference.faces import Pixels
 from training.data.augment import NO_AUGMENTATION
+from training.fit.teacher import Faces, Targets
 from training.fit.trackers import Tracker
-from training.model.backbones import BACKBONES
+from training.model.age_model import AgeModel
+from training.model.backbones import BACKBONES, build_backbone
+from training.model.heads import head_named
 from training.recipes.recipe import Recipe, Stage
 
 SIZE = 32
@@ -51,6 +55,22 @@ def tiny_recipe(epochs: int = 2, **changes: Any) -> Recipe:
         checkpoint_steps=4,
     )
     return replace(recipe, **changes)
+
+
+FACES: Final = np.random.default_rng(0).integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
+"""Noise, cut as faces are."""
+
+AGES: Final = np.arange(40)
+
+
+def tiny_network() -> AgeModel:
+    """Return a network of `tiny_recipe`'s backbone under a head of Mean-Variance."""
+    return AgeModel(build_backbone("two_convolutions", SIZE), head_named("mean_variance", AGES, AGES, dropout=0.0))
+
+
+def corner(faces: Faces) -> Targets:
+    """Give the brightness of the upper left pixel and of the face, so that a mirror image differs."""
+    return np.stack([faces[:, 0, 0, 0], faces.mean(axis=(1, 2, 3))], axis=1).astype(np.float32)
 
 
 class Memory(Tracker):

@@ -150,7 +150,7 @@ def ablate_command(
     recipe: Annotated[str, typer.Argument(help="recipe to change in one thing at a time")],
     store: Annotated[list[Path], typer.Option(help="store written by `prepare`; repeat for several")],
     weights: Annotated[str | None, typer.Option(help="initial weights, where a row does not set them")] = None,
-    minutes: Annotated[float, typer.Option(help="training time of each row, in minutes")] = 10,
+    minutes: Annotated[float, typer.Option(help="longest time of each training, in minutes")] = 10,
     folder: Annotated[Path, typer.Option("--runs", help="folder of the runs")] = Path("runs/ablation"),
     out: Annotated[Path, typer.Option(help="JSON file of the table")] = Path("runs/ablation.json"),
     row: Annotated[list[str] | None, typer.Option(help="run only this row; repeat for several")] = None,
@@ -162,8 +162,9 @@ def ablate_command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="set a field of the recipe for every row, FIELD=VALUE; repeat")
     ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="trainings of each row, that differ in their seed")] = 1,
 ) -> None:
-    """Train a recipe once with each of several changes, and compare the errors on `val` (ablation)."""
+    """Train a recipe with each of several changes, and compare errors, bias and coverage on `val` (ablation)."""
     import_tensorflow()
     from training.fit.ablation import ablate, by_difference
 
@@ -171,7 +172,7 @@ def ablate_command(
         others = by_difference(other or ())
         ablate(
             recipe, store, weights, minutes, folder, out, row or (),
-            others=others, teacher=teacher, settings=settings or (),
+            others=others, teacher=teacher, settings=settings or (), seeds=seeds,
         )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from training.datasets import SPLITS
 from training.export.calibration import decoded
 from training.export.graph import run
 from training.export.release import Split
-from training.fit.distillation import AT_ONCE, Teacher, teacher_named
+from training.fit.teacher import AT_ONCE, Teacher, teacher_named
 from training.fit.validation import bootstrap
 from training.model import imdb_wiki
 from training.onnx_manifest import manifest_of, model_in

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from onnx import ModelProto
 
+from service.errors import InvalidParameter
 from service.inference.manifest import Manifest
 from training.datasets import ABOUT
 from training.export.graph import ExportRefused, embed
@@ -41,7 +42,8 @@ def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: 
     """Write the measured figures into the file's manifest, its lock entry anew, and `NAME.md` beside it.
 
     `ablation` is what `agelens-train ablate` wrote; its rows trained on one dataset alone go into the card.
-    Returns the card's path. Raises ExportRefused where the evaluation is of another graph.
+    Returns the card's path. Raises ExportRefused where the evaluation is of another graph, and InvalidParameter for an
+    ablation of another form.
     """
     tree = json.loads(evaluation.read_text())
     model = model_in(path)
@@ -53,6 +55,8 @@ def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: 
     entry = lock_model(write_model(model, path.parent))
     out = path.with_suffix(".md")
     rows = json.loads(ablation.read_text()) if ablation else ()
+    if not all("figures" in row for row in rows):
+        raise InvalidParameter(f"{ablation} was written by an older `agelens-train ablate`; run that again")
     out.write_text(card(signed, tree, entry.sha256, report, rows, network_of(model)))
     return out
 
@@ -281,12 +285,13 @@ def over_clean(row: Row) -> str:
 
 def across(rows: Sequence[Row]) -> str:
     """Return the rows of `agelens-train ablate` that learned from one dataset alone, with their commands."""
-    sources = list(rows[0]["by_source"])
+    sources = rows[0]["sources"]
     lines = [
-        [row["what"], str(row["steps"]), *(f"{row['by_source'][source]:.2f}" for source in sources)] for row in rows
+        [row["what"], str(row["steps"]), *(f"{row['figures'][source]['mean']:.2f}" for source in sources)]
+        for row in rows
     ]
     head = ["short runs that learned from", "steps", *(f"MAE on {source} `val`, years" for source in sources)]
-    return markdown(head, lines) + "\n" + "".join(f"    {row['command']}\n" for row in rows)
+    return markdown(head, lines) + "\n" + "".join(f"    {each}\n" for row in rows for each in row["commands"])
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

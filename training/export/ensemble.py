@@ -200,7 +200,7 @@ def gate_between(
 
     answers = answers_on_val(answer, stores, crop)
     if unlabelled:
-        from training.fit.distillation import teacher_named
+        from training.fit.teacher import teacher_named
         from training.model.imdb_wiki import WEIGHTS
 
         teacher = teacher_named(WEIGHTS, crop.size)

@@ -1,4 +1,4 @@
-"""Ablation: short runs that differ from a recipe in one thing, compared by their error on `val`."""
+"""Ablation: short runs that differ from a recipe in one thing, compared on `val`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
 from training.data.store import FaceSet, FaceStore
-from training.fit.validation import Scores, WornFaces, bootstrap, mae_by_source, score, scored
+from training.fit.agreement import Agreement, keeps_imdb_wiki
+from training.fit.comparison import Floats, digest, figures, sources_of, told_by, values_of
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
 from training.run_folder import CHECKPOINT, METRICS
+
+RECIPE: Final = "recipe"
+"""The row that changes nothing, which the others are compared with."""
 
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
@@ -51,9 +55,10 @@ _NO_DROPOUT: Final = _set("head_options.dropout=0")
 """For a new head, which starts without the recipe's options."""
 
 ROWS: Final = (
-    Row("recipe", "the recipe as it is, all data"),
-    Row("seed", "another seed: what chance alone changes", ("--seed", "2")),
-    Row("third-seed", "a third seed", ("--seed", "3")),
+    Row(RECIPE, "the recipe as it is, all data"),
+    Row(
+        "vggface2", "initial weights from VGGFace2, which taught no ages", _set("weights=vggface2", "merged_with=null")
+    ),
     Row("unmerged", "without IMDB-WIKI's weights in the start", _set("merged_with=null")),
     Row("untaught", "without teachers", _set("teacher=null")),
     Row("unworn", "without simulated wear", _set("augmentation.wear_share=0")),
@@ -133,13 +138,15 @@ def ablate(
     others: Mapping[str, Sequence[Path]] | None = None,
     teacher: str | None = None,
     settings: Sequence[str] = (),
+    seeds: int = 1,
 ) -> None:
-    """Run the named rows (all) of a recipe, each `minutes` long in a run of its own below `folder`; write `out`, JSON.
+    """Run the named rows (all) of a recipe, each `minutes` long in runs of its own below `folder`; write `out`, JSON.
 
-    `settings`, FIELD=VALUE, change the recipe for every row; faces are of the stores' size. Each row is measured on
-    `val` of every store, whichever it learned from; a row of `others` on its own stores. A row that ended is not run
-    again, one that was cut off goes on; one that would change nothing is left out. Raises InvalidParameter for an
-    unknown name and AgelensError where a run fails.
+    `settings`, FIELD=VALUE, change the recipe for every row; faces are of the stores' size. Each row is trained with
+    `seeds` seeds, from the recipe's own on, and measured on `val` of every store, whichever it learned from (a row of
+    `others` on its own stores). Rows on the same faces are compared with the recipe's row, where its trainings have
+    ended. A training that ended is not run again, one that was cut off goes on; a row that would change nothing is left
+    out. Raises InvalidParameter for an unknown name and AgelensError where a run fails.
     """
     opened = {path: FaceStore.open(path) for path in stores}
     rows = rows_for(list(opened.values()), others, teacher)
@@ -156,14 +163,29 @@ def ablate(
         if row.changes_nothing(base):
             console.print(f"{row.name} is left out: that is how {recipe} is")
             continue
-        run = folder / row.name
-        if not (run / ENDED).exists():
-            console.rule(f"{row.name}: {row.what}")
-            learnt = row.stores or [path for path, store in opened.items() if row.only in (None, store.source)]
-            _run(row, _arguments(row, recipe, learnt, weights, minutes, settings), run)
+        learnt = row.stores or [path for path, store in opened.items() if row.only in (None, store.source)]
+        arguments = _arguments(row, recipe, learnt, weights, minutes, settings)
+        runs = _runs(folder, row.name, base.seed, seeds)
+        for seed, run in enumerate(runs, base.seed):
+            if not (run / ENDED).exists():
+                console.rule(f"{row.name}, seed {seed}: {row.what}")
+                _run(row, [*arguments, *_set(f"seed={seed}")], run)
         seen = [FaceStore.open(path) for path in row.stores] or list(opened.values())
-        found = {"steps": _steps(run), **_scores(run, seen)}
-        _note(out, rows, row, {**found, "command": (run / ENDED).read_text().strip()})
+        faces = FaceSet.joined([store.select("val") for store in seen])
+        as_it_is = _runs(folder, RECIPE, base.seed, seeds)
+        compared = row.name != RECIPE and not row.stores and all((run / ENDED).exists() for run in as_it_is)
+        of_row, of_recipe = (_values(each, faces, base, folder) for each in (runs, as_it_is if compared else ()))
+        found = {
+            "steps": min(map(_steps, runs)),
+            "sources": sources_of(faces),
+            "figures": figures(of_row, of_recipe),
+            "commands": [(run / ENDED).read_text().strip() for run in runs],
+        }
+        _note(out, rows, row, found)
+
+
+def _runs(folder: Path, row: str, seed: int, seeds: int) -> list[Path]:
+    return [folder / f"{row}-{each}" for each in range(seed, seed + seeds)]
 
 
 def _arguments(
@@ -191,36 +213,22 @@ def _steps(run: Path) -> int:
         return max(int(line["step"]) for line in csv.DictReader(stream))
 
 
-def _scores(run: Path, stores: Sequence[FaceStore]) -> dict[str, Any]:
-    """Return a run's mean error on `val` in years: pooled, of the faces worn, by source, with each mirror image."""
-    from training.model.age_model import servable
-    from training.model.initialise import trained_model
-
-    model, recipe = trained_model(run)
-    faces, served = FaceSet.joined([store.select("val") for store in stores]), servable(model)
-    plain, shabby = (
-        score(served.predict_on_batch, seen, recipe.size, recipe.batch_size) for seen in (faces, WornFaces(faces.parts))
-    )
-    turned = score(lambda seen: served.predict_on_batch(seen[:, :, ::-1]), faces, recipe.size, recipe.batch_size)
-    mirrored = scored((plain.pmf + turned.pmf) / 2, faces)
-    by_source = {source: round(error, 3) for source, error in mae_by_source(plain, faces).items()}
-    return {
-        **_ranged("val_mae", plain),
-        **_ranged("worn_mae", shabby),
-        "by_source": by_source,
-        "val_mae_mirrored": round(mirrored.mae, 3),
-    }
-
-
-def _ranged(name: str, scores: Scores) -> dict[str, float]:
-    """Return the mean error and its 95 % bootstrap range over the faces."""
-    low, high = bootstrap(scores.errors)
-    return {name: round(scores.mae, 3), f"{name}_low": round(low, 3), f"{name}_high": round(high, 3)}
+def _values(runs: Sequence[Path], faces: FaceSet, recipe: Recipe, folder: Path) -> dict[str, Floats]:
+    """Return what the figures of some trainings of one row are the means of; nothing where there are no trainings."""
+    if not runs:
+        return {}
+    teacher = None
+    if keeps_imdb_wiki(recipe):
+        size = faces.parts[0][0].crop.size
+        teacher = Agreement.with_imdb_wiki(faces, size, folder / f"imdbwiki-{digest(faces)}.npy")
+    return values_of([told_by(run, faces) for run in runs], faces, teacher)
 
 
 def _note(out: Path, order: Sequence[Row], row: Row, found: Mapping[str, Any]) -> None:
-    """Put a row into the file, in the order of the rows."""
-    rows = {each["name"]: each for each in json.loads(out.read_text())} if out.exists() else {}
+    """Put a row into the file, in the order of the rows; rows that an older `ablate` wrote otherwise are dropped."""
+    before = json.loads(out.read_text()) if out.exists() else []
+    rows = {each["name"]: each for each in before if "figures" in each}
     rows[row.name] = {"name": row.name, "what": row.what, **found}
+    names = [*(each.name for each in order if each.name in rows), *(rows.keys() - {each.name for each in order})]
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps([rows[each.name] for each in order if each.name in rows], indent=1) + "\n")
+    out.write_text(json.dumps([rows[name] for name in names], indent=1) + "\n")

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from training.data.store import FaceSet
-from training.fit.distillation import WIDE_LABEL, Teacher, lessons
+from training.fit.distillation import WIDE_LABEL, lessons
+from training.fit.teacher import teacher_named
 from training.fit.validation import Scores, WornFaces, score
 from training.model import imdb_wiki
 from training.recipes.recipe import Recipe
@@ -30,22 +32,31 @@ def keeps_imdb_wiki(recipe: Recipe) -> bool:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Mean ages in years, float64 [n], that a teacher gives the faces of `val`, unworn."""
+    """Mean ages in years, float64 [n], that the IMDB-WIKI network gives the faces of `val`, unworn."""
 
     faces: FaceSet
     ages: Floats
 
     @classmethod
-    def with_teacher(
-        cls, teacher: Teacher, faces: FaceSet, size: int, file: Path, on_progress: Callable[[int, int], None]
+    def with_imdb_wiki(
+        cls, faces: FaceSet, size: int, file: Path, on_progress: Callable[[int, int], None] | None = None
     ) -> Agreement:
-        """Ask a teacher about all faces once; its answers are kept in `file`."""
-        return cls(faces, lessons(teacher, faces, size, file, on_progress) @ np.arange(AGES, dtype=np.float64))
+        """Ask the IMDB-WIKI network about all faces, or read from `file` what it said, where its answers are kept.
+
+        Raises InvalidParameter if the file has another number of faces, or FileMissing where the network is needed and
+        not there.
+        """
+        if not file.exists():
+            lessons(teacher_named(imdb_wiki.WEIGHTS, size), faces, size, file, on_progress)
+        told = np.load(file)
+        if told.shape != (len(faces), AGES):
+            raise InvalidParameter(f"{file} holds lessons {told.shape}, not {(len(faces), AGES)}; delete it")
+        return cls(faces, told @ np.arange(AGES, dtype=np.float64))
 
     def of(
         self, predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], clean: Scores, size: int, batch: int
     ) -> dict[str, float]:
-        """Return the mean difference to the teacher's ages, in years, of worn faces and of those without an age.
+        """Return the mean difference to that network's ages, in years, of worn faces and of those without an age.
 
         `predict` maps faces uint8 [batch, size, size, 3] to distributions, `clean` are its answers for unworn ones.
         """

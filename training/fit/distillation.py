@@ -10,79 +10,21 @@ consistent", section 3).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import cv2
-import keras
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from service.cpu import available_cpus
-from service.errors import FileMissing, InvalidParameter
-from service.inference.age_mix import mix_of
+from service.errors import InvalidParameter
 from service.inference.distribution import AGES
-from service.inference.imaging import exposed
-from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
-from service.inference.onnx_session import ort, session_options
 from training.data.store import FaceSet, Sampling
 from training.fit.checkpoint import replace
-from training.model import imdb_wiki
-from training.model.backbones import build_backbone
-
-Faces = NDArray[np.uint8]
-Targets = NDArray[np.float32]
+from training.fit.teacher import AT_ONCE, Targets, Teacher
 
 LEAST_DEVIATION: Final = 1e-3
 """Smallest deviation that features are divided by."""
-
-AT_ONCE: Final = 32
-"""Batch size of the teacher."""
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """`run` maps faces uint8 [b, size, size, 3] to targets, float32 [b, ages + features].
-
-    `ages` is 101 where the teacher gives a distribution, otherwise 0; `features` counts its features. `mix` [101] is
-    the mix of ages that the (first) distribution holds for, if it says one.
-    """
-
-    run: Callable[[Faces], Targets]
-    ages: int
-    features: int
-    once: bool = False
-    """It is not asked about the mirror image as well: it looks at that itself, or would cost too much."""
-    mix: NDArray[np.float64] | None = None
-
-
-def teacher_named(name: str, size: int) -> Teacher:
-    """Open a teacher: an exported .onnx file (distributions), a run's folder (both), or BACKBONE:WEIGHTS (features).
-
-    `imdbwiki` is the network that learnt ages from IMDB-WIKI, and FIRST+SECOND two that give distributions: the
-    second's follow the first's, [b, 202], for a head that keeps both. `size` is the pixels a side of the student's
-    faces; a trained teacher sees them at its own size. Raises FileMissing or InvalidParameter.
-    """
-    first, joined, second = name.partition("+")
-    if joined:
-        return _both(teacher_named(first, size), teacher_named(second, size), name)
-    if name == imdb_wiki.WEIGHTS:
-        return Teacher(_keras_run(imdb_wiki.imdb_wiki_network(size)), AGES, 0, once=True)
-    path = Path(name)
-    if path.suffix == ".onnx":
-        return _exported(path)
-    if path.is_dir():
-        return _trained(path)
-    backbone, _, weights = name.partition(":")
-    if not weights:
-        raise InvalidParameter(
-            f"a teacher is an .onnx file, a run's folder or BACKBONE:WEIGHTS, and {name!r} is none that is there"
-        )
-    network = build_backbone(backbone, size, weights)
-    return Teacher(_keras_run(network), 0, network.output.shape[-1])
 
 
 def lessons(
@@ -118,7 +60,7 @@ def _told(
         # The last batch is padded: one shape means one compilation.
         index = np.arange(start, start + AT_ONCE).clip(max=len(faces) - 1)
         seen = faces.faces(index, size)
-        mean = _of_both_sides(teacher, seen)
+        mean = teacher.of_both_sides(seen)
         told[start : start + AT_ONCE] = mean[: len(faces) - start]
         if on_progress:
             on_progress(min(start + AT_ONCE, len(faces)), len(faces))
@@ -183,60 +125,3 @@ WIDE_LABEL: Final = 10
 """Years between the ends of a label beyond which it hardly says an age."""
 
 GROWN_UP: Final = 18
-
-
-def _both(first: Teacher, second: Teacher, name: str) -> Teacher:
-    if (first.ages, second.ages, first.features, second.features) != (AGES, AGES, 0, 0):
-        raise InvalidParameter(f"{name}: two teachers together must both give distributions and no features")
-    both = (first, second)
-    return Teacher(
-        lambda faces: np.concatenate([_of_both_sides(each, faces) for each in both], axis=1),
-        2 * AGES,
-        0,
-        once=True,
-        mix=first.mix,
-    )
-
-
-def _of_both_sides(teacher: Teacher, faces: Faces) -> Targets:
-    """Ask about the faces and their mirror images, and take the mean; one that is asked once is not."""
-    told = teacher.run(faces)
-    return told if teacher.once else np.asarray((told + teacher.run(faces[:, :, ::-1])) / 2, dtype=np.float32)
-
-
-def _exported(path: Path) -> Teacher:
-    if not path.is_file():
-        raise FileMissing(f"there is no teacher {path}; name an .onnx file that `agelens-train export` wrote")
-    session = ort.InferenceSession(path.read_bytes(), session_options(available_cpus()), ["CPUExecutionProvider"])
-    own = session.get_inputs()[0].shape[1]
-    manifest = Manifest.from_metadata(session.get_modelmeta().custom_metadata_map, path.name)
-
-    def run(faces: Faces) -> Targets:
-        seen = np.stack([exposed(face, manifest.crop) for face in _resized(faces, own)])
-        return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: seen})[0], dtype=np.float32)
-
-    mix = mix_of(np.array(manifest.age_mix)) if manifest.age_mix else None
-    return Teacher(run, AGES, 0, manifest.flip, mix)
-
-
-def _trained(run_dir: Path) -> Teacher:
-    from training.model.initialise import trained_model
-
-    model, _ = trained_model(run_dir)
-    pmf = keras.layers.Lambda(model.head.pmf, output_shape=(AGES,))(model.output)
-    features = model.get_layer("features").output
-    network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
-    run = _keras_run(network)
-    return Teacher(lambda faces: run(_resized(faces, model.size)), AGES, features.shape[-1])
-
-
-def _resized(faces: Faces, size: int) -> Faces:
-    """Resize faces to the teacher's size, uint8 [b, size, size, 3]."""
-    if faces.shape[1] == size:
-        return np.ascontiguousarray(faces)
-    how = cv2.INTER_AREA if faces.shape[1] > size else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(face, (size, size), interpolation=how) for face in faces])
-
-
-def _keras_run(network: Any) -> Callable[[Faces], Targets]:
-    return lambda faces: np.asarray(ops.convert_to_numpy(network.predict_on_batch(faces)), dtype=np.float32)

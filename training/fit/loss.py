@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AGES
 from training.data.store import Batch
-from training.fit.distillation import WIDE_LABEL, Targets, Teacher
+from training.fit.distillation import WIDE_LABEL
+from training.fit.teacher import Targets, Teacher
 from training.model.age_model import AgeModel
 
 LABELS = 3

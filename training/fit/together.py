@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from service.errors import InvalidParameter
 from training.data.store import Batch, FaceSet
 from training.fit.checkpoint import Arrays
-from training.fit.distillation import Targets
 from training.fit.learner import Learner, Pmf, distributions
+from training.fit.teacher import Targets
 from training.fit.validation import Scores, score
 from training.fit.weight_average import EVERY, assign
 from training.model.age_model import AgeModel

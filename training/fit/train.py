@@ -21,15 +21,15 @@ from training.fit.agreement import Agreement, keeps_imdb_wiki
 from training.fit.checkpoint import Arrays, Checkpoint
 from training.fit.checkpoint import replace as replace_file
 from training.fit.display import Display
-from training.fit.distillation import Targets, Teacher, drawn_shares, lessons, teacher_named
+from training.fit.distillation import drawn_shares, lessons
 from training.fit.learner import Learner
 from training.fit.schedule import Progress
 from training.fit.stage import StageRun
+from training.fit.teacher import Targets, Teacher, teacher_named
 from training.fit.together import Together
 from training.fit.trackers import Tracker
 from training.fit.validation import Scores, score
 from training.fit.weight_average import assign, read
-from training.model import imdb_wiki
 from training.model.initialise import new_model
 from training.recipes.recipe import Recipe, Stage
 from training.run_folder import BEST
@@ -225,8 +225,7 @@ def _agreement(recipe: Recipe, stage: Stage, faces: FaceSet, run_dir: Path, disp
     if not keeps_imdb_wiki(recipe):
         return None
     file = run_dir / f"lessons.val.{_first_alike(recipe, stage)}.npy"
-    teacher = teacher_named(imdb_wiki.WEIGHTS, recipe.size)
-    return Agreement.with_teacher(teacher, faces, recipe.size, file, display.taught)
+    return Agreement.with_imdb_wiki(faces, recipe.size, file, display.taught)
 
 
 def _first_alike(recipe: Recipe, stage: Stage) -> int:

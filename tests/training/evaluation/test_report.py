@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from service.errors import InvalidParameter
 from service.inference.lockfile import ModelLock, sha256_of
 from service.inference.manifest import Manifest
 from tests.training.export.bell_model import bell_manifest, write_bell_model
@@ -251,9 +252,11 @@ def test_evaluations_from_before_leave_out_what_they_did_not_measure(
 
 
 def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
-    row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "by_source": {"utkface": 5.0, "aaf": 7.25}}
-    other = {**row, "name": "clean", "what": "no blur", "command": "agelens-train train clean"}
-    text = card(bell_manifest(), trees["bell"], "0" * 64, ablation=[{**row, "command": "agelens-train train x"}, other])
+    figures = {"clean": {"mean": 6.0}, "utkface": {"mean": 5.0}, "aaf": {"mean": 7.25}}
+    row = {"name": "only-utkface", "what": "utkface alone", "steps": 40, "sources": ["utkface", "aaf"],
+           "figures": figures, "commands": ["agelens-train train x"]}  # fmt: skip
+    other = {**row, "name": "clean", "what": "no blur", "commands": ["agelens-train train clean"]}
+    text = card(bell_manifest(), trees["bell"], "0" * 64, ablation=[row, other])
     assert "| utkface alone | 40 | 5.00 | 7.25 |" in text
     assert "    agelens-train train x\n" in text
     assert "no blur" not in text
@@ -323,3 +326,11 @@ def test_figures_of_another_file_are_refused(trees: dict[str, Any], tmp_path: Pa
     (tmp_path / "bell.json").write_text(json.dumps({**trees["bell"], "fingerprint": "0" * 64}))
     with pytest.raises(ExportRefused, match="measured on another file"):
         sign_off(path, tmp_path / "bell.json")
+
+
+def test_an_ablation_of_an_older_version_is_refused_with_what_to_do(trees: dict[str, Any], tmp_path: Path) -> None:
+    path, old = write_bell_model(tmp_path), tmp_path / "ablation.json"
+    (tmp_path / "bell.json").write_text(json.dumps({**trees["bell"], "fingerprint": fingerprint(onnx.load(path))}))
+    old.write_text(json.dumps([{"name": "only-utkface", "by_source": {}}]))
+    with pytest.raises(InvalidParameter, match=r"ablation.json was written by an older .*run that again"):
+        sign_off(path, tmp_path / "bell.json", ablation=old)

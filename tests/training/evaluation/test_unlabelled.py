@@ -15,7 +15,7 @@ from training.data.store import FaceStore
 from training.evaluation import unlabelled
 from training.evaluation.unlabelled import on_unlabelled
 from training.export.calibration import decoded
-from training.fit.distillation import Faces, Targets, Teacher, teacher_named
+from training.fit.teacher import Faces, Targets, Teacher, teacher_named
 
 SIZE = 32
 

@@ -12,30 +12,49 @@ from service.errors import InvalidParameter
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
 from training.fit.ablation import ROWS, ablate, by_difference, rows_for
+from training.fit.comparison import TOLD
 from training.fit.validation import WornFaces
 from training.recipes.overrides import overridden
 from training.recipes.recipe import recipe_named
+from training.run_folder import BEST
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_row_is_run_once_and_noted_with_its_errors_and_its_command(tmp_path: Path) -> None:
-    store, out, shipped = tmp_path / "store", tmp_path / "table.json", str(ROOT / "models" / "coral-mobilenet.onnx")
-    synthetic_store(store, 40, size=48)
-    written = []
-    for _ in range(2):
-        ablate("smoke", [store], shipped, 0.01, tmp_path / "runs", out, ["soft-labels"], settings=["ema_decay=0.5"])
-        written.append((tmp_path / "runs" / "soft-labels" / "best.weights.h5").stat().st_mtime_ns)
-    (row,) = json.loads(out.read_text())
+def test_a_row_is_run_once_with_each_seed_and_compared_with_the_recipe(tmp_path: Path) -> None:
+    stores, out = [tmp_path / "store", tmp_path / "more"], tmp_path / "table.json"
+    shipped = str(ROOT / "models" / "coral-mobilenet.onnx")
+    for store in stores:
+        synthetic_store(store, 40, size=48)
+    runs, written = tmp_path / "runs", []
+    for names in (["recipe", "soft-labels"], ["soft-labels"]):
+        ablate("smoke", stores, shipped, 0.01, runs, out, names, settings=["ema_decay=0.5"], seeds=2)
+        written.append([(runs / "soft-labels-1" / name).stat().st_mtime_ns for name in (BEST, TOLD)])
+    recipe, row = json.loads(out.read_text())
     assert written[0] == written[1]
     assert row["name"] == "soft-labels"
-    for error in ("val_mae", "worn_mae"):
-        assert 0 < row[f"{error}_low"] < row[error] < row[f"{error}_high"]
-    assert row["worn_mae"] != row["val_mae"]
-    assert row["command"] == (
-        f"agelens-train train smoke --store {store} --size 48 --set ema_decay=0.5 --weights {shipped} --head dldl "
-        "--set head_options.dropout=0 --max-minutes 0.01"
-    )
+    assert row["sources"] == ["synthetic"]
+    assert "more" not in recipe["figures"]["clean"]
+    for name in ("clean", "worn", "synthetic"):
+        found, apart = row["figures"][name], row["figures"][name]["mean"] - recipe["figures"][name]["mean"]
+        assert found["low"] < found["mean"] < found["high"]
+        assert len(set(found["trainings"])) == 2
+        assert found["more"]["mean"] == pytest.approx(apart, abs=0.002)
+    assert row["figures"]["worn"] != row["figures"]["clean"]
+    assert row["commands"] == [
+        f"agelens-train train smoke --store {stores[0]} --store {stores[1]} --size 48 --set ema_decay=0.5 "
+        f"--weights {shipped} --head dldl --set head_options.dropout=0 --max-minutes 0.01 --set seed={seed}"
+        for seed in (1, 2)
+    ]
+
+
+def test_rows_that_an_older_version_wrote_do_not_stand_beside_new_ones(tmp_path: Path) -> None:
+    out = tmp_path / "table.json"
+    synthetic_store(tmp_path / "store", 40, size=48)
+    kept = {"name": "mine", "figures": {}}
+    out.write_text(json.dumps([{"name": "clean", "val_mae": 5.0}, kept]))
+    ablate("smoke", [tmp_path / "store"], None, 0.01, tmp_path / "runs", out, ["recipe"])
+    assert [row["name"] for row in json.loads(out.read_text())] == ["recipe", "mine"]
 
 
 def test_one_store_alone_is_measured_on_the_other_too(tmp_path: Path) -> None:
@@ -44,9 +63,10 @@ def test_one_store_alone_is_measured_on_the_other_too(tmp_path: Path) -> None:
         synthetic_store(store, 40, size=48, source=store.name)
     ablate("smoke", stores, None, 0.01, tmp_path / "runs", out, ["only-second"])
     (row,) = json.loads(out.read_text())
-    assert f"--store {stores[1]} --size" in row["command"]
-    assert str(stores[0]) not in row["command"]
-    assert list(row["by_source"]) == ["first", "second"]
+    assert f"--store {stores[1]} --size" in row["commands"][0]
+    assert str(stores[0]) not in row["commands"][0]
+    assert row["sources"] == ["first", "second"]
+    assert {"first", "second"} <= set(row["figures"])
 
 
 def test_every_rows_settings_fit_the_recipe() -> None:
@@ -70,10 +90,11 @@ def test_a_face_is_worn_alike_for_every_row_and_unlike_its_neighbours(tmp_path: 
 
 def test_each_piece_of_coral_imdbwiki_can_be_left_out() -> None:
     recipe, rows = recipe_named("coral_imdbwiki"), {row.name: row for row in ROWS}
-    for name in ("unmerged", "untaught", "unworn", "as-they-come", "published"):
+    for name in ("vggface2", "unmerged", "untaught", "unworn", "as-they-come", "published"):
         assert not rows[name].changes_nothing(recipe), name
     assert rows["rare-ages"].changes_nothing(recipe)
-    assert not any(rows[name].changes_nothing(recipe) for name in ("recipe", "seed", "third-seed"))
+    assert not rows["recipe"].changes_nothing(recipe)
+    assert rows["vggface2"].changes_nothing(recipe_named("coral_mobilenet"))
 
 
 def test_a_row_that_would_change_nothing_is_left_out_and_said(
@@ -87,7 +108,7 @@ def test_a_row_that_would_change_nothing_is_left_out_and_said(
 
 
 def test_an_unknown_row_names_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(InvalidParameter, match=r"no row is called nosuch; there are recipe, seed"):
+    with pytest.raises(InvalidParameter, match=r"no row is called nosuch; there are recipe, vggface2"):
         ablate("smoke", [], None, 1, tmp_path, tmp_path / "table.json", ["nosuch"])
 
 
@@ -98,8 +119,8 @@ def test_the_same_faces_cut_otherwise_are_a_row_of_their_own(tmp_path: Path) -> 
     ablate("smoke", [tmp_path / "usual"], None, 0.01, tmp_path / "runs", out, ["64-pixels"], others=others)
     (row,) = json.loads(out.read_text())
     assert row["what"] == "64 pixels"
-    assert f"--store {tmp_path / 'larger'} --size 64" in row["command"]
-    assert str(tmp_path / "usual") not in row["command"]
+    assert f"--store {tmp_path / 'larger'} --size 64" in row["commands"][0]
+    assert str(tmp_path / "usual") not in row["commands"][0]
 
 
 def test_a_row_learns_from_a_trained_network_where_one_is_named() -> None:

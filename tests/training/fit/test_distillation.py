@@ -1,54 +1,31 @@
-"""What a teacher says of every face, once, and what the loss makes of it."""
+"""What a teacher says of every face, once, and how it is read."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import keras
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import FileMissing, InvalidParameter
+from service.errors import InvalidParameter
 from service.inference.age_mix import mix_of, stated_for
-from service.inference.imaging import exposed
-from tests.training.export.bell_model import bell_manifest, grey_faces, write_bell_model
-from tests.training.tiny_run import SIZE, Memory, tiny_recipe
+from tests.training.export.bell_model import bell_manifest, write_bell_model
+from tests.training.tiny_run import AGES, FACES, SIZE, Memory, corner, tiny_network, tiny_recipe
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
 from training.export.calibration import age_mix
 from training.export.graph import embed
-from training.fit.distillation import (
-    Faces,
-    Targets,
-    Teacher,
-    as_drawn,
-    as_one,
-    drawn_shares,
-    lessons,
-    teacher_named,
-    trust,
-)
+from training.fit.distillation import as_drawn, as_one, drawn_shares, lessons, trust
 from training.fit.learner import Learner
-from training.fit.loss import RAMP, packed_labels, packed_loss, trained_graph
+from training.fit.teacher import Faces, Targets, Teacher, teacher_named
 from training.fit.train import train
-from training.fit.weight_average import read
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
 from training.model.heads import head_named
 from training.recipes.recipe import Stage
-from training.weights.store import save_npz
-
-FACES = np.random.default_rng(0).integers(0, 256, (40, SIZE, SIZE, 3), dtype=np.uint8)
-AGES = np.arange(40)
-
-
-def corner(faces: Faces) -> Targets:
-    """Give the brightness of the upper left pixel and of the face, so that a mirror image differs."""
-    return np.stack([faces[:, 0, 0, 0], faces.mean(axis=(1, 2, 3))], axis=1).astype(np.float32)
 
 
 @pytest.fixture
@@ -58,38 +35,7 @@ def train_faces(store_path: Path) -> FaceSet:
 
 @pytest.fixture
 def network() -> AgeModel:
-    return AgeModel(build_backbone(tiny_recipe().backbone, SIZE), head_named("mean_variance", AGES, AGES, dropout=0.0))
-
-
-def loss_of(network: AgeModel, told: Targets | None, ages: int, weight: float, imitation: float) -> NDArray[np.float32]:
-    teacher = None if told is None else Teacher(corner, ages, told.shape[1] - ages)
-    labels = packed_labels(Batch(FACES[:8], AGES[:8], AGES[:8], np.arange(8)), 1.0, told)
-    graph = trained_graph(network, teacher)
-    loss = packed_loss(network, teacher, weight, imitation)(labels, graph(FACES[:8].astype(np.float32)))
-    return np.asarray(keras.ops.convert_to_numpy(loss))
-
-
-def test_an_exported_file_teaches_its_distribution(tmp_path: Path) -> None:
-    teacher = teacher_named(str(write_bell_model(tmp_path, size=SIZE)), SIZE)
-    pmf = teacher.run(grey_faces([20, 60], SIZE))
-    assert (teacher.ages, teacher.features) == (101, 0)
-    assert pmf @ np.arange(101) == pytest.approx([20, 60], abs=0.5)
-
-
-def test_a_run_teaches_its_distribution_and_its_features(store_path: Path, tmp_path: Path) -> None:
-    train(tiny_recipe(epochs=1), [FaceStore.open(store_path)], tmp_path)
-    teacher = teacher_named(str(tmp_path), SIZE)
-    told = teacher.run(FACES)
-    assert (teacher.ages, teacher.features, told.shape) == (101, 16, (40, 117))
-    assert told[:, :101].sum(axis=1) == pytest.approx(np.ones(40), abs=1e-5)
-
-
-def test_pretrained_weights_teach_their_features(network: AgeModel, tmp_path: Path) -> None:
-    save_npz(network.backbone, tmp_path / "teacher.npz")
-    teacher = teacher_named(f"two_convolutions:{tmp_path / 'teacher.npz'}", SIZE)
-    assert (teacher.ages, teacher.features) == (0, 16)
-    expected = read([network.backbone(FACES.astype(np.float32))])[0]
-    assert teacher.run(FACES) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    return tiny_network()
 
 
 def test_a_teacher_sees_each_clean_face_and_its_mirror_image(train_faces: FaceSet, tmp_path: Path) -> None:
@@ -208,15 +154,6 @@ def test_a_teacher_of_batches_leaves_no_lessons_behind(store_path: Path, tmp_pat
     assert not list((tmp_path / "run").glob("lessons.*"))
 
 
-def test_two_teachers_answer_side_by_side(tmp_path: Path) -> None:
-    paths = [str(write_bell_model(tmp_path / name, size=SIZE, sigma=sigma)) for name, sigma in (("a", 2), ("b", 9))]
-    faces = grey_faces([20, 60], SIZE)
-    both = teacher_named("+".join(paths), SIZE)
-    assert (both.ages, both.features) == (202, 0)
-    apart = [teacher_named(path, SIZE).run(faces) for path in paths]
-    np.testing.assert_allclose(both.run(faces), np.concatenate(apart, axis=1), atol=1e-6)
-
-
 def test_the_second_teacher_is_trusted_where_no_age_is_known_and_a_little_with_the_young() -> None:
     told = np.concatenate([np.eye(101)[[40] * 3], np.eye(101)[[20] * 3]], axis=1).astype(np.float32)
     taught = as_one(told, trust(low=np.array([25, 12, 40]), high=np.array([70, 12, 40])), 101)
@@ -333,89 +270,9 @@ def test_a_run_asks_two_teachers_about_framed_faces(store_path: Path, tmp_path: 
     assert not list((tmp_path / "run").glob("lessons.*"))
 
 
-def test_an_exported_teacher_sees_faces_exposed_as_its_manifest_says(tmp_path: Path) -> None:
-    path = write_bell_model(tmp_path, size=SIZE)
-    model = onnx.load(path)
-    manifest = bell_manifest(size=SIZE)
-    crop = manifest.crop.model_copy(update={"exposure": "stretched"})
-    embed(model, manifest.model_copy(update={"crop": crop}))
-    faces = np.random.default_rng(0).integers(90, 121, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    plain = teacher_named(str(path), SIZE)
-    expected = plain.run(np.stack([exposed(face, crop) for face in faces]))
-    onnx.save(model, path)
-    told = teacher_named(str(path), SIZE).run(faces)
-    np.testing.assert_allclose(told, expected, atol=1e-6)
-    assert np.abs(told - plain.run(faces)).max() > 0.01
-
-
 def test_features_cannot_be_taught_by_batches(store_path: Path, tmp_path: Path) -> None:
     stores = [FaceStore.open(store_path)]
     train(tiny_recipe(epochs=1), stores, tmp_path / "first")
     recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="batches")
     with pytest.raises(InvalidParameter, match="only distributions can be taught batch by batch"):
         train(recipe, stores, tmp_path / "second")
-
-
-def test_without_a_teacher_the_loss_is_the_heads(network: AgeModel) -> None:
-    logits = network(FACES[:8].astype(np.float32))
-    expected = network.head.loss(logits, AGES[:8], AGES[:8], 1.0)
-    assert loss_of(network, None, 0, 0.5, 1.0) == pytest.approx(read([expected])[0], rel=1e-5)
-
-
-def test_a_mixed_faces_loss_is_that_of_both_labels_by_their_shares(network: AgeModel) -> None:
-    # The penalties on the mean fade out as the two faces show alike.
-    told = np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32)
-    partners, shares = np.roll(np.arange(8), 3), np.linspace(0.5, 1, 8, dtype=np.float32)
-    batch = Batch(FACES[:8], AGES[:8], AGES[:8], np.arange(8))
-    teacher = Teacher(corner, 0, 5)
-    outputs = trained_graph(network, teacher)(FACES[:8].astype(np.float32))
-    loss = packed_loss(network, teacher, 0.0, 1.0)
-
-    def of(labels: NDArray[np.float32]) -> NDArray[np.float32]:
-        return read([loss(labels, outputs)])[0]
-
-    def alone(batch: Batch) -> NDArray[np.float32]:
-        labels = packed_labels(batch, 1.0, told[batch.places])
-        labels[:, RAMP] = 0.8 * (2 * shares - 1)
-        return of(labels)
-
-    turned = batch._replace(low=AGES[partners], high=AGES[partners], places=partners)
-    expected = shares * alone(batch) + (1 - shares) * alone(turned)
-    blended = packed_labels(batch._replace(partners=partners, shares=shares), 0.8, told)
-    assert of(blended) == pytest.approx(expected, rel=1e-4)
-    assert (alone(turned) != alone(batch)).all()
-
-
-def test_a_distribution_is_mixed_in_by_its_weight(network: AgeModel) -> None:
-    pmf = np.random.default_rng(1).dirichlet(np.ones(101), 8).astype(np.float32)
-    logits = network(FACES[:8].astype(np.float32))
-    cross_entropy = -(pmf * read([network.head.log_pmf(logits)])[0]).sum(axis=1)
-    expected = 0.75 * loss_of(network, None, 0, 0.0, 0.0) + 0.25 * cross_entropy
-    assert loss_of(network, pmf, 101, 0.25, 0.0) == pytest.approx(expected, rel=1e-4)
-
-
-def test_a_teachers_features_add_their_squared_error(network: AgeModel) -> None:
-    features = np.random.default_rng(1).normal(size=(8, 5)).astype(np.float32)
-    without, with_it = (loss_of(network, features, 0, 0.0, weight) for weight in (0.0, 2.0))
-    assert without == pytest.approx(loss_of(network, None, 0, 0.0, 0.0), rel=1e-5)
-    assert (with_it > without).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "message"),
-    [
-        ("nosuch", InvalidParameter, "BACKBONE:WEIGHTS"),
-        ("nosuch.onnx", FileMissing, "no teacher nosuch.onnx"),
-    ],
-)
-def test_a_teacher_that_is_not_there_is_named(name: str, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        teacher_named(name, SIZE)
-
-
-@pytest.mark.parametrize(("size", "how"), [(SIZE // 2, cv2.INTER_LINEAR), (2 * SIZE, cv2.INTER_AREA)])
-def test_a_teacher_of_another_size_sees_the_faces_at_its_own(tmp_path: Path, size: int, how: int) -> None:
-    path = str(write_bell_model(tmp_path, size=SIZE))
-    faces = np.random.default_rng(2).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
-    own = np.stack([cv2.resize(face, (SIZE, SIZE), interpolation=how) for face in faces])
-    assert (teacher_named(path, size).run(faces) == teacher_named(path, SIZE).run(own)).all()
