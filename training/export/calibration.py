@@ -150,8 +150,13 @@ def conformity(pmf: NDArray[np.floating], low: Integers, high: Integers | None =
     """
     ages = np.arange(AGES)
     allowed = (ages >= low[:, None]) & (ages <= (low if high is None else high)[:, None])
+    return np.asarray(np.where(allowed, conformities(pmf), 1.0).min(axis=1), dtype=np.float64)
+
+
+def conformities(pmf: NDArray[np.floating]) -> Floats:
+    """Return `conformity` of each age of pmf [n, 101], float64 [n, 101]."""
     middle = np.cumsum(pmf, axis=1, dtype=np.float64) - pmf / 2
-    return np.asarray(np.where(allowed, 2 * np.abs(middle - 0.5), 1.0).min(axis=1), dtype=np.float64)
+    return np.asarray(2 * np.abs(middle - 0.5), dtype=np.float64)
 
 
 def widths_of(pmf: NDArray[np.floating]) -> Floats:

@@ -146,7 +146,8 @@ def ablate(
     `seeds` seeds, from the recipe's own on, and measured on `val` of every store, whichever it learned from (a row of
     `others` on its own stores). Rows on the same faces are compared with the recipe's row, where its trainings have
     ended. A training that ended is not run again, one that was cut off goes on; a row that would change nothing is left
-    out. Raises InvalidParameter for an unknown name and AgelensError where a run fails.
+    out. Raises InvalidParameter for an unknown name and AgelensError where a run fails, or a folder
+    holds a training by another command.
     """
     opened = {path: FaceStore.open(path) for path in stores}
     rows = rows_for(list(opened.values()), others, teacher)
@@ -167,9 +168,15 @@ def ablate(
         arguments = _arguments(row, recipe, learnt, weights, minutes, settings)
         runs = _runs(folder, row.name, base.seed, seeds)
         for seed, run in enumerate(runs, base.seed):
+            asked = [*arguments, *_set(f"seed={seed}")]
             if not (run / ENDED).exists():
                 console.rule(f"{row.name}, seed {seed}: {row.what}")
-                _run(row, [*arguments, *_set(f"seed={seed}")], run)
+                _run(row, asked, run)
+            elif (run / ENDED).read_text() != _command(asked):
+                raise AgelensError(
+                    f"{run} was trained by another command, {(run / ENDED).read_text().strip()}; name another folder "
+                    "with --runs, or delete this one"
+                )
         seen = [FaceStore.open(path) for path in row.stores] or list(opened.values())
         faces = FaceSet.joined([store.select("val") for store in seen])
         as_it_is = _runs(folder, RECIPE, base.seed, seeds)
@@ -205,7 +212,11 @@ def _run(row: Row, arguments: Sequence[str], run: Path) -> None:
         raise AgelensError(
             f"the row {row.name} failed; fix the cause and start again; delete {run} first if it has no checkpoint"
         )
-    (run / ENDED).write_text(" ".join(["agelens-train", *arguments]) + "\n")
+    (run / ENDED).write_text(_command(arguments))
+
+
+def _command(arguments: Sequence[str]) -> str:
+    return " ".join(["agelens-train", *arguments]) + "\n"
 
 
 def _steps(run: Path) -> int:
@@ -229,6 +240,7 @@ def _note(out: Path, order: Sequence[Row], row: Row, found: Mapping[str, Any]) -
     before = json.loads(out.read_text()) if out.exists() else []
     rows = {each["name"]: each for each in before if "figures" in each}
     rows[row.name] = {"name": row.name, "what": row.what, **found}
-    names = [*(each.name for each in order if each.name in rows), *(rows.keys() - {each.name for each in order})]
+    known = [each.name for each in order]
+    names = [*(name for name in known if name in rows), *(name for name in rows if name not in known)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps([rows[name] for name in names], indent=1) + "\n")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.store import FaceSet, signed_error
-from training.export.calibration import conformity, decoded, fitted_to
+from training.export.calibration import conformities, conformity, decoded, fitted_to
 from training.fit.agreement import Agreement
 from training.fit.checkpoint import replace
 from training.fit.distillation import WIDE_LABEL
@@ -125,14 +125,8 @@ def _intervals(
     scores = [conformity(pmf, low, high) for pmf in pmfs]
     reach = np.quantile(np.concatenate(scores), LEVEL)
     clean, worn = (each <= reach for each in scores)
-    widths = [_width(pmf, reach) for pmf in pmfs]
+    widths = [(conformities(pmf) <= reach).sum(axis=1) for pmf in pmfs]
     return clean.astype(np.float64) - worn, np.mean(widths, axis=0)
-
-
-def _width(pmf: NDArray[np.float32], reach: float) -> Floats:
-    """Return how many ages have a conformity of at most `reach`, float64 [n], in years."""
-    middle = np.cumsum(pmf, axis=1, dtype=np.float64) - pmf / 2
-    return np.asarray((2 * np.abs(middle - 0.5) <= reach).sum(axis=1), dtype=np.float64)
 
 
 def figures(values: Mapping[str, Floats], beside: Mapping[str, Floats] | None = None) -> dict[str, Any]:

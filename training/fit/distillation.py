@@ -40,7 +40,7 @@ def lessons(
     Each row is the mean over the exact centre crop and its mirror image; features are standardised over the set, so
     that all weigh the same. What the teacher said is kept in `file`. `on_progress` is called with the number of faces
     done and the total. `ages` is how many of a pair's 202 probabilities a head keeps: all, or 101, those of both as
-    `trusting` joins them. Raises InvalidParameter if the file has another number of faces or of targets.
+    `as_one` joins them. Raises InvalidParameter if the file has another number of faces or of targets.
     """
     told = _told(teacher, faces, size, file, on_progress)
     return as_one(told, trust(faces.low, faces.high), ages) if teacher.ages == 2 * AGES else told

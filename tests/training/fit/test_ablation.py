@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.errors import InvalidParameter
+from service.errors import AgelensError, InvalidParameter
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
-from training.fit.ablation import ROWS, ablate, by_difference, rows_for
+from training.fit.ablation import ENDED, ROWS, ablate, by_difference, rows_for
 from training.fit.comparison import TOLD
 from training.fit.validation import WornFaces
 from training.recipes.overrides import overridden
@@ -46,6 +46,15 @@ def test_a_row_is_run_once_with_each_seed_and_compared_with_the_recipe(tmp_path:
         f"--weights {shipped} --head dldl --set head_options.dropout=0 --max-minutes 0.01 --set seed={seed}"
         for seed in (1, 2)
     ]
+
+
+def test_a_training_by_another_command_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    synthetic_store(tmp_path / "store", 40, size=48)
+    run = tmp_path / "runs" / "recipe-1"
+    run.mkdir(parents=True)
+    (run / ENDED).write_text("agelens-train train smoke --set ema_decay=0.1\n")
+    with pytest.raises(AgelensError, match=r"trained by another command, .*ema_decay=0.1; name another folder"):
+        ablate("smoke", [tmp_path / "store"], None, 0.01, run.parent, tmp_path / "table.json", ["recipe"])
 
 
 def test_rows_that_an_older_version_wrote_do_not_stand_beside_new_ones(tmp_path: Path) -> None:
