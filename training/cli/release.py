@@ -172,6 +172,13 @@ def ensemble_command(
             help="with --gate: store of faces without ages, where the mixture is to answer as the IMDB-WIKI network"
         ),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="with --gate: leave a head out, FILE:PLACE, as dldl-imdbwiki-int8:1; of a network with two, 0 is its "
+            "softmax and 1 its IMDB-WIKI head; repeat for several"
+        ),
+    ] = None,
     balance: Balance = None,
     smooth: Smooth = 0.0,
 ) -> None:
@@ -183,7 +190,7 @@ def ensemble_command(
     with exit_on_error():
         path = ensemble(
             models, out, name, version, stores, default=default, gated=gate, unlabelled=unlabelled,
-            balance=balance, smooth_years=smooth,
+            without=without or (), balance=balance, smooth_years=smooth,
         )  # fmt: skip
         typer.echo(path)
 

@@ -32,7 +32,8 @@ UNFIT: Final = """\
 FEW: Final = 10
 """Photographs below which a mean and its bootstrap interval are not shown."""
 
-MOBILENET: Final = "MobileNetV1 (13 separable blocks)"
+BLOCKS: Final = 13
+MOBILENET: Final = f"MobileNetV1 ({BLOCKS} separable blocks)"
 RESIDUAL: Final = "MobileNetV1 with parameter-free shortcuts (not ResNet-34 or -50)"
 
 MIRRORED: Final = ", the mean over the face and its mirror image"
@@ -119,16 +120,24 @@ def card(
 
 
 def network_of(model: ModelProto) -> str | None:
-    """Name the backbone by the layers in the graph, an ensemble's by each member; None where they tell nothing."""
+    """Name the backbone by the layers in the graph, an ensemble's by each member; None where they tell nothing.
+
+    A member that shares another's first layers has only the last ones of its own.
+    """
     members: dict[str, list[str]] = {}
     for node in model.graph.node:
         member = re.match(r"(member\d+_)*", node.name)
         members.setdefault(member.group() if member else "", []).append(node.name)
-    found = [
-        RESIDUAL if any("shortcut_" in name for name in names) else MOBILENET
-        for _, names in sorted(members.items())
-        if any("conv_dw_13" in name for name in names)
-    ]
+    found = []
+    for _, names in sorted(members.items()):
+        blocks = {int(number) for name in names for number in re.findall(r"conv_dw_(\d+)", name)}
+        if BLOCKS not in blocks:
+            continue
+        whole = RESIDUAL if any("shortcut_" in name for name in names) else MOBILENET
+        lacking = BLOCKS - len(blocks)
+        found.append(
+            f"the last {len(blocks)} blocks of another, on the first {lacking} of one of these" if lacking else whole
+        )
     return " + ".join(found) or None
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from service.errors import FileMissing
 from service.inference.manifest import INPUT_NAME, CropSpec, Exposure, Manifest, Provenance
 from training.data.store import FaceStore
 from training.export.calibration import decoded
@@ -180,6 +181,12 @@ def trained_on(run_dir: Path) -> list[str]:
 
 def initial_weights(recipe: Recipe) -> str:
     """Name what a recipe began with; of an earlier run or file, what that began with and its own name."""
+    if recipe.first_layers:
+        file = Path(recipe.first_layers) / "recipe.json"
+        if not file.is_file():
+            raise FileMissing(f"there is no {file}, of the run whose first layers {recipe.name} has; export from there")
+        below = Recipe.from_json(file.read_text())
+        return f"{initial_weights(replace(recipe, first_layers=None))} on the first layers of {below.name}"
     if recipe.weights is None:
         return "none"
     if recipe.merged_with:

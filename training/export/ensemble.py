@@ -23,7 +23,16 @@ from service.inference.distribution import AGES
 from service.inference.lockfile import sha256_of
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
-from training.export.graph import OPSET, ExportRefused, append_calibration, drop_unused, outputs_of, rename, set_mix
+from training.export.graph import (
+    OPSET,
+    ExportRefused,
+    append_calibration,
+    merge_repeats,
+    outputs_of,
+    rename,
+    set_mix,
+    take_parts_directly,
+)
 from training.export.graph import PREFIX as CALIBRATION
 from training.export.release import finish, publish
 from training.onnx_manifest import manifest_of, model_in
@@ -34,9 +43,15 @@ MEMBER: Final = "member{}_"
 RESIZE: Final = "resize{}_"
 FEATURES: Final = "features{}"
 """Apart from `MEMBER`: a member may itself call a tensor `planes`, `size` or `features`."""
+MEAN: Final = "mean_pmf"
+GATE_FEATURES: Final = "gate_features"
 MIXTURE: Final = "gated mixture of "
 EXPERT: Final = "gate_expert{}"
 """What puts a head's distribution before the gate; a member that has such is taken apart."""
+
+
+Heads = frozenset[tuple[int, int]]
+"""Some heads: the number of the member and the place of the head in it, both from 0."""
 
 
 @dataclass(frozen=True)
@@ -65,27 +80,34 @@ class Joined:
 
 
 def mean_of(
-    members: Sequence[ModelProto], size: int, *, gate: Gate | None = None, smooth_years: float = 0.0
+    members: Sequence[ModelProto],
+    size: int,
+    *,
+    gate: Gate | None = None,
+    without: Heads = frozenset(),
+    smooth_years: float = 0.0,
 ) -> ModelProto:
     """Join graphs into one from faces uint8 [b, size, size, 3] to the mean of their pmfs, not calibrated yet.
 
-    With `gate` their heads' pmfs are mixed by its shares. Faces are resized (bilinear) for members that take another
-    size, the result is smoothed by a Gaussian of `smooth_years`. Raises ValueError for fewer than two members.
+    With `gate` their heads' pmfs are mixed by its shares, but for the heads in `without`. Faces are resized (bilinear)
+    for members that take another size, the result is smoothed by a Gaussian of `smooth_years`. Raises ValueError for
+    fewer than two members.
     """
-    joined = _joined(members, size)
+    joined = _joined(members, size, without)
     if gate:
         joined.nodes.extend(_mixture(joined, gate))
     else:
         joined.weights.append(numpy_helper.from_array(np.array(len(members), np.float32), "members"))
         joined.nodes.append(helper.make_node("Sum", joined.pmfs, ["summed_pmf"], name="summed_pmf"))
-        joined.nodes.append(helper.make_node("Div", ["summed_pmf", "members"], [OUTPUT_NAME], name="mean_pmf"))
+        joined.nodes.append(helper.make_node("Div", ["summed_pmf", "members"], [OUTPUT_NAME], name=MEAN))
     model = joined.model(members, size, {OUTPUT_NAME: AGES})
-    drop_unused(model)
+    take_parts_directly(model)
+    merge_repeats(model)
     append_calibration(model, smooth_years)
     return model
 
 
-def _joined(members: Sequence[ModelProto], size: int) -> Joined:
+def _joined(members: Sequence[ModelProto], size: int, without: Heads = frozenset()) -> Joined:
     if len(members) < 2:
         raise ValueError("an ensemble needs at least two models")
     joined = Joined([], [], [], [], [])
@@ -103,15 +125,17 @@ def _joined(members: Sequence[ModelProto], size: int) -> Joined:
         joined.weights.extend(part.graph.initializer)
         joined.pmfs.append(prefix + OUTPUT_NAME)
         gated = _gated(part, prefix)
-        joined.experts.extend(gated or _heads(part, prefix) or joined.pmfs[-1:])
+        heads = gated or _heads(part, prefix) or joined.pmfs[-1:]
+        joined.experts.extend(head for place, head in enumerate(heads) if (number, place) not in without)
+        if gated:
+            joined.features.extend(_read_by_gate(part, prefix))
+            continue
+        name = FEATURES.format(number)
+        joined.features.append(name)
         pooled = [node.output[0] for node in part.graph.node if node.op_type == "GlobalAveragePool"]
-        names = [FEATURES.format(len(joined.features) + place) for place in range(max(1, len(pooled)))]
-        joined.features.extend(names)
-        if gated or len(pooled) == 1:  # else it is neither one network nor several that are known apart
-            flattened = (
-                helper.make_node("Flatten", [map_], [name], name=name) for map_, name in zip(pooled, names, strict=True)
-            )
-            joined.nodes.extend(flattened)
+        averages = any(node.name == f"{prefix}{MEAN}" for node in part.graph.node)
+        if len(pooled) == 1 and not averages:  # else it is not one network
+            joined.nodes.append(helper.make_node("Flatten", pooled, [name], name=name))
     return joined
 
 
@@ -121,11 +145,36 @@ def _gated(part: onnx.ModelProto, prefix: str) -> list[str]:
     return [node.input[0] for node in turned if node.name.startswith(prefix + EXPERT.format(""))]
 
 
+def _read_by_gate(part: onnx.ModelProto, prefix: str) -> list[str]:
+    """Return the features that a member's own gate reads."""
+    (joined,) = (node for node in part.graph.node if node.name == prefix + GATE_FEATURES)
+    return list(joined.input)
+
+
 def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:
     """Return the distributions of a member's heads where it mixes several; none where it has one."""
     own = [node for node in part.graph.node if not node.name.startswith(f"{prefix}{CALIBRATION}")]
     heads = [node.output[0] for node in own if node.op_type == "Softmax"]
     return heads if len(heads) > 1 else []
+
+
+def _left_out(names: Sequence[str], members: Sequence[ModelProto], manifests: Sequence[Manifest]) -> Heads:
+    """Read heads named as FILE:PLACE; raise ExportRefused for one that is not there, or where a member has no other."""
+    heads = [
+        (manifest.name, [(number, place) for place in range(len(_gated(member, "") or _heads(member, "")) or 1)])
+        for number, (member, manifest) in enumerate(zip(members, manifests, strict=True))
+    ]
+    if names and len(dict(heads)) < len(heads):
+        raise ExportRefused("--without tells members by name, and two have the same; export one under another")
+    there = {f"{name}:{place}": (number, place) for name, places in heads for number, place in places}
+    unknown = [name for name in names if name not in there]
+    if unknown:
+        raise ExportRefused(f"--without {unknown[0]}: there is no such head; there are {', '.join(there)}")
+    found = frozenset(there[name] for name in names)
+    for name, places in heads:
+        if found.issuperset(places):
+            raise ExportRefused(f"--without leaves {name} no head; leave the file out instead")
+    return found
 
 
 def _smooths_apart(member: ModelProto) -> bool:
@@ -157,8 +206,8 @@ def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
     joined.weights.extend(numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items())
     joined.weights.append(numpy_helper.from_array(np.array([1], np.int64), "gate_axis"))
     return [
-        helper.make_node("Concat", joined.features, ["gate_features"], axis=1, name="gate_features"),
-        helper.make_node("MatMul", ["gate_features", "gate_weights"], ["gate_product"], name="gate_product"),
+        helper.make_node("Concat", joined.features, [GATE_FEATURES], axis=1, name=GATE_FEATURES),
+        helper.make_node("MatMul", [GATE_FEATURES, "gate_weights"], ["gate_product"], name="gate_product"),
         helper.make_node("Add", ["gate_product", "gate_biases"], ["gate_logits"], name="gate_logits"),
         helper.make_node("Softmax", ["gate_logits"], ["gate_shares"], axis=1, name="gate_shares"),
         helper.make_node("Unsqueeze", ["gate_shares", "gate_axis"], ["gate_row"], name="gate_row"),
@@ -179,13 +228,18 @@ def _mixture(joined: Joined, gate: Gate) -> list[NodeProto]:
 
 
 def gate_between(
-    members: Sequence[ModelProto], stores: Sequence[Path], crop: CropSpec, unlabelled: Path | None = None
+    members: Sequence[ModelProto],
+    stores: Sequence[Path],
+    crop: CropSpec,
+    unlabelled: Path | None = None,
+    without: Heads = frozenset(),
 ) -> Gate:
     """Fit the gate between graphs on `val`, clean and worn; raise ExportRefused for one that is the mean of several.
 
-    On the faces of the store `unlabelled` their mixture is to be near the IMDB-WIKI network's answer too.
+    Heads in `without` are not mixed. On the faces of the store `unlabelled` their mixture is to be near the IMDB-WIKI
+    network's answer too.
     """
-    joined = _joined(members, crop.size)
+    joined = _joined(members, crop.size, without)
     made = {name for node in joined.nodes for name in node.output}
     if not made.issuperset(joined.features):
         raise ExportRefused(
@@ -195,8 +249,9 @@ def gate_between(
     look = joined.model(members, crop.size, dict.fromkeys([*joined.features, *joined.experts]))
 
     def answer(faces: NDArray[np.uint8]) -> tuple[NDArray[np.floating], ...]:
-        outputs = outputs_of(look, faces)
-        return np.concatenate(outputs[: len(joined.features)], axis=1), *outputs[len(joined.features) :]
+        found = dict(zip((value.name for value in look.graph.output), outputs_of(look, faces), strict=True))
+        features = [found[name] for name in joined.features]
+        return np.concatenate(features, axis=1), *(found[name] for name in joined.experts)
 
     answers = answers_on_val(answer, stores, crop)
     if unlabelled:
@@ -239,14 +294,15 @@ def ensemble(
     default: bool | None = None,
     gated: bool = False,
     unlabelled: Path | None = None,
+    without: Sequence[str] = (),
     balance: float | None = None,
     smooth_years: float = 0.0,
 ) -> Path:
     """Write the ensemble of finished model files as `out_dir/NAME.onnx`, calibrated and locked; return its path.
 
-    The largest input size is the ensemble's. `gated` mixes their heads by a gate instead of their mean; `unlabelled` is
-    `gate_between`'s, `balance` is `calibrate`'s, `smooth_years` as in `mean_of`. Raises ExportRefused where the members
-    were cut differently.
+    The largest input size is the ensemble's. `gated` mixes their heads by a gate instead of their mean, but for those
+    in `without`, each FILE:PLACE with places from 0; `unlabelled` is `gate_between`'s, `balance` is `calibrate`'s,
+    `smooth_years` as in `mean_of`. Raises ExportRefused where the members were cut differently.
     """
     members = [model_in(path) for path in paths]
     _refuse_twice(paths)
@@ -270,11 +326,13 @@ def ensemble(
             f"a gate takes {', '.join(apart)} apart and leaves out what smooths its distributions; add "
             "--smooth 2, or as many years as it was exported with"
         )
-    if unlabelled and not gated:
-        raise ExportRefused("--unlabelled fits a gate: add --gate")
+    if (unlabelled or without) and not gated:
+        raise ExportRefused("--unlabelled fits a gate, --without leaves heads out of what it mixes: add --gate")
+    left_out = _left_out(without, members, manifests)
     if gated and any(manifest.flip for manifest in manifests):
         raise ExportRefused("a gate reads each face once; export the members without --flip")
-    gate = gate_between(members, stores, crop, unlabelled) if gated else None
+    gate = gate_between(members, stores, crop, unlabelled, left_out) if gated else None
+    lacking = f" without {', '.join(without)}" if without else ""
     manifest = Manifest(
         name=name,
         version=version,
@@ -283,7 +341,7 @@ def ensemble(
         flip=all(manifest.flip for manifest in manifests),
         crop=crop,
         provenance=Provenance(
-            recipe=f"{MIXTURE if gate else 'mean of '}{joined}",
+            recipe=f"{MIXTURE if gate else 'mean of '}{joined}{lacking}",
             data=tuple(dict.fromkeys(source for each in made for source in each.data)),
             initial_weights=", ".join(dict.fromkeys(each.initial_weights for each in made)),
             commit=revision(),
@@ -292,6 +350,6 @@ def ensemble(
         licence="; ".join(dict.fromkeys(manifest.licence for manifest in manifests)),
         metrics={"gate_crps": gate.loss} if gate else {},
     )
-    model = mean_of(members, crop.size, gate=gate, smooth_years=smooth_years)
+    model = mean_of(members, crop.size, gate=gate, without=left_out, smooth_years=smooth_years)
     finish(model, manifest, stores, balance)
     return publish(model, out_dir, default)

@@ -43,12 +43,15 @@ Answer = Callable[[Faces], tuple[NDArray[np.floating], ...]]
 WORN_COPIES: Final = 2
 """Worn copies of each face beside the face itself."""
 
+AT_ONCE: Final = 32
+"""Faces that a teacher is asked about at a time: two thousand at once take 12 GB."""
+
 FOLDS: Final = 5
 RESTRAINTS: Final = (0.03, 0.1, 0.3, 1.0)
 """Weights of the squared gate's weights that are tried; the one of the lowest cross-validated CRPS is taken."""
 
-UNLABELLED_WEIGHT: Final = 0.3
-"""What all faces without ages weigh together, those with ages 1."""
+UNLABELLED_WEIGHT: Final = 0.6
+"""What all faces without ages weigh together, those with ages 1 (docs/adr/0025 has others)."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,8 @@ def answers_beside(
     if not len(faces):
         raise InvalidParameter(f"{store} has no faces of the splits train, val and calib, which a gate is fitted to")
     cut = faces.faces(np.arange(len(faces)), crop.size)
-    told = np.asarray(teacher(cut), np.float64)
+    batches = (cut[start : start + AT_ONCE] for start in range(0, len(cut), AT_ONCE))
+    told = np.concatenate([teacher(batch) for batch in batches]).astype(np.float64)
     clean = Split(cut, faces.low, faces.high, (), crop)
     return Answers.joined([Answers.taught(*_parted(answer(split.faces)), told) for split in _with_worn(clean)])
 

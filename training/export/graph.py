@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from scipy.ndimage import gaussian_filter1d
 
 from service.errors import AgelensError
@@ -30,6 +30,12 @@ SHIFT: Final = "calibration_shift"
 
 RAW_OUTPUT: Final = "raw_pmf"
 CHUNK: Final = 8
+
+ONNX_END: Final = 2**31 - 1
+"""What tf2onnx writes for the end of an axis, or more."""
+
+UNDETERMINED: Final = ("Bernoulli", "Dropout", "Multinomial", "Random")
+"""How operators begin whose answer is not determined by what they read."""
 
 
 class ExportRefused(AgelensError):
@@ -90,6 +96,69 @@ def drop_unused(model: ModelProto) -> None:
     for field, values in ((graph.node, kept[::-1]), (graph.initializer, weights)):
         del field[:]
         field.extend(values)
+
+
+def merge_repeats(model: ModelProto) -> None:
+    """Have what several nodes compute alike be computed once: same operator, attributes, and equal inputs.
+
+    Networks that share their first layers become one up to there. Weights are compared by value; a node that makes an
+    output of the graph stays, and so does what draws by chance. A graph with graphs inside is left as it is.
+    """
+    graph = model.graph
+    weights = {tensor.name: _value_of(tensor) for tensor in graph.initializer}
+    outputs = {value.name for value in graph.output}
+    if any(attribute.type == AttributeProto.GRAPH for node in graph.node for attribute in node.attribute):
+        return
+    first: dict[tuple[object, ...], NodeProto] = {}
+    alike: dict[str, str] = {}
+    for node in graph.node:  # in topological order, so what a node reads has been merged before it
+        node.input[:] = [alike.get(name, name) for name in node.input]
+        if node.op_type.startswith(UNDETERMINED) or "" in node.output:
+            continue
+        attributes = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
+        read = tuple(weights.get(name, name) for name in node.input)
+        kept = first.setdefault((node.op_type, node.domain, len(node.output), read, *attributes), node)
+        if outputs.isdisjoint(node.output):
+            alike.update(zip(node.output, kept.output, strict=True))
+    drop_unused(model)
+
+
+def take_parts_directly(model: ModelProto) -> None:
+    """Read a part of joined columns from where it comes, so that what only the other parts need can be dropped.
+
+    Keras joins the logits of a network's heads, [b, n] each, and each head takes its own from them again.
+    """
+    graph = model.graph
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    widths = {
+        value.name: value.type.tensor_type.shape.dim[1].dim_value
+        for value in inferred.value_info
+        if len(value.type.tensor_type.shape.dim) == 2
+    }
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.dims}
+    joined = {
+        node.output[0]: node
+        for node in graph.node
+        if node.op_type == "Concat" and widths.get(node.output[0]) and node.attribute[0].i in (1, -1)
+    }
+    direct: dict[str, str] = {}
+    for node in graph.node:
+        node.input[:] = [direct.get(name, name) for name in node.input]
+        if node.op_type != "Slice" or node.input[0] not in joined or len(node.input) != 4:
+            continue
+        starts, ends, axes = (constants.get(name, np.zeros(0, np.int64)).tolist() for name in node.input[1:])
+        if axes != [0, 1] or starts[0] != 0 or ends[0] < ONNX_END:
+            continue
+        start = 0
+        for part in joined[node.input[0]].input:
+            width = widths.get(part, 0)
+            if width and (start, start + width) == (starts[1], min(ends[1], widths[node.input[0]])):
+                direct[node.output[0]] = part
+            start += width
+
+
+def _value_of(tensor: TensorProto) -> tuple[object, ...]:
+    return tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
 
 
 def keep_contract(model: ModelProto) -> None:

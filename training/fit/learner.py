@@ -11,7 +11,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from training.data.store import Batch
 from training.fit.checkpoint import Arrays
@@ -62,25 +61,21 @@ class Learner:
         """
         self.lessons, self.shares = lessons, shares
         # Layer by layer: setting a frozen model's own `trainable` back to True leaves its layers frozen.
-        for layer, learns in zip(self.network.backbone.layers, self._learning(stage.trainable), strict=True):
-            layer.trainable = learns
+        still = self._still(stage.trainable)
+        for layer in self.network.backbone.layers:
+            layer.trainable = layer.name not in still
         self.optimizer = build_optimizer(stage, self.recipe.clip_norm, self.network.backbone_variables)
         self.optimizer.build(self.trained.trainable_variables)
         # XLA only where the backend is XLA: it makes TensorFlow's step slower on a CPU.
         loss = packed_loss(self.network, self.teacher, self.recipe.teacher_weight, self.recipe.imitation_weight)
         self.trained.compile(self.optimizer, loss, jit_compile=keras.backend.backend() == "jax")
 
-    def _learning(self, trainable: str) -> list[bool]:
-        """Return for each layer of the backbone whether it learns; raise InvalidParameter for a name it lacks."""
-        names = [layer.name for layer in self.network.backbone.layers]
-        if trainable in ("all", "head"):
-            return [trainable == "all"] * len(names)
-        if trainable not in names:
-            raise InvalidParameter(
-                f"{self.recipe.backbone} has no layer {trainable!r} for a stage to learn from: trainable is all, head "
-                f"or one of {', '.join(names)}"
-            )
-        return [place >= names.index(trainable) for place in range(len(names))]
+    def _still(self, trainable: str) -> set[str]:
+        """Return the names of the backbone's layers that stay as they are; raise InvalidParameter for one it lacks."""
+        if trainable == "all":
+            return set()
+        layers = self.network.backbone.layers if trainable == "head" else self.network.layers_before(trainable)
+        return {layer.name for layer in layers}
 
     @property
     def wants_framed(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from service.errors import InvalidParameter
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME
 from training.model.heads import AgeHead
 from training.weights.store import HEAD_PREFIX
@@ -31,6 +32,17 @@ class AgeModel(keras.Model):
     def backbone(self) -> keras.Model:
         """The same layers up to the features; freezing it freezes them here."""
         return keras.Model(self.input, self.get_layer("features").output)
+
+    def layers_before(self, name: str) -> list[keras.layers.Layer]:
+        """Return the layers of the backbone before the one of that name; raise InvalidParameter where there is none."""
+        layers = self.backbone.layers
+        names = [layer.name for layer in layers]
+        if name not in names:
+            raise InvalidParameter(
+                f"{self.name} has no layer {name!r} for a stage to learn from: trainable is all, head or one "
+                f"of {', '.join(names)}"
+            )
+        return list(layers[: names.index(name)])
 
     @property
     def head_variables(self) -> list[Any]:

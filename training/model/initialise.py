@@ -43,7 +43,10 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
     exported = _exported(recipe)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
-        return _continued(Path(recipe.weights), recipe, head)
+        model = _continued(Path(recipe.weights), recipe, head)
+        if recipe.first_layers is not None:
+            _take_first_layers(model, recipe, Path(recipe.first_layers))
+        return model
     if exported:
         _say_other_size(recipe, exported.shrunk_to)
     backbone = _backbone(recipe, exported, recipe.backbone)
@@ -62,6 +65,8 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
         lacking = [name for name in lacking if name not in imdb_wiki.LAYERS.values()]
     if lacking:
         _warn(f"{recipe.weights} has no weights for {', '.join(lacking)}: these layers of the head start untrained")
+    if recipe.first_layers is not None:
+        _take_first_layers(model, recipe, Path(recipe.first_layers))
     return model
 
 
@@ -168,7 +173,7 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
     about = {"stores": list(dict.fromkeys(stores)), "max_minutes": None, "wandb": False}
     (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     keras.Model(model.inputs, model.outputs).save_weights(out / BEST)
-    replace(recipe, weights=str(run_dir), merged_with=str(other_dir), merged_share=share).save(out)
+    replace(recipe, weights=str(run_dir), merged_with=str(other_dir), merged_share=share, first_layers=None).save(out)
 
 
 def preprocessing_of(recipe: Recipe) -> str | None:
@@ -209,6 +214,26 @@ def _warn(told: str) -> None:
 def _exported(recipe: Recipe) -> ExportedFile | None:
     named = recipe.weights is not None and Path(recipe.weights).suffix == SUFFIX
     return ExportedFile.open(Path(str(recipe.weights))) if named else None
+
+
+def _take_first_layers(model: AgeModel, recipe: Recipe, run_dir: Path) -> None:
+    """Give the layers before the one that the recipe's stages name the weights that they have in an earlier run."""
+    try:
+        earlier, before = trained_model(run_dir)
+    except FileMissing as error:
+        raise FileMissing(f"{error}: recipe {recipe.name} begins with its layers; --set first_layers=RUN") from error
+    theirs, own = (
+        (each.backbone, preprocessing_of(each) or "symmetric", each.shrunk_to or each.size) for each in (before, recipe)
+    )
+    if theirs != own:
+        told = "{} of faces scaled as {}, at {} pixels".format
+        raise InvalidParameter(
+            f"recipe {recipe.name} cannot begin with the first layers of {run_dir}: that is a {told(*theirs)}, "
+            f"this one a {told(*own)}"
+        )
+    until = recipe.stages[0].trainable
+    for layer, same in zip(model.layers_before(until), earlier.layers_before(until), strict=True):
+        layer.set_weights(same.get_weights())
 
 
 def _continued(run_dir: Path, recipe: Recipe, head: AgeHead) -> AgeModel:

@@ -61,7 +61,10 @@ class Recipe:
     faces before light and detail were augmented. `start_share` is the share of the initial weights in the final ones
     (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3).
     `merged_with` names other weights of the same backbone that the initial ones are averaged with, `merged_share` of
-    them (see `training.weights.merge`). `ramp_epochs` is how long a head's secondary losses take to reach full weight.
+    them (see `training.weights.merge`). `first_layers` is the folder of an earlier run whose layers before the one that
+    `trainable` names take the place of the initial weights' and stay as they are: two networks with the same first
+    layers are one up to there in an ensemble (see `training.export.ensemble`). `ramp_epochs` is how long a head's
+    secondary losses take to reach full weight.
     """
 
     name: str
@@ -92,13 +95,14 @@ class Recipe:
     start_share: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     merged_with: str | None = None
     merged_share: Share = 0.3
+    first_layers: str | None = None
     checkpoint_steps: int = 200
     faces_per_set: int | None = None
 
     def __post_init__(self) -> None:
         """Raise InvalidParameter where a share of the initial weights is to be kept and there are none.
 
-        Or where faces are to be shrunk to more pixels than they have.
+        Or where faces are to be shrunk to more pixels than they have, or layers of another run would be trained on.
         """
         if self.shrunk_to is not None and not 1 <= self.shrunk_to <= self.size:
             raise InvalidParameter(
@@ -108,6 +112,18 @@ class Recipe:
         if self.start_share and self.weights is None:
             raise InvalidParameter(
                 f"recipe {self.name}: start_share is a share of the initial weights, and it has none"
+            )
+        learning = {stage.trainable for stage in self.stages}
+        if self.first_layers is not None and (len(learning) > 1 or learning & {"all", "head"}):
+            raise InvalidParameter(
+                f"recipe {self.name}: the layers of first_layers stay as they are, so every stage's trainable names "
+                "the layer after them: put --set stages.trainable=conv_dw_8, or another layer, in front of "
+                f"--set first_layers; got {', '.join(sorted(learning))}"
+            )
+        if self.first_layers is not None and self.start_share:
+            raise InvalidParameter(
+                f"recipe {self.name}: the layers of first_layers stay as they are, to the bit, and start_share "
+                "averages all layers: --set start_share=0"
             )
 
     def to_json(self) -> str:

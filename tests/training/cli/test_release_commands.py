@@ -35,7 +35,7 @@ def test_faces_without_ages_are_refused_where_no_gate_is_fitted(tmp_path: Path) 
         ["ensemble", *members, "--store", store, "--version", "1.0.0", "--unlabelled", store, "--out", str(tmp_path)],
     )
     assert (done.exit_code, (tmp_path / "ensemble.onnx").exists()) == (1, False)
-    assert "--unlabelled fits a gate: add --gate" in done.stderr
+    assert "--unlabelled fits a gate, --without leaves heads out of what it mixes: add --gate" in done.stderr
 
 
 def test_choosing_the_default_says_what_answers_then(tmp_path: Path) -> None:

@@ -21,15 +21,20 @@ CHANNELS = 32
 
 
 def bell_model(
-    sigma: float = 4.0, size: int = SIZE, shift: float = 0.0, transposes: int = 1, other_shift: float | None = None
+    sigma: float = 4.0,
+    size: int = SIZE,
+    shift: float = 0.0,
+    transposes: int = 1,
+    other_shift: float | None = None,
+    kernel: float = 100 / 255 / 3,
 ) -> onnx.ModelProto:
     """Return faces → softmax(-(age - 100·brightness - shift)² / 2σ²), not calibrated, without a manifest.
 
-    With `other_shift` it is the mean of two heads, each a bell with its own shift.
+    `kernel` is the weight of each colour, by default 100 years for white. With `other_shift` it is the mean of two
+    heads, each a bell with its own shift.
     """
-    kernel = np.full((CHANNELS, 3, 1, 1), 100 / 255 / 3, np.float32)
     constants = {
-        "kernel": kernel,
+        "kernel": np.full((CHANNELS, 3, 1, 1), kernel, np.float32),
         "mixing": np.full((CHANNELS, 1), 1 / CHANNELS, np.float32),
         "ages": np.float32(shift) - np.arange(101, dtype=np.float32)[None, :],
         "sharpness": np.array(-0.5 / sigma**2, np.float32),

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 from service.inference.age_mix import mix_of
 from service.inference.estimator import Estimator
 from service.inference.lockfile import sha256_of
+from service.inference.manifest import INPUT_NAME
 from tests.tiny_model import SIZE
 from tests.training.export.bell_model import (
     CHANNELS,
@@ -23,7 +26,15 @@ from tests.training.export.bell_model import (
 from training.export.calibration import decoded
 from training.export.ensemble import ensemble, gate_between, mean_of
 from training.export.gate import Gate
-from training.export.graph import ExportRefused, embed, run, set_mix
+from training.export.graph import (
+    ExportRefused,
+    drop_unused,
+    embed,
+    merge_repeats,
+    run,
+    set_mix,
+    take_parts_directly,
+)
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 19))
@@ -126,7 +137,7 @@ def test_a_gated_ensemble_is_taken_apart_to_take_in_another_network(store: Path,
         chosen = Gate(weights, 20.0 * (np.arange(3) == head), 0.0, 0.1)
         joined = mean_of([pair, third], SIZE, gate=chosen)
         assert run(joined, FACES) == pytest.approx(run(expected, FACES), abs=1e-5)
-    assert sum(node.op_type == "Conv" for node in joined.graph.node) == 3
+    assert sum(node.op_type == "Conv" for node in joined.graph.node) == 1, "all three have the same first layers"
     assert gate_between([pair, third], [store], bell_manifest().crop).weights.shape == (3 * CHANNELS, 3)
     paths = [write_bell_model(tmp_path, name, shift=shift) for name, shift in (("a", 5), ("b", -5), ("c", 0))]
     two = ensemble(paths[:2], tmp_path, "two", "1.0.0", [store], gated=True)
@@ -165,6 +176,93 @@ def test_a_gate_stands_between_networks_that_see_a_face_once(store: Path, tmp_pa
     onnx.save(model, members[0])
     with pytest.raises(ExportRefused, match="without --flip"):
         ensemble(members, tmp_path, "ensemble", "1.0.0", [store], gated=True)
+
+
+def test_networks_with_equal_first_layers_are_one_up_to_there() -> None:
+    first, second, other = bell_model(3), bell_model(6, shift=10), bell_model(4, kernel=90 / 255 / 3)
+    joined = mean_of([first, second, other], SIZE)
+    kernels = [tensor for tensor in joined.graph.initializer if list(tensor.dims) == [CHANNELS, 3, 1, 1]]
+    convolutions = [node for node in joined.graph.node if node.op_type == "Conv"]
+    assert (len(convolutions), len(kernels)) == (2, 2)
+    assert sum(node.op_type == "Transpose" for node in joined.graph.node) == 1
+    expected = np.mean([run(each, FACES) for each in (first, second, other)], axis=0)
+    assert run(joined, FACES) == pytest.approx(expected, abs=1e-6)
+
+
+def test_heads_of_files_of_one_name_cannot_be_told_apart(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    paths = [write_bell_model(tmp_path, "one"), write_bell_model(tmp_path / "other", "one", shift=3)]
+    with pytest.raises(ExportRefused, match="two have the same"):
+        ensemble(paths, tmp_path, "ensemble", "1.0.0", [store], gated=True, without=["one:0"])
+
+
+def test_only_what_computes_the_same_is_merged() -> None:
+    faces = [helper.make_tensor_value_info(INPUT_NAME, TensorProto.UINT8, [2, 2, 2])]
+    perms = {"one": [0, 2, 1], "same": [0, 2, 1], "other": [2, 1, 0], "output": [0, 2, 1]}
+    nodes = [helper.make_node("Transpose", [INPUT_NAME], [name], perm=perm) for name, perm in perms.items()]
+    nodes.append(helper.make_node("Concat", ["one", "same", "other"], ["all"], axis=0))
+    outputs = [helper.make_tensor_value_info(name, TensorProto.UINT8, None) for name in ("all", "output")]
+    model = helper.make_model(helper.make_graph(nodes, "turns", faces, outputs))
+    merge_repeats(model)
+    assert [(node.op_type, list(node.input), list(node.output)) for node in model.graph.node] == [
+        ("Transpose", [INPUT_NAME], ["one"]),
+        ("Transpose", [INPUT_NAME], ["other"]),
+        ("Transpose", [INPUT_NAME], ["output"]),
+        ("Concat", ["one", "one", "other"], ["all"]),
+    ]
+
+
+def two_heads_joined(axis: int = 1) -> onnx.ModelProto:
+    """Return x [b, 4] → Softmax of the first 3 of two heads' 3 + 3 joined logits, as Keras's graphs have it."""
+    rng = np.random.default_rng(0)
+    constants = {name: rng.normal(size=(4, 3)).astype(np.float32) for name in ("first", "second")}
+    ranges = {"starts": [0, 0], "ends": [2**31 - 1, 3], "axes": [0, 1]}
+    weights = constants | {name: np.array(value, np.int64) for name, value in ranges.items()}
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["one"]),
+        helper.make_node("MatMul", ["x", "second"], ["two"]),
+        helper.make_node("Concat", ["one", "two"], ["logits"], axis=axis),
+        helper.make_node("Slice", ["logits", "starts", "ends", "axes"], ["part"]),
+        helper.make_node("Softmax", ["part"], ["pmf"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", n]) for name, n in (("x", 4), ("pmf", 3))]
+    tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    return helper.make_model(helper.make_graph(nodes, "heads", ends[:1], ends[1:], tensors))
+
+
+@pytest.mark.parametrize(("axis", "kept"), [(1, {"first"}), (0, {"first", "second", "starts", "ends", "axes"})])
+def test_a_head_that_is_not_asked_is_dropped(axis: int, kept: set[str]) -> None:
+    model, before = two_heads_joined(axis), ReferenceEvaluator(two_heads_joined(axis))
+    take_parts_directly(model)
+    drop_unused(model)
+    assert {tensor.name for tensor in model.graph.initializer} == kept
+    x = np.random.default_rng(1).normal(size=(2, 4)).astype(np.float32)
+    now, then = (np.asarray(each.run(None, {"x": x})) for each in (ReferenceEvaluator(model), before))
+    np.testing.assert_array_equal(now, then)
+
+
+def test_a_head_may_be_left_out_of_a_gated_ensemble(store: Path, tmp_path: Path) -> None:
+    two_heads, third = bell_model(3, shift=-20, other_shift=10), bell_model(5)
+    gate = Gate(np.zeros((2 * CHANNELS, 2)), np.array([20.0, 0.0]), 0.0, 0.1)
+    mixed = mean_of([two_heads, third], SIZE, gate=gate, without=frozenset({(0, 0)}))
+    assert run(mixed, FACES) == pytest.approx(run(bell_model(3, shift=10), FACES), abs=1e-5)
+    softmaxes = [node for node in mixed.graph.node if node.op_type == "Softmax"]
+    assert len(softmaxes) == 5, "the gate's, the head's, the other file's with its calibration's, the new calibration's"
+    paths = [tmp_path / "two.onnx", write_bell_model(tmp_path, "one")]
+    embed(two_heads, bell_manifest("two"))
+    onnx.save(two_heads, paths[0])
+    path = ensemble(paths, tmp_path, "ensemble", "1.0.0", [store], gated=True, without=["two:0"])
+    joined = onnx.load(path)
+    assert manifest_of(joined, path.name).provenance.recipe == "gated mixture of two 1.0.0 + one 1.0.0 without two:0"
+    (weights,) = (tensor for tensor in joined.graph.initializer if tensor.name == "gate_weights")
+    assert list(weights.dims) == [2 * CHANNELS, 2]
+    for without, message in (
+        (["two:2"], "--without two:2: there is no such head; there are two:0, two:1, one:0"),
+        (["one"], "--without one: there is no such head"),
+        (["one:0"], "--without leaves one no head; leave the file out"),
+    ):
+        with pytest.raises(ExportRefused, match=message):
+            ensemble(paths, tmp_path, "other", "1.0.0", [store], gated=True, without=without)
 
 
 def test_one_model_is_no_ensemble() -> None:
