@@ -16,7 +16,7 @@ from service.inference.options import PredictOptions
 from service.runtime.loading import load
 from service.runtime.state import ServiceState
 from service.settings import PREFIX, Settings
-from training.recipes.recipe import recipe_named, recipe_names
+from training.recipes.recipe import Recipe, recipe_named, recipe_names
 
 _MIB: Final = 2**20
 
@@ -122,8 +122,13 @@ def warnings_table() -> str:
 def recipes_table() -> str:
     """Return the named recipes with what they cost and should reach."""
     recipes = [recipe_named(name) for name in recipe_names()]
-    rows = [[f"`{each.name}`", each.backbone, each.head, each.weights or "none", each.cost] for each in recipes]
+    rows = [[f"`{each.name}`", each.backbone, each.head, _begins_with(each), each.cost] for each in recipes]
     return table(["recipe", "backbone", "family", "initial weights", "cost"], rows)
+
+
+def _begins_with(recipe: Recipe) -> str:
+    below = f", on the first layers of {recipe.first_layers}" if recipe.first_layers else ""
+    return (recipe.weights or "none") + below
 
 
 ROOT: Final = Path(__file__).parents[2]
