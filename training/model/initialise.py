@@ -40,13 +40,18 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
     `recipe.weights` may also be the folder of an earlier run or an exported file, whose network (of its head what fits)
     is then taken over, at whatever size its faces were: features are means over a map.
     """
+    model = _begun(recipe, faces)
+    if recipe.first_layers is not None:
+        _take_first_layers(model, recipe, Path(recipe.first_layers))
+    return model
+
+
+def _begun(recipe: Recipe, faces: FaceSet) -> AgeModel:
+    """Build the network with the recipe's initial weights in all layers."""
     head = head_named(recipe.head, faces.low, faces.high, **recipe.head_options)
     exported = _exported(recipe)
     if recipe.weights is not None and Path(recipe.weights).is_dir():
-        model = _continued(Path(recipe.weights), recipe, head)
-        if recipe.first_layers is not None:
-            _take_first_layers(model, recipe, Path(recipe.first_layers))
-        return model
+        return _continued(Path(recipe.weights), recipe, head)
     if exported:
         _say_other_size(recipe, exported.shrunk_to)
     backbone = _backbone(recipe, exported, recipe.backbone)
@@ -65,8 +70,6 @@ def new_model(recipe: Recipe, faces: FaceSet) -> AgeModel:
         lacking = [name for name in lacking if name not in imdb_wiki.LAYERS.values()]
     if lacking:
         _warn(f"{recipe.weights} has no weights for {', '.join(lacking)}: these layers of the head start untrained")
-    if recipe.first_layers is not None:
-        _take_first_layers(model, recipe, Path(recipe.first_layers))
     return model
 
 
