@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.optimize import minimize
+from scipy.special import expit
 
 from service.inference.age_mix import mix_of
 from service.inference.distribution import AGES, AgeDistribution
@@ -26,11 +27,8 @@ LEVELS: Final = (
 )
 """Levels of the conformal table: 0.5 to 0.99, closer together where quantiles bend."""
 
-RESTRAINT: Final = 5.0
-"""Loss of a bend of 1 in one curve, spread over all faces: with 2,000 faces less than a hundredth of a year."""
-
-TILT_SCALE: Final = 10.0
-"""Tilts are fitted per decade, where they are of the size of log temperatures."""
+RESTRAINT: Final = 10.0
+"""Loss of a bend of 1 in one curve, spread over all faces: with 2,000 faces a two-hundredth of a year."""
 
 BAND_EDGES: Final = (0, 10, 20, 30, 40, 50, 60, 70, AGES)
 
@@ -71,9 +69,12 @@ def ranked_probability_score(pmf: NDArray[np.floating], low: Integers, high: Int
 
 def wrong_thresholds(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
     """Return F_k - [y ≤ k] of each threshold k, [n, 101], 0 where it is not known whether y ≤ k."""
+    return _wrong(np.cumsum(pmf, axis=1, dtype=np.float64), low, high)
+
+
+def _wrong(share: Floats, low: Integers, high: Integers) -> Floats:
     ages = np.arange(AGES)
-    gap = np.cumsum(pmf, axis=1, dtype=np.float64) - (ages >= low[:, None])
-    return np.where((ages >= low[:, None]) & (ages < high[:, None]), 0.0, gap)
+    return np.where((ages >= low[:, None]) & (ages < high[:, None]), 0.0, share - (ages >= low[:, None]))
 
 
 def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -> float:
@@ -92,55 +93,57 @@ def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -
 def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Correction:
     """Return the correction of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces.
 
-    Neighbouring knots are held together, and tilts at none, the more so the fewer faces there are.
+    Neighbouring knots are held together, and skews and shifts at none, the more so the fewer faces there are.
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
     some = fitted_to(low, high)
-    pmf, low, high = pmf[some], low[some], high[some]
-    count, ages = len(KNOTS), np.arange(AGES)
-    log_pmf = np.log(np.maximum(np.asarray(pmf, dtype=np.float64), SMALLEST))
-    mean = pmf @ ages
+    pmf, low, high = np.asarray(pmf, dtype=np.float64)[some], low[some], high[some]
+    count = len(KNOTS)
+    log_younger, log_older = logs_of_both_sides(pmf)
+    mean = pmf @ np.arange(AGES)
     # How much each knot counts for each face: linear between two knots.
     weights = np.stack([np.interp(mean, KNOTS, row) for row in np.eye(count)], axis=1)
 
     def correction(values: Floats) -> Correction:
-        return Correction(tuple(map(float, values[:count])), tuple(map(float, values[count:] / TILT_SCALE)))
+        return Correction(*(tuple(map(float, curve)) for curve in values.reshape(3, count)))
 
     def loss(values: Floats) -> tuple[float, Floats]:
-        corrected = correction(values).applied(pmf)
-        slopes = _slopes(corrected, low, high)
-        by_logit = corrected * (slopes - (slopes * corrected).sum(axis=1, keepdims=True)) / len(pmf)
-        temperatures = correction(values).temperatures(mean)[:, None]
-        by_temperature = -(by_logit * log_pmf / temperatures).sum(axis=1)
-        by_tilt = (by_logit * (ages - mean[:, None])).sum(axis=1) / TILT_SCALE
-        bends, by_bend = _bends(values.reshape(2, count))
-        gradient = np.concatenate([by_temperature @ weights, by_tilt @ weights]) + RESTRAINT / len(pmf) * by_bend
-        return calibration_loss(corrected, low, high) + RESTRAINT / len(pmf) * bends, gradient
+        found = correction(values)
+        younger, older = found.exponents(mean)
+        share = expit(found.logits(pmf)[:, 1:])
+        by_logit = _slopes(share, low, high) * share * (1 - share) / len(pmf)
+        by_younger = (by_logit * log_younger[:, 1:]).sum(axis=1) * younger
+        by_older = -(by_logit * log_older[:, 1:]).sum(axis=1) * older
+        by_curves = [by_younger + by_older, by_younger - by_older, by_logit.sum(axis=1)]
+        bends, by_bend = _bends(values.reshape(3, count))
+        gradient = np.concatenate([each @ weights for each in by_curves]) + RESTRAINT / len(pmf) * by_bend
+        return calibration_loss(found.applied(pmf), low, high) + RESTRAINT / len(pmf) * bends, gradient
 
-    bounds = [(np.log(0.1), np.log(10.0))] * count + [(-10.0, 10.0)] * count
-    found = minimize(loss, np.zeros(2 * count), jac=True, method="L-BFGS-B", bounds=bounds)
+    largest = np.log(10.0)
+    bounds = [(-largest, largest)] * (2 * count) + [(-5.0, 5.0)] * count
+    found = minimize(loss, np.zeros(3 * count), jac=True, method="L-BFGS-B", bounds=bounds)
     return correction(found.x)
 
 
-def _slopes(pmf: Floats, low: Integers, high: Integers) -> Floats:
-    """Return the derivative of each face's `calibration_loss` by each probability of pmf [n, 101]."""
+def _slopes(share: Floats, low: Integers, high: Integers) -> Floats:
+    """Return the derivative of each face's `calibration_loss` by each P(age ≤ k), given [n, 101]."""
     if known(low, high).all():
-        wrong = 2 * wrong_thresholds(pmf, low, high)
-        return np.asarray(np.cumsum(wrong[:, ::-1], axis=1)[:, ::-1])
+        return 2 * _wrong(share, low, high)
     ages = np.arange(AGES)
-    inside = (ages >= low[:, None]) & (ages <= high[:, None])
-    return np.where(inside, -1.0, 0.0) / np.maximum((pmf * inside).sum(axis=1, keepdims=True), SMALLEST)
+    first, last = (ages == low[:, None] - 1), (ages == high[:, None])
+    inside = (share * last).sum(axis=1) - (share * first).sum(axis=1)
+    return (first.astype(float) - last) / np.maximum(inside, SMALLEST)[:, None]
 
 
 def _bends(curves: Floats) -> tuple[float, Floats]:
-    """Return how far both curves [2, J] are from constant, and the tilts from none; and its gradient [2 J]."""
-    steps, tilts = np.diff(curves, axis=1), curves[1]
+    """Return how far curves [3, J] are from constant, and the skews and shifts from none; and its gradient [3 J]."""
+    steps = np.diff(curves, axis=1)
     gradient = np.zeros_like(curves)
     gradient[:, 1:] += 2 * steps
     gradient[:, :-1] -= 2 * steps
-    gradient[1] += 2 * tilts / len(tilts)
-    return float(np.square(steps).sum() + np.square(tilts).mean()), gradient.ravel()
+    gradient[1:] += 2 * curves[1:]
+    return float(np.square(steps).sum() + np.square(curves[1:]).sum()), gradient.ravel()
 
 
 def conformity(pmf: NDArray[np.floating], low: Integers, high: Integers | None = None) -> Floats:
@@ -281,37 +284,46 @@ SMALLEST: Final = 1e-30
 _NONE: Final = (0.0,) * len(KNOTS)
 
 
+def logs_of_both_sides(pmf: Floats) -> tuple[Floats, Floats]:
+    """Return log P(age ≤ k) and log P(age > k), k = -1..100, of pmf [n, 101]; [n, 102], at least log `SMALLEST`."""
+    nothing = np.zeros((len(pmf), 1))
+    younger = np.append(nothing, np.cumsum(pmf, axis=1), axis=1)
+    older = np.append(np.cumsum(pmf[:, ::-1], axis=1)[:, ::-1], nothing, axis=1)
+    return np.log(np.maximum(younger, SMALLEST)), np.log(np.maximum(older, SMALLEST))
+
+
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A temperature and a tilt at each knot, linear between them and constant beyond the first and the last.
+    """Three numbers at each knot, linear between them and constant beyond the first and the last, for every P(age ≤ k).
 
-    softmax(log(p_a) / T(μ) + tilt(μ)·(a − μ)), μ the mean age of p: the temperature widens (above 1) or sharpens, the
-    tilt moves towards the older (above 0) or the younger. With one temperature and no tilt this is temperature scaling
-    (Guo et al. 2017, section 4.2). That is not enough for CORAL, whose one slope fixes how wide and how skewed its
-    distribution is at every age: a single temperature widened the error of its median instead.
+    F′_k = σ(exp(w + s)·log F_k − exp(w − s)·log(1 − F_k) + c), F_k = P(age ≤ k), and w, s, c at the mean age of F:
+    a log sharpness w (above 0 narrower, below 0 wider), a skew s (above 0 a longer tail to the older side), a shift c
+    (above 0 younger). All zero change nothing. This is beta calibration with its three parameters (Kull, Silva Filho
+    and Flach 2017), with one map for all thresholds of a face, so that they stay in order. What else was tried is in
+    docs/adr/0011 and 0026.
     """
 
-    log_temperatures: tuple[float, ...] = _NONE
-    tilts: tuple[float, ...] = _NONE
+    log_sharpness: tuple[float, ...] = _NONE
+    skew: tuple[float, ...] = _NONE
+    shift: tuple[float, ...] = _NONE
 
-    @classmethod
-    def of_temperature(cls, temperature: float) -> Correction:
-        """One temperature (above 0) at every age; raise ValueError for any other."""
-        if not temperature > 0:
-            raise ValueError(f"a temperature is above 0, got {temperature}")
-        return cls((float(np.log(temperature)),) * len(KNOTS))
+    def exponents(self, mean_ages: NDArray[np.floating]) -> tuple[Floats, Floats]:
+        """Return exp(w + s) and exp(w − s) at mean ages [n] in years."""
+        log_sharpness, skew = (np.interp(mean_ages, KNOTS, curve) for curve in (self.log_sharpness, self.skew))
+        return np.exp(log_sharpness + skew), np.exp(log_sharpness - skew)
 
-    def temperatures(self, mean_ages: NDArray[np.floating]) -> Floats:
-        """Return T at each mean age in years."""
-        return np.exp(np.interp(mean_ages, KNOTS, self.log_temperatures))
+    def logits(self, pmf: Floats) -> Floats:
+        """Return the corrected log odds of P(age ≤ k), k = -1..100, of pmf [n, 101]; float64 [n, 102]."""
+        log_younger, log_older = logs_of_both_sides(pmf)
+        mean = pmf @ np.arange(AGES)
+        younger, older = (each[:, None] for each in self.exponents(mean))
+        shift = np.interp(mean, KNOTS, self.shift)[:, None]
+        return np.asarray(younger * log_younger - older * log_older + shift)
 
     def applied(self, pmf: NDArray[np.floating]) -> Floats:
         """Correct pmf [n, 101]; float64 [n, 101], rows sum to 1."""
-        p = np.asarray(pmf, dtype=np.float64)
-        ages = np.arange(AGES)
-        mean = p @ ages
-        tilt = np.interp(mean, KNOTS, self.tilts)
-        logits = np.log(np.maximum(p, SMALLEST)) / self.temperatures(mean)[:, None]
-        logits += tilt[:, None] * (ages - mean[:, None])
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+        logits = self.logits(np.asarray(pmf, dtype=np.float64))
+        younger, older = expit(logits), expit(-logits)
+        # Of each side's small probabilities the differences, which lose nothing.
+        steps = np.where(younger[:, 1:] < 0.5, np.diff(younger, axis=1), -np.diff(older, axis=1))
+        return np.asarray(steps / steps.sum(axis=1, keepdims=True))

@@ -102,13 +102,11 @@ class Split:
 class Calibration:
     """A fitted correction, the `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
 
-    `temperature` is the median one, the losses are CRPS in years for the faces' own mix of ages `own` [101], `mix` is
-    the one that `pmf` is right for.
+    The losses are CRPS in years for the faces' own mix of ages `own` [101], `mix` is the one that `pmf` is right for.
     """
 
     correction: Correction
     pmf: NDArray[np.float32]
-    temperature: float
     loss_before: float
     loss_after: float
     own: NDArray[np.float64]
@@ -129,15 +127,13 @@ def calibrate(
     mix = age_mix(low, high)
     target = balanced(low, high, balance) if target is None else target
     set_correction(model, Correction())
-    set_mix(model, mix, mix)
     plain = run(model, calib.faces)
     correction = fit_correction(plain, calib.low, calib.high)
     before, after = (calibration_loss(each, calib.low, calib.high) for each in (plain, correction.applied(plain)))
     set_correction(model, correction)
     set_mix(model, mix, target)
     pmf = run(model, calib.faces)
-    temperature = float(np.median(correction.temperatures(plain @ np.arange(AGES))))
-    return Calibration(correction, pmf, temperature, before, after, mix, target)
+    return Calibration(correction, pmf, before, after, mix, target)
 
 
 def faces_of_mix(calib: Split, own: NDArray[np.float64], mix: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -195,7 +191,6 @@ def finish(
         "val_mae": errors[decode],
         "val_mae_median": errors["median"],
         "val_mae_mean": errors["mean"],
-        "temperature": fitted.temperature,
         "calib_loss_before": fitted.loss_before,
         "calib_loss": fitted.loss_after,
     }
@@ -209,7 +204,7 @@ def finish(
         chosen = faces_of_mix(calib, fitted.own, target)
         enough = chosen.sum() >= SMALLEST_BAND
         table = intervals(model, calib.where(chosen), fitted.pmf[chosen], decode) if enough else ()
-    kept = {name: value for name, value in manifest.metrics.items() if name != "balance"}
+    kept = {name: value for name, value in manifest.metrics.items() if name not in {"balance", "temperature"}}
     mix = tuple(float(f"{share:.6g}") for share in fitted.mix)
     update = {"decode": decode, "intervals": table, "age_mix": mix, "metrics": {**kept, **rounded}}
     finished = Manifest.model_validate(manifest.model_copy(update=update).model_dump())

@@ -27,6 +27,7 @@ def bell_model(
     transposes: int = 1,
     other_shift: float | None = None,
     kernel: float = 100 / 255 / 3,
+    smooth_years: float = 0.0,
 ) -> onnx.ModelProto:
     """Return faces → softmax(-(age - 100·brightness - shift)² / 2σ²), not calibrated, without a manifest.
 
@@ -76,7 +77,7 @@ def bell_model(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model = folded(model) if transposes == 1 else model
-    append_calibration(model)
+    append_calibration(model, smooth_years)
     return model
 
 

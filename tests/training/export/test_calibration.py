@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AgeDistribution
 from training.evaluation.predictions import Predictions
-from training.evaluation.reliability import coverage
+from training.evaluation.reliability import claims, coverage
 from training.export.calibration import (
     KNOTS,
     LEVELS,
@@ -39,32 +41,88 @@ def bells(n: int, seed: int, claimed: float, real: float) -> tuple[Floats, Integ
     return weights / weights.sum(axis=1, keepdims=True), ages
 
 
-def temperature_found(pmf: Floats, low: Integers, high: Integers) -> Floats:
-    return fit_correction(pmf, low, high).temperatures(np.array([30.0, 40.0, 50.0, 60.0]))
+def sharpness_found(pmf: Floats, low: Integers, high: Integers) -> Floats:
+    """What the correction multiplies log odds by in the middle ages."""
+    younger, older = fit_correction(pmf, low, high).exponents(np.array([30.0, 40.0, 50.0, 60.0]))
+    return np.sqrt(younger * older)
 
 
-def test_no_correction_changes_nothing_and_a_temperature_of_two_takes_the_root() -> None:
+def log_odds(pmf: Floats) -> Floats:
+    """Return the log odds of P(age ≤ k), k = 0..99."""
+    younger = np.cumsum(pmf, axis=1)[:, :-1]
+    return np.asarray(np.log(younger) - np.log(np.cumsum(pmf[:, :0:-1], axis=1)[:, ::-1]))
+
+
+def test_no_correction_changes_nothing() -> None:
     pmf, _ = bells(3, 0, 4, 4)
-    root = np.sqrt(pmf)
     assert Correction().applied(pmf) == pytest.approx(pmf, abs=1e-12)
-    two = Correction.of_temperature(2.0).applied(pmf)
-    assert two == pytest.approx(root / root.sum(axis=1, keepdims=True), abs=1e-9)
 
 
-def test_a_tilt_moves_a_bell_by_its_variance() -> None:
-    pmf, _ = bells(5, 0, 4, 4)
-    moved = Correction(tilts=(0.1,) * len(KNOTS)).applied(pmf)
-    assert (moved - pmf) @ np.arange(101) == pytest.approx(np.full(5, 0.1 * 4**2), rel=0.01)
+def test_a_sharpness_multiplies_all_log_odds_and_a_shift_is_added_to_them() -> None:
+    pmf, _ = bells(3, 0, 8, 4)
+    every = len(KNOTS)
+    near = np.abs(log_odds(pmf)) < 8
+    corrected = Correction((np.log(2.0),) * every, shift=(0.5,) * every).applied(pmf)
+    assert corrected.sum(axis=1) == pytest.approx([1, 1, 1])
+    assert log_odds(corrected)[near] == pytest.approx((2 * log_odds(pmf) + 0.5)[near], abs=1e-6)
 
 
-def test_the_temperature_that_was_put_in_is_found_at_every_age() -> None:
+def test_a_skew_makes_the_younger_side_thinner_and_the_older_one_thicker() -> None:
+    pmf, _ = bells(3, 0, 8, 4)
+    skewed = Correction(skew=(0.3,) * len(KNOTS)).applied(pmf)
+    tails = [np.cumsum(each, axis=1)[:, :-1] for each in (pmf, skewed)]
+    assert (tails[1][tails[0] < 0.2] < tails[0][tails[0] < 0.2]).all()
+    assert (tails[1][tails[0] > 0.8] < tails[0][tails[0] > 0.8]).all()
+
+
+def test_curves_are_linear_between_the_knots_and_follow_the_mean_age() -> None:
+    correction = Correction(tuple(np.arange(len(KNOTS)) / 10))
+    younger, older = correction.exponents(np.array([0.0, KNOTS[1], (KNOTS[1] + KNOTS[2]) / 2, 100.0]))
+    assert np.log(younger) == pytest.approx([0, 0.1, 0.15, 0.8])
+    assert younger == pytest.approx(older)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_gradient_of_the_fit_is_that_of_its_loss(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pmf, ages = bells(50, 1, claimed=4, real=6)
+    low, high = (ages // 5 * 5, ages // 5 * 5 + 4) if grouped else (ages, ages)
+    seen: list[tuple[float, Floats, Floats]] = []
+
+    def look(loss: Callable[[Floats], tuple[float, Floats]], start: Floats, **_: object) -> SimpleNamespace:
+        point = np.random.default_rng(2).normal(0, 0.2, len(start))
+        steps = 1e-6 * np.eye(len(start))
+        slopes = [(loss(point + step)[0] - loss(point - step)[0]) / 2e-6 for step in steps]
+        seen.append((*loss(point), np.array(slopes)))
+        return SimpleNamespace(x=point)
+
+    monkeypatch.setattr("training.export.calibration.minimize", look)
+    fit_correction(pmf, low, high)
+    ((_, told, measured),) = seen
+    assert told == pytest.approx(measured, abs=1e-6)
+    assert np.abs(measured).max() > 0.1
+
+
+def test_a_spread_that_is_claimed_too_small_is_widened_at_every_age() -> None:
     pmf, ages = bells(4000, 1, claimed=3, real=6)
-    assert temperature_found(pmf, ages, ages) == pytest.approx(4.0, rel=0.25)
+    assert sharpness_found(pmf, ages, ages) == pytest.approx(0.5, rel=0.25)
 
 
-def test_a_calibrated_model_keeps_its_temperature() -> None:
+def test_a_calibrated_model_keeps_its_spread() -> None:
     pmf, ages = bells(4000, 2, claimed=5, real=5)
-    assert temperature_found(pmf, ages, ages) == pytest.approx(1.0, rel=0.2)
+    assert sharpness_found(pmf, ages, ages) == pytest.approx(1.0, rel=0.1)
+
+
+def test_a_mixture_of_right_distributions_is_too_wide_and_is_sharpened() -> None:
+    """Two experts, each right given what it has seen: their mean says less than both know."""
+    rng = np.random.default_rng(3)
+    seen, ages = rng.normal(0, 6, (2, 8000)), np.arange(101)
+    true = np.round(45 + seen.sum(axis=0) + rng.normal(0, 3, 8000)).clip(0, 100).astype(np.int64)
+    experts = np.exp(-((ages - 45 - seen[:, :, None]) ** 2) / (2 * 45.0))
+    mixed = (experts / experts.sum(axis=2, keepdims=True)).mean(axis=0)
+    corrected = fit_correction(mixed[:4000], true[:4000], true[:4000]).applied(mixed[4000:])
+    errors = [claims(Predictions.of(each, true[4000:]), 40).errors() for each in (mixed[4000:], corrected)]
+    assert errors[0]["ece"] > 2 * errors[0]["ece_by_chance_95"]
+    assert errors[1]["ece"] < errors[1]["ece_by_chance_95"]
 
 
 def test_a_bias_that_depends_on_age_is_taken_out() -> None:
@@ -79,30 +137,25 @@ def test_a_bias_that_depends_on_age_is_taken_out() -> None:
 
 def test_ten_faces_cannot_bend_the_curves() -> None:
     pmf, ages = bells(10, 5, claimed=5, real=5)
-    assert np.ptp(fit_correction(pmf, ages, ages).log_temperatures) < 0.2
+    found = fit_correction(pmf, ages, ages)
+    assert max(np.ptp(curve) for curve in (found.log_sharpness, found.skew, found.shift)) < 0.2
 
 
-def test_a_few_mislabelled_faces_do_not_decide_the_temperature() -> None:
+def test_a_few_mislabelled_faces_do_not_decide_the_spread() -> None:
     pmf, ages = bells(4000, 2, claimed=5, real=5)
     ages[:80] = np.where(ages[:80] < 45, 95, 1)
-    assert temperature_found(pmf, ages, ages).max() < 1.7
+    assert sharpness_found(pmf, ages, ages).min() > 0.75
 
 
 def test_groups_of_ages_calibrate_too() -> None:
     pmf, ages = bells(4000, 3, claimed=3, real=6)
     low = ages // 5 * 5
-    assert temperature_found(pmf, low, low + 4) == pytest.approx(4.0, rel=0.35)
+    assert sharpness_found(pmf, low, low + 4) == pytest.approx(0.5, rel=0.35)
 
 
 def test_an_empty_split_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="calib split is empty"):
         fit_correction(np.empty((0, 101)), np.empty(0, np.int64), np.empty(0, np.int64))
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_a_temperature_must_be_positive(value: float) -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        Correction.of_temperature(value)
 
 
 def test_conformity_is_twice_the_distance_of_the_middle_from_a_half() -> None:

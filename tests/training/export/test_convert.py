@@ -43,6 +43,7 @@ from training.export.graph import (
     rename,
     run,
     set_correction,
+    set_mix,
     smoothing,
     tail_nodes,
     with_layer_names,
@@ -87,7 +88,7 @@ def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path,
     entry = ModelLock.read(tmp_path / "models").files[0]
     manifest = Estimator(verified_path(tmp_path / "models", entry), entry.sha256).manifest
     assert (path.name, manifest.name, manifest.version, manifest.crop.size) == ("bell.onnx", "bell", "1.2.3", SIZE)
-    assert manifest.metrics["temperature"] == pytest.approx(9, rel=0.3)
+    assert manifest.metrics["calib_loss"] < 0.9 * manifest.metrics["calib_loss_before"]
     assert len(manifest.intervals) > 1
 
 
@@ -272,9 +273,33 @@ def test_nodes_and_tensors_are_named_after_layers_and_no_two_alike() -> None:
 def test_the_correction_in_the_graph_is_the_formula() -> None:
     model = bell_model()
     plain = run(model, FACES)
-    correction = Correction(tuple(np.linspace(-0.5, 1.0, len(KNOTS))), tuple(np.linspace(0.1, -0.2, len(KNOTS))))
+    ends = ((-1.0, 0.5), (-0.3, 0.3), (0.5, -0.5))
+    correction = Correction(*(tuple(np.linspace(*pair, len(KNOTS))) for pair in ends))
     set_correction(model, correction)
-    assert run(model, FACES) == pytest.approx(correction.applied(plain), abs=1e-5)
+    found, expected = run(model, FACES), correction.applied(plain)
+    assert found == pytest.approx(expected, abs=1e-6)
+    told = expected > 1e-12
+    assert np.log(found[told]) == pytest.approx(np.log(expected[told]), abs=1e-3)
+
+
+def test_a_new_correction_takes_the_place_of_the_old_one_and_of_the_mix_but_not_of_the_smoothing() -> None:
+    model, plain = bell_model(), run(bell_model(), FACES)
+    set_correction(model, Correction((0.5,) * len(KNOTS)))
+    set_mix(model, np.ones(101), np.arange(1.0, 102))
+    set_correction(model, Correction())
+    assert run(model, FACES) == pytest.approx(plain, abs=1e-6)
+    smooth = bell_model(smooth_years=3.0)
+    wide = run(smooth, FACES)
+    set_correction(smooth, Correction())
+    assert run(smooth, FACES) == pytest.approx(wide, abs=1e-6)
+    assert wide.max() < 0.9 * plain.max()
+
+
+def test_a_graph_without_calibration_cannot_be_corrected() -> None:
+    model = bell_model()
+    del model.graph.node[-len(tail_nodes(model)) :]
+    with pytest.raises(ExportRefused, match="does not end with its calibration"):
+        set_correction(model, Correction())
 
 
 def test_no_correction_leaves_the_distribution_as_it_was() -> None:
@@ -320,11 +345,11 @@ def test_a_second_input_breaks_the_contract_by_name() -> None:
 
 
 def test_the_fingerprint_follows_the_graph_and_not_the_metrics() -> None:
-    first, measured, hotter = bell_model(), bell_model(), bell_model()
-    set_correction(hotter, Correction.of_temperature(2))
-    for model, metrics in ((first, {}), (measured, {"test_mae": 4.0}), (hotter, {})):
+    first, measured, wider = bell_model(), bell_model(), bell_model()
+    set_correction(wider, Correction((-0.7,) * len(KNOTS)))
+    for model, metrics in ((first, {}), (measured, {"test_mae": 4.0}), (wider, {})):
         embed(model, bell_manifest().model_copy(update={"metrics": metrics}))
-    assert fingerprint(first) == fingerprint(measured) != fingerprint(hotter)
+    assert fingerprint(first) == fingerprint(measured) != fingerprint(wider)
 
 
 def test_locking_again_keeps_whether_a_model_is_loaded_by_default(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.export.calibration import Correction
 from training.export.convert import convert, initial_weights
-from training.export.graph import embed, run, set_correction, set_mix
+from training.export.graph import embed, run, set_correction
 from training.fit.train import select
 from training.model.age_model import AgeModel, servable, with_mirror_image
 from training.model.from_onnx import ExportedFile
@@ -62,7 +62,6 @@ def uncalibrated(path: Path) -> onnx.ModelProto:
     """Return a file's graph without what calibration adds, which is none of the network's weights."""
     model = onnx.load(path)
     set_correction(model, Correction())
-    set_mix(model, np.ones(101), np.ones(101))
     return model
 
 
