@@ -14,8 +14,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
-from rich.console import Console
-from rich.progress import track
 
 from service.errors import InvalidParameter
 from service.inference.distribution import AGES
@@ -25,7 +23,7 @@ from training.datasets import SPLITS
 from training.export.calibration import decoded
 from training.export.graph import run
 from training.export.release import Split
-from training.fit.teacher import AT_ONCE, Teacher, teacher_named
+from training.fit.teacher import Teacher, teacher_named
 from training.fit.validation import bootstrap
 from training.model import imdb_wiki
 from training.onnx_manifest import manifest_of, model_in
@@ -98,6 +96,4 @@ def _ages(model: ModelProto, manifest: Manifest, faces: NDArray[np.uint8]) -> ND
 
 def _mean_ages(teacher: Teacher, faces: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return a teacher's mean ages in years, float64 [n]; as published, it looks at faces as they were exposed."""
-    starts = track(range(0, len(faces), AT_ONCE), "the IMDB-WIKI network", console=Console(stderr=True), transient=True)
-    told = np.concatenate([teacher.run(faces[start : start + AT_ONCE]) for start in starts])
-    return told @ np.arange(AGES, dtype=np.float64)
+    return teacher.of_many(faces) @ np.arange(AGES, dtype=np.float64)

@@ -259,7 +259,7 @@ def gate_between(
         from training.model.imdb_wiki import WEIGHTS
 
         teacher = teacher_named(WEIGHTS, crop.size)
-        answers = Answers.joined([answers, answers_beside(answer, teacher.run, unlabelled, crop)])
+        answers = Answers.joined([answers, answers_beside(answer, teacher, unlabelled, crop)])
     return fit_gate(answers)
 
 

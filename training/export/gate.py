@@ -33,6 +33,7 @@ from training.export.release import Split
 from training.run_folder import BEST, RUN_FILE
 
 if TYPE_CHECKING:
+    from training.fit.teacher import Teacher
     from training.model.age_model import AgeModel
 
 Floats = NDArray[np.float64]
@@ -42,9 +43,6 @@ Answer = Callable[[Faces], tuple[NDArray[np.floating], ...]]
 
 WORN_COPIES: Final = 2
 """Worn copies of each face beside the face itself."""
-
-AT_ONCE: Final = 32
-"""Faces that a teacher is asked about at a time: two thousand at once take 12 GB."""
 
 FOLDS: Final = 5
 RESTRAINTS: Final = (0.03, 0.1, 0.3, 1.0)
@@ -200,21 +198,18 @@ def answers_on_val(answer: Answer, stores: Sequence[Path], crop: CropSpec) -> An
     return Answers.joined([Answers.of(*_parted(answer(split.faces)), val.low, val.high) for split in _with_worn(val)])
 
 
-def answers_beside(
-    answer: Answer, teacher: Callable[[Faces], NDArray[np.floating]], store: Path, crop: CropSpec
-) -> Answers:
+def answers_beside(answer: Answer, teacher: Teacher, store: Path, crop: CropSpec) -> Answers:
     """Return how far each distribution is from a teacher's on faces without ages, clean and worn.
 
-    The teacher (faces uint8 [n, size, size, 3] to distributions [n, 101]) sees the clean crop, and none of the split
-    `test`, on which the agreement is measured. Raises InvalidParameter where there are no others.
+    The teacher, which gives distributions, sees the clean crop, and none of the split `test`, on which the agreement is
+    measured. Raises InvalidParameter where there are no others.
     """
     every = FaceStore.open(store)
     faces = FaceSet.joined([every.select(split) for split in ("train", "val", "calib")])
     if not len(faces):
         raise InvalidParameter(f"{store} has no faces of the splits train, val and calib, which a gate is fitted to")
     cut = faces.faces(np.arange(len(faces)), crop.size)
-    batches = (cut[start : start + AT_ONCE] for start in range(0, len(cut), AT_ONCE))
-    told = np.concatenate([teacher(batch) for batch in batches]).astype(np.float64)
+    told = teacher.of_many(cut).astype(np.float64)
     clean = Split(cut, faces.low, faces.high, (), crop)
     return Answers.joined([Answers.taught(*_parted(answer(split.faces)), told) for split in _with_worn(clean)])
 

@@ -17,6 +17,7 @@ from training.export.convert import load_run, shared_crop
 from training.export.gate import Answers, Gate, answer_of, answers_beside, fit_gate, gated, mixture_loss
 from training.export.graph import ExportRefused
 from training.export.release import Split
+from training.fit.teacher import Teacher
 from training.fit.train import train
 from training.model.initialise import trained_model
 
@@ -142,14 +143,14 @@ def test_faces_without_ages_are_compared_with_the_teacher_clean_and_worn_but_not
     unseen = {row["row"] for row in store.select("test").rows}
     asked: list[int] = []
 
-    def teacher(faces: np.ndarray) -> np.ndarray:
+    def ask(faces: np.ndarray) -> np.ndarray:
         asked.append(len(faces))
         return bells(np.full(len(faces), 40))
 
     def answer(faces: np.ndarray) -> tuple[np.ndarray, ...]:
         return faces.mean(axis=(1, 2)), bells(np.full(len(faces), 40)), bells(np.full(len(faces), 45))
 
-    answers = answers_beside(answer, teacher, store_path, shared_crop([store_path], SIZE))
+    answers = answers_beside(answer, Teacher(ask, 101, 0), store_path, shared_crop([store_path], SIZE))
     assert sum(asked) == len(store.rows) - len(unseen)
     assert max(asked) <= 32, "a network's maps of two thousand faces take gigabytes"
     assert len(answers.features) == 3 * sum(asked)
@@ -165,4 +166,4 @@ def test_a_store_without_faces_to_fit_a_gate_to_is_refused_by_name(store_path: P
     (empty / "index.csv").write_text(re.sub("train|val|calib", "test", index))
     crop = shared_crop([store_path], SIZE)
     with pytest.raises(InvalidParameter, match=r"tested-only has no faces of the splits train, val and calib"):
-        answers_beside(lambda faces: (np.ones((len(faces), 3)),), bells, empty, crop)
+        answers_beside(lambda faces: (np.ones((len(faces), 3)),), Teacher(bells, 101, 0), empty, crop)

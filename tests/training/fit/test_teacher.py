@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
 from service.inference.imaging import exposed
@@ -15,7 +16,7 @@ from tests.training.export.bell_model import bell_manifest, grey_faces, write_be
 from tests.training.tiny_run import FACES, SIZE, tiny_network, tiny_recipe
 from training.data.store import FaceStore
 from training.export.graph import embed
-from training.fit.teacher import teacher_named
+from training.fit.teacher import AT_ONCE, Teacher, teacher_named
 from training.fit.train import train
 from training.fit.weight_average import read
 from training.weights.store import save_npz
@@ -43,6 +44,19 @@ def test_pretrained_weights_teach_their_features(tmp_path: Path) -> None:
     assert (teacher.ages, teacher.features) == (0, 16)
     expected = read([network.backbone(FACES.astype(np.float32))])[0]
     assert teacher.run(FACES) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_a_teacher_is_asked_about_many_faces_in_batches() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (2 * AT_ONCE + 5, 2, 2, 3), dtype=np.uint8)
+    asked: list[int] = []
+
+    def run(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        asked.append(len(batch))
+        return batch.reshape(len(batch), -1).astype(np.float32)
+
+    told = Teacher(run, 0, 12).of_many(faces)
+    assert asked == [AT_ONCE, AT_ONCE, 5]
+    assert (told == faces.reshape(len(faces), -1)).all()
 
 
 def test_two_teachers_answer_side_by_side(tmp_path: Path) -> None:
