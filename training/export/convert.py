@@ -17,15 +17,14 @@ from service.errors import FileMissing
 from service.inference.manifest import INPUT_NAME, CropSpec, Exposure, Manifest, Provenance
 from training.data.store import FaceStore
 from training.export.calibration import decoded
+from training.export.calibration_nodes import append_calibration, smoothing
 from training.export.graph import (
     OPSET,
     ExportRefused,
-    append_calibration,
     folded,
     keep_contract,
     refuse_stray_transposes,
     run,
-    smoothing,
     with_layer_names,
 )
 from training.export.release import Split, finish, publish

@@ -22,18 +22,10 @@ from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_help
 from service.inference.distribution import AGES
 from service.inference.lockfile import sha256_of
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
+from training.export.calibration_nodes import PREFIX as CALIBRATION
+from training.export.calibration_nodes import append_calibration, set_mix
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
-from training.export.graph import (
-    OPSET,
-    ExportRefused,
-    append_calibration,
-    merge_repeats,
-    outputs_of,
-    rename,
-    set_mix,
-    take_parts_directly,
-)
-from training.export.graph import PREFIX as CALIBRATION
+from training.export.graph import OPSET, ExportRefused, merge_repeats, outputs_of, rename, take_parts_directly
 from training.export.release import finish, publish
 from training.onnx_manifest import manifest_of, model_in
 from training.revision import revision

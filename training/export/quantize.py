@@ -15,7 +15,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from service.inference.manifest import INPUT_NAME
 from service.inference.onnx_session import ort
 from training.export.calibration import Correction
-from training.export.graph import SHIFT, ExportRefused, run, set_correction, tail_nodes
+from training.export.calibration_nodes import SHIFT, set_correction, tail_nodes
+from training.export.graph import ExportRefused, run
 from training.export.release import Split, finish, mean_error, publish
 from training.onnx_manifest import manifest_of, model_in
 

@@ -29,7 +29,8 @@ from training.export.calibration import (
     fit_correction,
     fitted_to,
 )
-from training.export.graph import embed, run, set_correction, set_mix
+from training.export.calibration_nodes import set_correction, set_mix
+from training.export.graph import embed, run
 from training.export.lock import lock_model, write_model
 from training.onnx_manifest import manifest_of, model_in
 

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from tests.tiny_model import SIZE, brightness_manifest
-from training.export.graph import append_calibration, embed, folded
+from training.export.calibration_nodes import append_calibration
+from training.export.graph import embed, folded
 from training.export.lock import lock_model, write_model
 
 CHANNELS = 32

@@ -33,6 +33,7 @@ from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceStore
 from training.evaluation.metrics import humps
 from training.export.calibration import KNOTS, Correction, conformal_table, decoded
+from training.export.calibration_nodes import set_correction, set_mix, smoothing, tail_nodes
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.graph import (
     ExportRefused,
@@ -42,10 +43,6 @@ from training.export.graph import (
     refuse_stray_transposes,
     rename,
     run,
-    set_correction,
-    set_mix,
-    smoothing,
-    tail_nodes,
     with_layer_names,
 )
 from training.export.lock import fingerprint, lock_model, set_default

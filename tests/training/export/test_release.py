@@ -17,7 +17,8 @@ from tests.training.export.bell_model import (
     write_grey_store,
 )
 from training.export.calibration import age_mix, balanced
-from training.export.graph import ExportRefused, run, set_mix, tail_nodes
+from training.export.calibration_nodes import set_mix, tail_nodes
+from training.export.graph import ExportRefused, run
 from training.export.quantize import quantize
 from training.export.release import Split, faces_of_mix, finish, recalibrate, recalibrate_for
 from training.onnx_manifest import manifest_of

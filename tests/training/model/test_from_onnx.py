@@ -18,8 +18,9 @@ from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.export.calibration import Correction
+from training.export.calibration_nodes import set_correction
 from training.export.convert import convert, initial_weights
-from training.export.graph import embed, run, set_correction
+from training.export.graph import embed, run
 from training.fit.train import select
 from training.model.age_model import AgeModel, servable, with_mirror_image
 from training.model.from_onnx import ExportedFile
