@@ -42,6 +42,9 @@ WORN_COPIES = 2
 WIDTHS = 3
 """Bands of the distributions' own width within one of predicted age."""
 
+NO_LONGER_TRUE = ("balance", "temperature", "test_")
+"""How metrics begin that a new calibration makes wrong: what was measured on `test` was another file's."""
+
 DECODE_GAIN = 0.05
 """Years of `val` MAE by which the mean must beat the median to be preferred.
 
@@ -205,7 +208,7 @@ def finish(
         chosen = faces_of_mix(calib, fitted.own, target)
         enough = chosen.sum() >= SMALLEST_BAND
         table = intervals(model, calib.where(chosen), fitted.pmf[chosen], decode) if enough else ()
-    kept = {name: value for name, value in manifest.metrics.items() if name not in {"balance", "temperature"}}
+    kept = {name: value for name, value in manifest.metrics.items() if not name.startswith(NO_LONGER_TRUE)}
     mix = tuple(float(f"{share:.6g}") for share in fitted.mix)
     update = {"decode": decode, "intervals": table, "age_mix": mix, "metrics": {**kept, **rounded}}
     finished = Manifest.model_validate(manifest.model_copy(update=update).model_dump())

@@ -18,7 +18,7 @@ from tests.training.export.bell_model import (
 )
 from training.export.calibration import age_mix, balanced
 from training.export.calibration_nodes import set_mix, tail_nodes
-from training.export.graph import ExportRefused, run
+from training.export.graph import ExportRefused, embed, run
 from training.export.quantize import quantize
 from training.export.release import Split, faces_of_mix, finish, recalibrate, recalibrate_for
 from training.onnx_manifest import manifest_of
@@ -47,6 +47,18 @@ def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_p
     assert lifted == pytest.approx(stated_for(as_it_comes, own, balanced(calib.low, calib.high, 1)), abs=1e-5)
     assert np.abs(lifted - as_it_comes).max() > 0.01
     assert again == pytest.approx(as_it_comes, abs=1e-6)
+
+
+def test_a_new_calibration_drops_what_was_measured_with_the_one_before(store: Path, tmp_path: Path) -> None:
+    path = write_bell_model(tmp_path)
+    model = onnx.load(path)
+    metrics = {"test_mae": 4.0, "temperature": 0.6, "gate_crps": 3.4}
+    embed(model, manifest_of(model, "bell").model_copy(update={"metrics": metrics}))
+    onnx.save(model, path)
+    found = manifest_of(onnx.load(recalibrate(path, [store])), "bell").metrics
+    assert found["gate_crps"] == 3.4
+    assert not {"test_mae", "temperature"}.intersection(found)
+    assert found["calib_loss"] <= found["calib_loss_before"]
 
 
 def test_the_mix_of_ages_comes_last_in_the_graph_and_only_behind_a_correction() -> None:
