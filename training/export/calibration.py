@@ -111,10 +111,16 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
     def loss(values: Floats) -> tuple[float, Floats]:
         found = correction(values)
         younger, older = found.exponents(mean)
-        share = expit(found.logits(pmf)[:, 1:])
-        by_logit = _slopes(share, low, high) * share * (1 - share) / len(pmf)
-        by_younger = (by_logit * log_younger[:, 1:]).sum(axis=1) * younger
-        by_older = -(by_logit * log_older[:, 1:]).sum(axis=1) * older
+        # `applied` divides what lies between P(age ≤ -1) and P(age ≤ 100), which are 0 and 1 but for `SMALLEST`.
+        share = expit(found.logits(pmf))
+        first, whole = share[:, :1], share[:, -1:] - share[:, :1]
+        within = (share[:, 1:] - first) / whole
+        slopes = _slopes(within, low, high) / whole
+        by_share = np.append(-(slopes * (1 - within)).sum(axis=1, keepdims=True), slopes, axis=1)
+        by_share[:, -1] -= (slopes * within).sum(axis=1)
+        by_logit = by_share * share * (1 - share) / len(pmf)
+        by_younger = (by_logit * log_younger).sum(axis=1) * younger
+        by_older = -(by_logit * log_older).sum(axis=1) * older
         by_curves = [by_younger + by_older, by_younger - by_older, by_logit.sum(axis=1)]
         bends, by_bend = _bends(values.reshape(3, count))
         gradient = np.concatenate([each @ weights for each in by_curves]) + RESTRAINT / len(pmf) * by_bend
@@ -142,8 +148,8 @@ def _bends(curves: Floats) -> tuple[float, Floats]:
     gradient = np.zeros_like(curves)
     gradient[:, 1:] += 2 * steps
     gradient[:, :-1] -= 2 * steps
-    gradient[1:] += 2 * curves[1:]
-    return float(np.square(steps).sum() + np.square(curves[1:]).sum()), gradient.ravel()
+    gradient[1:] += 2 * curves[1:] / curves.shape[1]
+    return float(np.square(steps).sum() + np.square(curves[1:]).mean(axis=1).sum()), gradient.ravel()
 
 
 def conformity(pmf: NDArray[np.floating], low: Integers, high: Integers | None = None) -> Floats:

@@ -99,7 +99,7 @@ def _append_correction(model: ModelProto, correction: Correction) -> None:
         ("younger, older, younger_before, older_before", "Split", ("logs", "quarters"), {"axis": 1}),
         *_map_of(""),
         *_map_of("_before"),
-        # log(σ(z) - σ(z′)) = log σ(z) + log σ(-z′) + log(1 - exp(z′ - z)), which keeps small probabilities exact.
+        # log(σ(z) - σ(z′)) = log σ(z) + log σ(-z′) + log(1 - exp(z′ - z)), which keeps the digits of thin tails.
         ("opposite", "Neg", ("logit",), {}),
         ("not_older", "Softplus", ("opposite",), {}),
         ("not_younger", "Softplus", ("logit_before",), {}),
@@ -142,11 +142,11 @@ def set_correction(model: ModelProto, correction: Correction) -> None:
     graph = model.graph
     if not tail_nodes(model):
         raise ExportRefused("the graph does not end with its calibration; export it again")
-    nodes = [node for node in graph.node if node.name == SMOOTH or not node.name.startswith(PREFIX)]
-    weights = [each for each in graph.initializer if each.name == SMOOTHING or not each.name.startswith(PREFIX)]
-    for field, values in ((graph.node, nodes), (graph.initializer, weights)):
+    for field in (graph.node, graph.initializer, graph.value_info):
+        # Of a float16 file the smoothing is three nodes and weights, all named after the one.
+        kept = [each for each in field if each.name.startswith(SMOOTH) or not each.name.startswith(PREFIX)]
         del field[:]
-        field.extend(values)
+        field.extend(kept)
     _append_correction(model, correction)
 
 

@@ -23,7 +23,7 @@ from service.inference.distribution import AGES
 from service.inference.lockfile import sha256_of
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, CropSpec, Manifest, Provenance
 from training.export.calibration_nodes import PREFIX as CALIBRATION
-from training.export.calibration_nodes import append_calibration, set_mix
+from training.export.calibration_nodes import SMOOTHING, append_calibration, set_mix
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
 from training.export.graph import OPSET, ExportRefused, merge_repeats, outputs_of, rename, take_parts_directly
 from training.export.release import finish, publish
@@ -171,7 +171,7 @@ def _left_out(names: Sequence[str], members: Sequence[ModelProto], manifests: Se
 
 def _smooths_apart(member: ModelProto) -> bool:
     """Tell whether a member that a gate takes apart smooths what it mixes."""
-    smooths = any(tensor.name == f"{CALIBRATION}smoothing" for tensor in member.graph.initializer)
+    smooths = any(tensor.name.startswith(SMOOTHING) for tensor in member.graph.initializer)
     return smooths and bool(_gated(member, "") or _heads(member, ""))
 
 

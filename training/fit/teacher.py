@@ -48,7 +48,7 @@ class Teacher:
     mix: NDArray[np.float64] | None = None
 
     def of_many(self, faces: Faces) -> Targets:
-        """Ask about any number of faces, `AT_ONCE` at a time, and show how far it is."""
+        """Ask about many faces (one at least), `AT_ONCE` at a time, and show how far it is."""
         starts = range(0, len(faces), AT_ONCE)
         shown = track(starts, "asking the teacher", console=Console(stderr=True), transient=True)
         return np.concatenate([self.run(faces[start : start + AT_ONCE]) for start in shown])
