@@ -28,7 +28,7 @@ LEVELS: Final = (
 """Levels of the conformal table: 0.5 to 0.99, closer together where quantiles bend."""
 
 RESTRAINT: Final = 10.0
-"""Loss of a bend of 1 in one curve, spread over all faces: with 2,000 faces a two-hundredth of a year."""
+"""Loss of a step of 1 between two knots of a curve, spread over all faces: 0.005 years with 2,000 of known age."""
 
 BAND_EDGES: Final = (0, 10, 20, 30, 40, 50, 60, 70, AGES)
 

@@ -156,16 +156,16 @@ def set_mix(model: ModelProto, own: NDArray[np.float64], other: NDArray[np.float
     The step comes in front of the last softmax, where there is something to convert or was before. Raises ExportRefused
     where the graph needs it and has no correction.
     """
-    shift = numpy_helper.from_array(np.log(other / own).astype(np.float32)[None], SHIFT)
+    added = numpy_helper.from_array(np.log(other / own).astype(np.float32)[None], SHIFT)
     if any(tensor.name == SHIFT for tensor in model.graph.initializer):
-        _initializer(model, SHIFT).CopyFrom(shift)
+        _initializer(model, SHIFT).CopyFrom(added)
         return
     if np.array_equal(own, other):
         return
     *_, softmax = model.graph.node
     if softmax.name != PREFIX + OUTPUT_NAME:
         raise ExportRefused("the graph does not end with its calibration; export it again")
-    model.graph.initializer.append(shift)
+    model.graph.initializer.append(added)
     restated = PREFIX + "restated"
     model.graph.node.insert(-1, helper.make_node("Add", [softmax.input[0], SHIFT], [restated], name=restated))
     softmax.input[0] = restated

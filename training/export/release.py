@@ -106,7 +106,7 @@ class Split:
 class Calibration:
     """A fitted correction, the `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
 
-    The losses are CRPS in years for the faces' own mix of ages `own` [101], `mix` is the one that `pmf` is right for.
+    Both are `calibration_loss`, for the faces' own mix of ages `own` [101]; `mix` is the one that `pmf` is right for.
     """
 
     correction: Correction

@@ -32,8 +32,8 @@ from tests.training.export.bell_model import (
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceStore
 from training.evaluation.metrics import humps
-from training.export.calibration import KNOTS, Correction, conformal_table, decoded
-from training.export.calibration_nodes import set_correction, set_mix, smoothing, tail_nodes
+from training.export.calibration import KNOTS, Correction, calibration_loss, conformal_table, decoded
+from training.export.calibration_nodes import set_correction, smoothing
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.graph import (
     ExportRefused,
@@ -86,6 +86,9 @@ def test_an_exported_file_serves_and_is_locked_with_its_calibration(store: Path,
     manifest = Estimator(verified_path(tmp_path / "models", entry), entry.sha256).manifest
     assert (path.name, manifest.name, manifest.version, manifest.crop.size) == ("bell.onnx", "bell", "1.2.3", SIZE)
     assert manifest.metrics["calib_loss"] < 0.9 * manifest.metrics["calib_loss_before"]
+    calib = Split.load([store], "calib", manifest.crop)
+    served = run(onnx.load(path), calib.faces)
+    assert calibration_loss(served, calib.low, calib.high) == pytest.approx(manifest.metrics["calib_loss"], abs=1e-3)
     assert len(manifest.intervals) > 1
 
 
@@ -265,47 +268,6 @@ def test_nodes_and_tensors_are_named_after_layers_and_no_two_alike() -> None:
     assert sum("functional" in name for name in names) == 1
     assert not [name for name in names if "," in name]
     assert (run(model, FACES) == plain).all()
-
-
-def test_the_correction_in_the_graph_is_the_formula() -> None:
-    model = bell_model()
-    plain = run(model, FACES)
-    ends = ((-1.0, 0.5), (-0.3, 0.3), (0.5, -0.5))
-    correction = Correction(*(tuple(np.linspace(*pair, len(KNOTS))) for pair in ends))
-    set_correction(model, correction)
-    found, expected = run(model, FACES), correction.applied(plain)
-    assert found == pytest.approx(expected, abs=1e-6)
-    told = expected > 1e-12
-    assert np.log(found[told]) == pytest.approx(np.log(expected[told]), abs=1e-3)
-
-
-def test_a_new_correction_takes_the_place_of_the_old_one_and_of_the_mix_but_not_of_the_smoothing() -> None:
-    model, plain = bell_model(), run(bell_model(), FACES)
-    set_correction(model, Correction((0.5,) * len(KNOTS)))
-    set_mix(model, np.ones(101), np.arange(1.0, 102))
-    set_correction(model, Correction())
-    assert run(model, FACES) == pytest.approx(plain, abs=1e-6)
-    smooth = bell_model(smooth_years=3.0)
-    wide = run(smooth, FACES)
-    set_correction(smooth, Correction())
-    assert run(smooth, FACES) == pytest.approx(wide, abs=1e-6)
-    assert wide.max() < 0.9 * plain.max()
-
-
-def test_a_graph_without_calibration_cannot_be_corrected() -> None:
-    model = bell_model()
-    del model.graph.node[-len(tail_nodes(model)) :]
-    with pytest.raises(ExportRefused, match="does not end with its calibration"):
-        set_correction(model, Correction())
-
-
-def test_no_correction_leaves_the_distribution_as_it_was() -> None:
-    model, bare = bell_model(), bell_model()
-    del bare.graph.node[-len(tail_nodes(bare)) :]
-    bare.graph.output[0].name = "raw_pmf"
-    bare.graph.node[-1].output[0] = "raw_pmf"
-    keep_contract(bare)
-    assert run(model, FACES) == pytest.approx(run(bare, FACES), abs=1e-6)
 
 
 def test_folding_keeps_the_function() -> None:
