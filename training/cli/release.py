@@ -113,6 +113,7 @@ def calibrate_command(
     unlabelled: Annotated[
         Path | None, typer.Option(help="folder or archive of photographs: calibrate for their mix of ages instead")
     ] = None,
+    version: Annotated[str | None, typer.Option(help="the file's new version; default: the one it has")] = None,
 ) -> None:
     """Calibrate an exported file again, for instance on your own faces."""
     from service.errors import InvalidParameter
@@ -125,11 +126,11 @@ def calibrate_command(
         if unlabelled is not None and balance is not None:
             raise InvalidParameter("--balance and --unlabelled each say which mix of ages to take; give one of them")
         if unlabelled is None:
-            typer.echo(recalibrate(model, stores, balance))
+            typer.echo(recalibrate(model, stores, balance, version))
             _warn_of_few(stores)
             return
         crop = manifest_of(model_in(model), model.name).crop
-        found = recalibrate_for(model, stores, faces_in(unlabelled, crop))
+        found = recalibrate_for(model, stores, faces_in(unlabelled, crop), version)
         typer.echo(f"{described(found)}; {model}")
         if not manifest_of(model_in(model), model.name).intervals:
             typer.secho(

@@ -223,22 +223,31 @@ def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> P
     return path
 
 
-def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None) -> Path:
-    """Fit correction, decode and intervals of a finished file anew from `stores`; return its path."""
+def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None, version: str | None = None) -> Path:
+    """Fit correction, decode and intervals of a finished file anew from `stores`; return its path.
+
+    `version` None keeps the file's. Raises pydantic's ValidationError for one that is not three numbers.
+    """
     model = model_in(path)
-    finish(model, manifest_of(model, path.name), stores, balance)
+    finish(model, _with_version(manifest_of(model, path.name), version), stores, balance)
     return publish(model, path.parent)
 
 
-def recalibrate_for(path: Path, stores: Sequence[Path], faces: NDArray[np.uint8]) -> FittedMix:
+def recalibrate_for(
+    path: Path, stores: Sequence[Path], faces: NDArray[np.uint8], version: str | None = None
+) -> FittedMix:
     """Calibrate a finished file anew for the mix of ages of unlabelled faces uint8 [n, size, size, 3]; return it.
 
-    The mix is estimated from what the file says of them, calibrated to `stores`. Raises InvalidParameter where there
-    are too few faces.
+    The mix is estimated from what the file says of them, calibrated to `stores`. `version` is as in `recalibrate`.
+    Raises InvalidParameter where there are too few faces.
     """
     model = model_in(path)
-    manifest = finish(model, manifest_of(model, path.name), stores)
+    manifest = finish(model, _with_version(manifest_of(model, path.name), version), stores)
     found = fit_mix(run(model, faces), mix_of(np.array(manifest.age_mix)))
     finish(model, manifest, stores, target=found.mix)
     publish(model, path.parent)
     return found
+
+
+def _with_version(manifest: Manifest, version: str | None) -> Manifest:
+    return manifest if version is None else Manifest.model_validate({**manifest.model_dump(), "version": version})

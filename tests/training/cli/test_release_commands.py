@@ -20,8 +20,9 @@ from training.onnx_manifest import manifest_of
 def test_too_few_calibration_faces_are_said(tmp_path: Path, count: int, warned: bool) -> None:
     store = write_grey_store(tmp_path / "store", count)
     path = write_bell_model(tmp_path)
-    done = CliRunner().invoke(app, ["calibrate", str(path), "--store", str(store)])
+    done = CliRunner().invoke(app, ["calibrate", str(path), "--store", str(store), "--version", "1.2.3"])
     assert done.exit_code == 0, done.output
+    assert manifest_of(onnx.load(path), "bell").version == "1.2.3"
     faces = len(FaceStore.open(store).select("calib"))
     said = f"fitted to {faces} `calib` faces, and a 95 % interval takes 19 or more" in done.stderr
     assert (faces > 0, said) == (True, warned)
@@ -53,6 +54,7 @@ def test_what_cannot_be_calibrated_is_named_in_one_line(tmp_path: Path) -> None:
         ([str(tmp_path / "none.onnx")], "there is no file"),
         ([str(model)], f"prepare it with --size {2 * SIZE}"),
         ([str(model), "--balance", "0.5", "--unlabelled", str(tmp_path)], "give one of them"),
+        ([str(model), "--version", "second"], "version: String should match pattern"),
     ):
         done = CliRunner().invoke(app, ["calibrate", *named, "--store", str(store)])
         assert done.exit_code == 1
@@ -66,7 +68,9 @@ def test_a_file_that_loses_its_intervals_to_an_archive_is_warned_of(
     store, model = write_grey_store(tmp_path / "store", count=4000), write_bell_model(tmp_path)  # aged 15 to 75
     seen = np.full(300, 20.0) if warned else np.linspace(16, 74, 300)
     monkeypatch.setattr("training.export.unlabelled.faces_in", lambda *_: grey_faces(seen))
-    done = CliRunner().invoke(app, ["calibrate", str(model), "--store", str(store), "--unlabelled", str(tmp_path)])
+    named = ["calibrate", str(model), "--store", str(store), "--unlabelled", str(tmp_path), "--version", "2.0.0"]
+    done = CliRunner().invoke(app, named)
     assert done.exit_code == 0, done.output
+    assert manifest_of(onnx.load(model), "bell").version == "2.0.0"
     assert ("no calibrated intervals" in " ".join(done.stderr.split())) == warned
     assert bool(manifest_of(onnx.load(model), "bell").intervals) != warned
