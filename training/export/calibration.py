@@ -109,10 +109,10 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
         return Correction(*(tuple(map(float, curve)) for curve in values.reshape(3, count)))
 
     def loss(values: Floats) -> tuple[float, Floats]:
-        found = correction(values)
-        younger, older = found.exponents(mean)
-        # `applied` divides what lies between P(age ≤ -1) and P(age ≤ 100), which are 0 and 1 but for `SMALLEST`.
-        share = expit(found.logits(pmf))
+        tried = correction(values)
+        younger, older = tried.exponents(mean)
+        # As in `applied`, of what lies between P(age ≤ -1) and P(age ≤ 100): 0 and 1 but for `SMALLEST`.
+        share = expit(tried.logits(pmf))
         first, whole = share[:, :1], share[:, -1:] - share[:, :1]
         within = (share[:, 1:] - first) / whole
         slopes = _slopes(within, low, high) / whole
@@ -124,7 +124,8 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
         by_curves = [by_younger + by_older, by_younger - by_older, by_logit.sum(axis=1)]
         bends, by_bend = _bends(values.reshape(3, count))
         gradient = np.concatenate([each @ weights for each in by_curves]) + RESTRAINT / len(pmf) * by_bend
-        return calibration_loss(found.applied(pmf), low, high) + RESTRAINT / len(pmf) * bends, gradient
+        corrected = np.diff(within, axis=1, prepend=0)
+        return calibration_loss(corrected, low, high) + RESTRAINT / len(pmf) * bends, gradient
 
     largest = np.log(10.0)
     bounds = [(-largest, largest)] * (2 * count) + [(-5.0, 5.0)] * count

@@ -72,8 +72,7 @@ def _append_correction(model: ModelProto, correction: Correction) -> None:
     for name, value in constants.items():
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), PREFIX + name))
     model.graph.initializer.extend(_tensors(correction))
-    smooths = any(node.name == SMOOTH for node in model.graph.node)
-    given = SMOOTH.removeprefix(PREFIX) if smooths else RAW_OUTPUT
+    given = SMOOTH if any(node.name == SMOOTH for node in model.graph.node) else RAW_OUTPUT
     steps: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
         ("mean", "MatMul", (given, "ages"), {}),
         # How far the mean age is along each stretch between two knots, 0..1: a curve is a sum of such ramps.
@@ -112,7 +111,7 @@ def _append_correction(model: ModelProto, correction: Correction) -> None:
         ("corrected", "Sub", ("without_older", "not_younger"), {}),
         (OUTPUT_NAME, "Softmax", ("corrected",), {"axis": -1}),
     )
-    own = {name for outputs, *_ in steps for name in outputs.split(", ")} | set(constants) | {"smooth"}
+    own = {name for outputs, *_ in steps for name in outputs.split(", ")} | set(constants)
     for outputs, operator, inputs, attributes in steps:
         before, after = (
             [name if name == OUTPUT_NAME or name not in own else PREFIX + name for name in side]

@@ -229,7 +229,7 @@ def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None
     `version` None keeps the file's. Raises pydantic's ValidationError for one that is not three numbers.
     """
     model = model_in(path)
-    finish(model, _with_version(manifest_of(model, path.name), version), stores, balance)
+    finish(model, _to_calibrate(manifest_of(model, path.name), version), stores, balance)
     return publish(model, path.parent)
 
 
@@ -242,12 +242,16 @@ def recalibrate_for(
     Raises InvalidParameter where there are too few faces.
     """
     model = model_in(path)
-    manifest = finish(model, _with_version(manifest_of(model, path.name), version), stores)
+    manifest = finish(model, _to_calibrate(manifest_of(model, path.name), version), stores)
     found = fit_mix(run(model, faces), mix_of(np.array(manifest.age_mix)))
     finish(model, manifest, stores, target=found.mix)
     publish(model, path.parent)
     return found
 
 
-def _with_version(manifest: Manifest, version: str | None) -> Manifest:
-    return manifest if version is None else Manifest.model_validate({**manifest.model_dump(), "version": version})
+def _to_calibrate(manifest: Manifest, version: str | None) -> Manifest:
+    """Return a finished file's manifest as of another version, without what its float32 file was measured at."""
+    metrics = {name: value for name, value in manifest.metrics.items() if name != "float32_val_mae"}
+    return Manifest.model_validate(
+        {**manifest.model_dump(), "version": manifest.version if version is None else version, "metrics": metrics}
+    )
