@@ -146,9 +146,10 @@ def ablate(
     `seeds` seeds, from the recipe's own on, and measured on `val` of every store, whichever it learned from (a row of
     `others` on its own stores). Rows on the same faces are compared with the recipe's row, where its trainings have
     ended. A training that ended is not run again, one that was cut off goes on; a row that would change nothing is left
-    out. Raises InvalidParameter for an unknown name and AgelensError where a run fails, or a folder
-    holds a training by another command.
+    out. Raises InvalidParameter for an unknown name or where `out` is another file, and AgelensError where a run fails,
+    or a folder holds a training by another command.
     """
+    _table(out)
     opened = {path: FaceStore.open(path) for path in stores}
     rows = rows_for(list(opened.values()), others, teacher)
     unknown = set(names) - {row.name for row in rows}
@@ -235,10 +236,21 @@ def _values(runs: Sequence[Path], faces: FaceSet, recipe: Recipe, folder: Path) 
     return values_of([told_by(run, faces) for run in runs], faces, teacher)
 
 
+def _table(out: Path) -> dict[str, Any]:
+    """Return the rows of a table that `ablate` wrote, by name; raise InvalidParameter for anything else."""
+    if not out.exists():
+        return {}
+    try:
+        return {row["name"]: {**row, "figures": row["figures"]} for row in json.loads(out.read_text())}
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidParameter(
+            f"{out} is not a table that this version of `ablate` wrote; name another file with --out, or delete it"
+        ) from error
+
+
 def _note(out: Path, order: Sequence[Row], row: Row, found: Mapping[str, Any]) -> None:
-    """Put a row into the file, in the order of the rows; rows that an older `ablate` wrote otherwise are dropped."""
-    before = json.loads(out.read_text()) if out.exists() else []
-    rows = {each["name"]: each for each in before if "figures" in each}
+    """Put a row into the file, in the order of the rows."""
+    rows = _table(out)
     rows[row.name] = {"name": row.name, "what": row.what, **found}
     known = [each.name for each in order]
     names = [*(name for name in known if name in rows), *(name for name in rows if name not in known)]

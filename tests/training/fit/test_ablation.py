@@ -57,13 +57,22 @@ def test_a_training_by_another_command_is_not_taken_for_this_one(tmp_path: Path)
         ablate("smoke", [tmp_path / "store"], None, 0.01, run.parent, tmp_path / "table.json", ["recipe"])
 
 
-def test_rows_that_an_older_version_wrote_do_not_stand_beside_new_ones(tmp_path: Path) -> None:
+def test_rows_that_are_there_are_kept(tmp_path: Path) -> None:
     out = tmp_path / "table.json"
     synthetic_store(tmp_path / "store", 40, size=48)
-    kept = {"name": "mine", "figures": {}}
-    out.write_text(json.dumps([{"name": "clean", "val_mae": 5.0}, kept]))
+    out.write_text(json.dumps([{"name": "mine", "figures": {}}]))
     ablate("smoke", [tmp_path / "store"], None, 0.01, tmp_path / "runs", out, ["recipe"])
     assert [row["name"] for row in json.loads(out.read_text())] == ["recipe", "mine"]
+
+
+@pytest.mark.parametrize("before", ['[{"name": "clean", "val_mae": 5.0}]', '{"figures": 1}', "[3]", "name,mae\n"])
+def test_a_file_that_is_no_such_table_is_left_as_it_is(tmp_path: Path, before: str) -> None:
+    out = tmp_path / "table.json"
+    out.write_text(before)
+    with pytest.raises(InvalidParameter, match=r"table\.json is not a table .*; name another file with --out"):
+        ablate("smoke", [], None, 0.01, tmp_path / "runs", out)
+    assert out.read_text() == before
+    assert not (tmp_path / "runs").exists()
 
 
 def test_one_store_alone_is_measured_on_the_other_too(tmp_path: Path) -> None:
