@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InvalidParameter
+from service.errors import InvalidParameter, InvalidSetting
 from service.inference.distribution import AGES
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,13 @@ RANGE: Final = "(100|[1-9]?[0-9])-(100|[1-9]?[0-9])"
 """Regular expression of a range of ages such as 12-30."""
 
 FLOOR: Final = 1e-6
-"""Smallest share of an age in a mix, so that no age is impossible and nothing is divided by zero."""
+"""Smallest share of an age in a mix, so that no age is impossible and nothing is divided by zero.
+
+Only a range such as 12-30 says that nobody is of another age.
+"""
+
+LEAST: Final = 1e-300
+"""Smallest probability of an age before it is stated for a mix: a range that a face says nothing of is uniform."""
 
 SMOOTH_YEARS: Final = 0.5
 """Width of the Gaussian that an estimated mix is smoothed by in each round.
@@ -39,6 +45,8 @@ broad). Without it the rounds never settle and flat mixes end in spikes; with 2 
 ROUNDS: Final = 200
 SETTLED: Final = 1e-4
 """Sum of the changes in one round below which a mix counts as settled."""
+
+_AT_ONCE: Final = 4096  # faces that are restated at once
 
 FEWEST: Final = 200
 """Fewest faces to estimate a mix from: with less, chance decides more than the population."""
@@ -59,7 +67,8 @@ def mix_of(shares: NDArray[np.floating]) -> Floats:
 def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
     """Return the mix of a name, float64 [101]: `uniform`, a range such as `12-30`, or one of `known`.
 
-    Raises InvalidParameter listing the valid names.
+    Ages outside a range have a share of 0, so it is a mix to convert to, not from. Raises InvalidParameter
+    listing the valid names.
     """
     if known and name in known:
         return known[name]
@@ -69,21 +78,24 @@ def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
         # Either end may come first: no pattern in the API's document could ask for the younger.
         low, high = sorted((int(found[1]), int(found[2])))
         ages = np.arange(AGES)
-        return mix_of(((ages >= low) & (ages <= high)).astype(np.float64))
-    others = f", or one of {', '.join(known)}" if known else ""
+        return np.asarray(((ages >= low) & (ages <= high)) / (high - low + 1), dtype=np.float64)
+    others = f"one of {', '.join(known)}" if known else "a name from AGELENS_PRIORS, which has none"
     raise InvalidParameter(
-        f"prior: a mix of ages is uniform, a range such as 12-30 within 0..100{others}, not {name!r}"
+        f"prior: a mix of ages is uniform, a range such as 12-30 within 0..100, or {others}, not {name!r}"
     )
 
 
 def mixes_in(pairs: Sequence[str]) -> dict[str, Floats]:
-    """Read the mixes of the setting AGELENS_PRIORS, each `name=file.csv`; raise InvalidParameter."""
+    """Read the mixes of the setting AGELENS_PRIORS, each `name=file.csv`; raise InvalidSetting."""
     mixes = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
-            raise InvalidParameter(f"write a mix of ages as name=file.csv, not {pair!r}")
-        mixes[name] = mix_in(Path(path))
+            raise InvalidSetting(f"AGELENS_PRIORS: write a mix of ages as name=file.csv, not {pair!r}")
+        try:
+            mixes[name] = mix_in(Path(path))
+        except InvalidParameter as error:
+            raise InvalidSetting(f"AGELENS_PRIORS: {error}") from error
     return mixes
 
 
@@ -95,10 +107,10 @@ def mix_in(path: Path) -> Floats:
             for row in csv.DictReader(stream):
                 shares[_age(row["age"])] += float(row["share"])
     except OSError as error:
-        raise InvalidParameter(f"{path.name} cannot be read: {error.strerror or error}") from error
+        raise InvalidParameter(f"{path} cannot be read: {error.strerror or error}") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InvalidParameter(
-            f"{path.name}: a mix of ages has the columns age, whole years 0..100, and share, a number ({error})"
+            f"{path}: a mix of ages has the columns age, whole years 0..100, and share, a number ({error})"
         ) from error
     return mix_of(shares)
 
@@ -111,8 +123,8 @@ def _age(text: str) -> int:
 
 
 def stated_for(pmf: NDArray[np.floating], own: Floats, other: Floats) -> Floats:
-    """Convert distributions [..., 101] from the mix `own` [101] to the mix `other` [101]; float64."""
-    weighted = np.asarray(pmf, dtype=np.float64) * (other / own)
+    """Convert distributions [..., 101] from the mix `own` [101], all above 0, to the mix `other` [101]; float64."""
+    weighted = np.maximum(np.asarray(pmf, dtype=np.float64), LEAST) * (other / own)
     return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
@@ -138,13 +150,22 @@ def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH
             f"a mix of ages needs at least {FEWEST} faces, there are {len(pmf)}; give more photographs"
         )
     smoother = _smoother(smooth_years)
-    likelihood = np.asarray(pmf, dtype=np.float64) / own
+    # A range has ages of share 0, of which nothing is known: their distributions are 0 there.
+    likelihood: NDArray[np.float32] = np.divide(pmf, np.maximum(own, FLOOR), dtype=np.float32)
     mix, change, rounds = own, np.inf, 0
     while rounds < ROUNDS and change > SETTLED:
-        joint = likelihood * mix
-        found = mix_of((joint / joint.sum(axis=1, keepdims=True)).mean(axis=0) @ smoother)
+        found = mix_of(_mean_restated(likelihood, mix) @ smoother)
         change, mix, rounds = float(np.abs(found - mix).sum()), found, rounds + 1
     return FittedMix(mix, len(pmf), rounds, change <= SETTLED)
+
+
+def _mean_restated(likelihood: NDArray[np.float32], mix: Floats) -> Floats:
+    """Return the mean [101] of the distributions of likelihoods [n, 101] for a mix, without a copy of them all."""
+    total = np.zeros(AGES)
+    for start in range(0, len(likelihood), _AT_ONCE):
+        joint = likelihood[start : start + _AT_ONCE] * mix
+        total += (joint / joint.sum(axis=1, keepdims=True)).sum(axis=0)
+    return total / len(likelihood)
 
 
 def described(found: FittedMix) -> str:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from service.errors import InvalidParameter, InvalidSetting, UnknownModel
+from service.errors import InvalidSetting, UnknownModel
 from service.inference.age_mix import mixes_in
 from service.inference.decoding.decoder import Decoder
 from service.inference.detection.detector import FaceDetector, open_detector
@@ -36,8 +36,6 @@ def load(settings: Settings) -> Loaded:
         mixes = mixes_in(settings.priors)
     except UnknownModel as error:
         raise InvalidSetting(f"AGELENS_MODELS: {error}") from error
-    except InvalidParameter as error:
-        raise InvalidSetting(f"AGELENS_PRIORS: {error}") from error
     default = settings.default_model or next(iter(estimators))
     if default not in estimators:
         loaded = ", ".join(sorted(estimators))

@@ -81,6 +81,7 @@ class ScoreCommand:
             stated = None
             if self.fit_prior or options.prior:
                 stated = stated_mix(manifest, options.prior, mixes_in(settings.priors))
+            if options.prior and stated is not None:
                 facts["stated_for"] = hashlib.sha256(stated.tobytes()).hexdigest()
             job = Job(
                 output,

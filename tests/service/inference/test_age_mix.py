@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.errors import InvalidParameter
+from service.errors import InvalidParameter, InvalidSetting
 from service.inference.age_mix import FittedMix, described, fit_mix, mix_in, mix_of, mixes_in, named_mix, stated_for
 
 Floats = NDArray[np.float64]
@@ -92,10 +92,18 @@ def test_few_faces_are_refused_with_their_number() -> None:
         fit_mix(posterior(np.arange(12), WORLD), WORLD)
 
 
-def test_a_range_of_ages_is_even_inside_and_next_to_nothing_outside() -> None:
+def test_a_range_of_ages_is_even_inside_and_nothing_outside() -> None:
     mix = named_mix("12-30")
-    np.testing.assert_allclose(mix[12:31], 1 / 19, rtol=1e-3)
-    assert mix[11] == mix[31] < 2e-6
+    np.testing.assert_allclose(mix[12:31], 1 / 19)
+    assert mix[:12].sum() == mix[31:].sum() == 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 5), (12, 30), (90, 100), (40, 40)])
+@pytest.mark.parametrize("pmf", [posterior(np.array([45]), WORLD)[0], np.eye(101)[60]])
+def test_nobody_is_of_an_age_outside_a_range(low: int, high: int, pmf: Floats) -> None:
+    stated = stated_for(pmf, WORLD, named_mix(f"{low}-{high}"))
+    assert stated[low : high + 1].sum() == pytest.approx(1)
+    assert stated.sum() == pytest.approx(1)
 
 
 def test_a_table_of_shares_is_a_mix(tmp_path: Path) -> None:
@@ -113,7 +121,7 @@ def test_a_range_may_name_either_end_first() -> None:
 
 @pytest.mark.parametrize("name", ["0-101", "012-30", "young", "", "-5"])
 def test_what_is_no_mix_is_named_with_what_is(name: str) -> None:
-    with pytest.raises(InvalidParameter, match="uniform"):
+    with pytest.raises(InvalidParameter, match=r"uniform, a range such as 12-30 .*, or a name from AGELENS_PRIORS"):
         named_mix(name)
 
 
@@ -147,7 +155,9 @@ def test_a_table_that_is_not_there_is_named() -> None:
 
 
 def test_mixes_of_the_settings_are_named() -> None:
-    with pytest.raises(InvalidParameter, match=r"name=file\.csv, not 'visitors\.csv'"):
+    with pytest.raises(InvalidSetting, match=r"AGELENS_PRIORS: .* name=file\.csv, not 'visitors\.csv'"):
         mixes_in(["visitors.csv"])
+    with pytest.raises(InvalidSetting, match=r"AGELENS_PRIORS: no/such\.csv cannot be read"):
+        mixes_in(["visitors=no/such.csv"])
     with pytest.raises(InvalidParameter, match="or one of visitors, not 'visitor'"):
         named_mix("visitor", {"visitors": named_mix("uniform")})
