@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from service.cpu import available_cpus
 from service.errors import InvalidSetting
 from service.inference.lockfile import default_models_dir
+from service.inference.options import LEAST_FACE
 
 PREFIX: Final = "AGELENS_"
 _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
@@ -87,11 +88,11 @@ class Settings(BaseSettings):
     max_faces: int = Field(100, ge=1, le=1000, description="most faces returned per picture")
     min_face_size: float | None = Field(
         None,
-        ge=0,
+        ge=LEAST_FACE,
         le=10_000,
         allow_inf_nan=False,
-        description="smallest face to search for, in pixels; default: 16 or, if more, 1/80 of the longer side (1/40 of "
-        "the shorter one if that is less)",
+        description=f"smallest face to search for, {LEAST_FACE} pixels or more; default: 16 or, if more, 1/80 of the "
+        "longer side (1/40 of the shorter one if that is less)",
     )
     max_views: int = Field(
         64, ge=1, le=1000, description="most views of 512 pixels in which a picture is searched for faces"

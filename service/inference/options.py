@@ -16,6 +16,9 @@ from pydantic.json_schema import SkipJsonSchema
 OLDEST_AGE: Final = 100
 """Ages are whole years from 0 to this one."""
 
+LEAST_FACE: Final = 12
+"""Width in pixels of the smallest face that is found reliably; the card of the network of proposals has the shares."""
+
 
 def _split_at_commas(value: object) -> object:
     """Split `"18, 25"` from a query or a command line at its commas; likewise each item of a list."""
@@ -40,11 +43,11 @@ class PredictOptions(BaseModel):
         )
     )
     max_faces: int = Field(100, ge=1, le=1000, description="keep the largest n faces")
-    min_face_size: Annotated[float, Field(ge=0, le=100_000)] | SkipJsonSchema[None] = Field(
+    min_face_size: Annotated[float, Field(ge=LEAST_FACE, le=100_000)] | SkipJsonSchema[None] = Field(
         None,
-        description="ignore faces whose box is smaller than this, in pixels of the upright photograph, measured at the "
-        "box's shorter side; without it, 16 pixels or, if more, 1/80 of the longer side (1/40 of the shorter one if "
-        "that is less)",
+        description=f"ignore faces whose box is smaller than this, {LEAST_FACE} or more pixels of the upright "
+        "photograph, measured at the box's shorter side; without it, 16 pixels or, if more, 1/80 of the longer side "
+        "(1/40 of the shorter one if that is less)",
     )
     interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
     prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
@@ -69,6 +72,7 @@ _PLAIN: Final = {
     "int_parsing": "should be a whole number",
     "float_parsing": "should be a number",
     "bool_parsing": "should be true or false",
+    "too_long": "should have fewer values",
 }
 """What is said instead of pydantic's words about text that cannot be read as a value."""
 

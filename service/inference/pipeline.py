@@ -19,7 +19,7 @@ from service.inference.decoding.decoder import Decode, Decoder, DirectDecoder
 from service.inference.decoding.photo import Photo
 from service.inference.detection.detector import Detection, FaceDetector, open_detector
 from service.inference.detection.search_work import MOST_WORK, search_work
-from service.inference.detection.views import LEAST, SMALLEST, smallest_sought
+from service.inference.detection.views import SMALLEST, smallest_sought
 from service.inference.distribution import AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for, warnings_of_light
@@ -27,7 +27,7 @@ from service.inference.faces import AgePrediction, BoundingBox, Face, Pixels
 from service.inference.imaging import Pyramid, crop_step, cut_face, exposed, whole_picture
 from service.inference.lockfile import LockEntry, ModelLock, default_models_dir, verified_path
 from service.inference.manifest import CropSpec, Manifest
-from service.inference.options import PredictOptions
+from service.inference.options import LEAST_FACE, PredictOptions
 
 VIEWS_CAPPED: Final = "views_capped"
 """Warning of a photograph that is so large that not all of it was searched for the smallest faces."""
@@ -286,16 +286,16 @@ class _Stopwatch:
 
 def _fine_enough(decode: Decode, photo: Photo, options: PredictOptions) -> Photo:
     """Decode anew where a caller asks for faces that are too small in a photograph decoded at a reduced scale."""
-    if not options.detect or not _too_coarse(photo, options.min_face_size):
+    asked = options.min_face_size
+    if not options.detect or asked is None or not _too_coarse(photo, asked):
         return photo
-    wanted = min(1.0, LEAST / options.min_face_size) if options.min_face_size else 1.0
-    finer = decode(math.ceil(wanted * min(photo.width, photo.height)))
+    finer = decode(math.ceil(LEAST_FACE / asked * min(photo.width, photo.height)))
     return replace(finer, priced_s=finer.priced_s + photo.priced_s / 2)  # at a reduced scale it takes half as long
 
 
 def _too_coarse(photo: Photo, smallest: float | None) -> bool:
     """Whether faces of so many pixels of the photograph are too small in its reduced decode."""
-    return smallest is not None and photo.scale < 0.98 * min(1.0, LEAST / max(smallest, 1.0))
+    return smallest is not None and photo.scale < 0.98 * LEAST_FACE / smallest
 
 
 def _sharp_enough(

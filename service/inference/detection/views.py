@@ -12,15 +12,13 @@ import numpy as np
 
 from service.inference.faces import BoundingBox, Pixels
 from service.inference.imaging import Pyramid
+from service.inference.options import LEAST_FACE
 
 LONGEST: Final = 512
 """Most pixels of a side of a view, as the network is shown it."""
 
 MULTIPLE: Final = 32
 """Sides of what the network is shown are multiples of this."""
-
-LEAST: Final = 12.0
-"""Width in shown pixels of the smallest face that is found reliably; the network's card has the shares by width."""
 
 SMALLEST: Final = 16.0
 """Pixels of the smallest face that is looked for where none is said."""
@@ -33,7 +31,9 @@ MAX_VIEWS: Final = 64
 _CLOSE: Final = 56.0  # shown pixels of a box that is looked at closely: from 40 on its turn and width are told best
 _CLOSE_SIDE: Final = 128  # shown pixels of a side of a close view
 
-_ENOUGH: Final = 2 * LEAST  # shown pixels of the smallest face that a caller wants: a larger view would gain nothing
+_ENOUGH: Final = (
+    2 * LEAST_FACE
+)  # shown pixels of the smallest face that a caller wants: a larger view would gain nothing
 _FINER: Final = 8  # times a pass may show more than the one before it
 _REPEATED: Final = 1.35  # times the width of the widest face that the pass before missed: what views overlap by
 
@@ -76,7 +76,7 @@ def views(width: int, height: int, smallest: float, most: int = MAX_VIEWS) -> tu
         planned = list(_passes(width, height, smallest))
         if len(planned) <= most or smallest > max(width, height):
             return planned[:most], capped
-        smallest, capped = max(smallest, LEAST) * 1.1, True
+        smallest, capped = max(smallest, LEAST_FACE) * 1.1, True
 
 
 def close_view(box: BoundingBox, width: int, height: int, nearer: float = 1.0) -> View:
@@ -94,12 +94,12 @@ def close_view(box: BoundingBox, width: int, height: int, nearer: float = 1.0) -
 
 
 def _passes(width: int, height: int, smallest: float) -> Iterator[View]:
-    wanted = max(1.0, smallest / LEAST)
+    wanted = max(1.0, smallest / LEAST_FACE)
     step = max(1.0, _extent(width, height) / LONGEST, smallest / _ENOUGH)
     yield from _grid(width, height, step, min(width, height) / step)
     while step > wanted * 1.1:
         coarser, step = step, max(wanted, step / _FINER)
-        yield from _grid(width, height, step, LEAST * _REPEATED * coarser / step)
+        yield from _grid(width, height, step, LEAST_FACE * _REPEATED * coarser / step)
 
 
 def _grid(width: int, height: int, step: float, overlap: float) -> Iterator[View]:

@@ -105,7 +105,7 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "no threshold": (422, {"params": {"thresholds": ""}, "files": {"file": grey()}}),
     "unknown parameter": (422, {"params": {"treshold": "18"}, "files": {"file": grey()}}),
     "no faces wanted": (422, {"params": {"max_faces": "0"}, "files": {"file": grey()}}),
-    "negative size": (422, {"params": {"min_face_size": "-1"}, "files": {"file": grey()}}),
+    "faces too small to find": (422, {"params": {"min_face_size": "11"}, "files": {"file": grey()}}),
     "two models": (422, {"params": {"model": ["brightness", "other"]}, "files": {"file": grey()}}),
     "detect and not": (
         422,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.inference.detection.views import LEAST, LONGEST, MAX_VIEWS, View, close_view, smallest_sought, views
+from service.inference.detection.views import LONGEST, MAX_VIEWS, View, close_view, smallest_sought, views
 from service.inference.faces import BoundingBox
 from service.inference.imaging import Pyramid
+from service.inference.options import LEAST_FACE
 
 SIZES = [(200, 200), (640, 480), (1600, 1200), (3105, 2415), (1080, 16000), (12000, 1600)]
 
@@ -18,7 +19,7 @@ def shows(view: View, x: float, y: float, width: float) -> bool:
     """Whether a view shows a face of this width at this place, whole and large enough."""
     inside = view.left <= x - width / 2 and x + width / 2 <= view.left + view.width
     inside = inside and view.top <= y - width / 2 and y + width / 2 <= view.top + view.height
-    return inside and width / view.step >= LEAST * 0.99 and width / view.step <= LONGEST
+    return inside and width / view.step >= LEAST_FACE * 0.99 and width / view.step <= LONGEST
 
 
 @pytest.mark.parametrize("size", SIZES)
