@@ -1,6 +1,7 @@
 // Names that people understand for the models, from what GET /models says of each.
 
 const ENSEMBLE = "ensemble";
+const OPINIONS = ["Second opinion", "Third opinion"];
 
 /** The models with what to call each, [{model, title}]; one that has no part of its own among them keeps its name. */
 export function titled(models) {
@@ -16,12 +17,12 @@ function partsOf(models) {
   // One that looks at the mirror image too takes twice as long.
   const fast = networks.find((model) => model.default) ?? networks.find((model) => !model.flip) ?? networks[0];
   const free = models.filter((model) => model !== best && model !== fast);
-  const second = free.find((each) => networks.includes(each) && each.family !== fast.family);
+  const opinions = free.filter((each) => networks.includes(each) && each.family !== fast.family);
   return [
     { model: fast, title: fast === best ? "Fast and most accurate" : "Fast" },
     { model: best === fast ? undefined : best, title: "Most accurate" },
     { model: free.find((each) => isFullPrecision(each, networks)), title: "Full precision" },
-    { model: second, title: "Second opinion" },
+    ...OPINIONS.map((title, i) => ({ model: opinions[i], title })),
   ];
 }
 
@@ -29,9 +30,9 @@ function isFullPrecision(model, networks) {
   return model.precision === "float32" && networks.some(({ family }) => family === model.family);
 }
 
-/** Mean absolute error in years on the photographs that models were chosen by; undefined where not measured. */
+/** Mean absolute error in years on test photographs, or on those that the model was chosen by; undefined where not measured. */
 export function errorOf({ metrics }) {
-  return metrics?.val_mae;
+  return metrics?.test_mae ?? metrics?.val_mae;
 }
 
 function lowestError(models) {

@@ -8,8 +8,8 @@ import { percent, range } from "./words.js";
 
 // What the page shows of a model's metrics, where it has them.
 const METRICS = [
-  ["val_mae", "Mean error", (value) => `${value.toFixed(2)} years (validation)`],
-  ["test_mae", "Test photographs", (value) => `${value.toFixed(2)} years`],
+  ["val_mae", "Mean error where it was chosen", (value) => `${value.toFixed(2)} years`],
+  ["test_mae", "Mean error on test photographs", (value) => `${value.toFixed(2)} years`],
   ["test_cs5", "Within 5 years", (value) => `${Math.round(100 * value)}% of them`],
   ["test_coverage_0.9", "In the 90% range", (value) => `${Math.round(100 * value)}% of them`],
 ];
