@@ -29,6 +29,12 @@ _MOST_PARTS: Final = 64
 _LONGEST_HEAD: Final = 1024
 """Characters of a data URL in which its media type ends."""
 _BLANKS: Final = b" \t\r\n"
+_FAULTS: Final = {
+    "json_invalid": 'the body is not valid JSON; send an object as {"image": "…"}',
+    "model_type": 'the JSON body is not an object as {"image": "…"}',
+    "missing": "the JSON body has no `image`, the picture in base64",
+}
+"""What is said of a body, by pydantic's types of error."""
 
 
 def picture_in(body: bytes) -> bytes:
@@ -43,7 +49,7 @@ def picture_in(body: bytes) -> bytes:
         first = error.errors(include_url=False)[0]
         if first["type"] == "extra_forbidden":
             raise InvalidParameter(unknown_field(str(first["loc"][0]), "JSON", "image")) from None
-        raise MalformedBody("the JSON body has no `image`, the picture in base64") from None
+        raise MalformedBody(_FAULTS.get(first["type"], "`image` in the JSON body is not text in base64")) from None
     picture = _decoded(image)
     # Base64 has no quotation marks, so more of them mean more members, and no other name is known.
     if body.count(b'"') - body.count(b'\\"') > 4:

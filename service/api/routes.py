@@ -139,7 +139,7 @@ async def list_models(request: Request) -> ModelsReply:
 async def show_model(request: Request, name: ModelName) -> ModelReply:
     """Describe one loaded model."""
     if name not in state_of(request).require_models().models:
-        raise UnknownResource("no model of this name is loaded; /models lists them")
+        raise UnknownResource("no model of this name is loaded; GET /v1/models lists those that are")
     return _model_reply(state_of(request), name)
 
 
