@@ -86,6 +86,7 @@ def test_grey_faces_have_equal_channels(wide: Pixels) -> None:
         {"jpeg_share": 1.0},
         {"noise_share": 1.0},
         {"erase_share": 1.0},
+        {"wear_share": 1.0},
         {"stretch_share": 1.0, "contrast": 0.4},
     ],
 )

@@ -38,6 +38,13 @@ def test_utkface_names_regular_and_irregular(name: str, age: int, sex: str, race
     assert parse_name(f"UTKFace/{name}") == Sample(f"UTKFace/{name}", age, age, sex=sex, race=race)
 
 
+@pytest.mark.parametrize(("named", "low", "high"), [(1, 0, 1), (2, 2, 2), (10, 10, 10)])
+def test_the_youngest_of_utkface_are_not_yet_two(named: int, low: int, high: int) -> None:
+    sample = parse_name(f"{named}_0_0_20161219142446329.jpg.chip.jpg")
+    assert sample
+    assert (sample.low, sample.high) == (low, high)
+
+
 @pytest.mark.parametrize(
     "name", ["26_2_0_20170116184024662.jpg", "26_0_5_20170116184024662.jpg", "26_0_0.jpg", "me.jpg"]
 )

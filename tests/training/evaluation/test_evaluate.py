@@ -159,6 +159,41 @@ def test_robustness_compares_the_same_photographs_in_every_version(
     assert errors["lower third covered"] != pytest.approx(errors["unchanged"], abs=0.2)
 
 
+def test_children_are_measured_apart(estimators: dict[str, Estimator], tmp_path: Path) -> None:
+    # Truth, and what the model reads: of those under 10 a half is over 18, of those under 15 three in five.
+    people = ((2, 4), (8, 6), (9, 20), (9, 28), (12, 24), (50, 52))
+    root = tmp_path / "families"
+    root.mkdir()
+    for number, (_, seen) in enumerate(people):
+        grey_picture(root, f"{number}.png", seen)
+    rows = [f"{number}.png,{age},test" for number, (age, _) in enumerate(people)]
+    (root / "labels.csv").write_text("\n".join(["file,age,split", *rows]) + "\n")
+    unchanged = robustness(estimators, MiddleDetector, photographs([read("own", root)], "test"))["bell"][0]
+    children = unchanged["children"]
+    assert children["n"] == 4
+    assert children["mae"] == pytest.approx((2 + 2 + 11 + 19) / 4, abs=0.3)
+    assert children["bias"] == pytest.approx((2 - 2 + 11 + 19) / 4, abs=0.3)
+    assert children["coverage"] == pytest.approx(2 / 4)
+    assert unchanged["coverage"] == pytest.approx(3 / 6)
+    assert (unchanged["children_over_18"], unchanged["under_15_over_18"]) == (2 / 4, 3 / 5)
+
+
+@pytest.mark.parametrize("change", ["grain σ 16 at 3 px", "blur", "half-tone", "scan lines", "old print"])
+def test_wear_is_as_wide_as_the_face_is(change: str) -> None:
+    """Of a face twice as large in a picture twice as large, half as many pixels of detail are left."""
+    detail = np.random.default_rng(0).integers(60, 200, (40, 40, 3), dtype=np.uint8)
+    left = []
+    for scale in (1, 2):
+        picture = Image.fromarray(detail).resize((320 * scale, 320 * scale), Image.Resampling.NEAREST)
+        box = BoundingBox(80.0 * scale, 80.0 * scale, 160.0 * scale, 160.0 * scale)
+        worn = CHANGES[change](picture, box).resize((320, 320), Image.Resampling.BOX)
+        left.append(np.asarray(worn, dtype=float))
+    plain = np.asarray(Image.fromarray(detail).resize((320, 320), Image.Resampling.NEAREST), dtype=float)
+    spread = [float(np.abs(np.diff(each, axis=1)).mean()) for each in left]
+    assert abs(left[0] - plain).mean() > 3
+    assert spread[1] == pytest.approx(spread[0], rel=0.25)
+
+
 def test_worn_faces_are_compared_with_the_same_faces_as_they_were(
     listing: Listing, estimators: dict[str, Estimator], tmp_path: Path
 ) -> None:
