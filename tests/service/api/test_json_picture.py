@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 from service.api.json_picture import picture_in
+from service.errors import MalformedBody
 
 
 def test_blanks_between_digits_of_base64_take_no_memory_of_their_own() -> None:
@@ -33,3 +34,19 @@ def test_blanks_between_digits_of_base64_take_no_memory_of_their_own() -> None:
 )
 def test_a_picture_may_be_a_data_url_and_the_body_begin_with_a_byte_order_mark(body: bytes) -> None:
     assert picture_in(body) == b"ABC"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"image": "aGVsb', "not valid JSON"),
+        (b"\xff\xd8\xff", "not valid JSON"),
+        (b"[]", "not an object"),
+        (b"{}", "has no `image`"),
+        (b'{"image": 5}', "is not text in base64"),
+        (b'{"image": ["QUJD"]}', "is not text in base64"),
+    ],
+)
+def test_a_body_that_has_no_picture_is_told_why(body: bytes, message: str) -> None:
+    with pytest.raises(MalformedBody, match=message):
+        picture_in(body)
