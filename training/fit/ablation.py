@@ -18,6 +18,7 @@ from service.errors import AgelensError, InvalidParameter
 from training.data.store import FaceSet, FaceStore
 from training.fit.agreement import Agreement, keeps_imdb_wiki
 from training.fit.comparison import Floats, digest, figures, sources_of, told_by, values_of
+from training.fit.launch import changed
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
 from training.run_folder import CHECKPOINT, METRICS
@@ -43,8 +44,12 @@ class Row:
 
     def changes_nothing(self, recipe: Recipe) -> bool:
         """Say whether the recipe is already as this row would set it."""
-        flags, values = self.arguments[::2], self.arguments[1::2]
-        return set(flags) == {"--set"} and overridden(recipe, values) == recipe
+        pairs = list(zip(self.arguments[::2], self.arguments[1::2], strict=True))
+        changes = {flag.removeprefix("--"): value for flag, value in pairs if flag != "--set"}
+        if changes.get("head") == recipe.head:  # options are those of a head that is new to the recipe
+            return True
+        set_to = [value for flag, value in pairs if flag == "--set"]
+        return bool(pairs) and overridden(changed(recipe, changes), set_to) == recipe
 
 
 def _set(*settings: str) -> tuple[str, ...]:
@@ -102,7 +107,8 @@ def rows_for(
 
     `others` are stores of the same faces cut otherwise, by what differs. Raises FileMissing where one is no store.
     """
-    alone = (Row(f"only-{store.source}", f"{store.source} alone", only=store.source) for store in stores)
+    sources = dict.fromkeys(store.source for store in stores)
+    alone = (Row(f"only-{source}", f"{source} alone", only=source) for source in sources)
     cut = (Row(re.sub(r"\W+", "-", what), what, stores=tuple(paths)) for what, paths in (others or {}).items())
     taught = tuple(
         Row(name, what, ("--teacher", teacher or "", *_set("teacher_weight=0.5", f"teacher_sees={sees}")))
@@ -112,7 +118,7 @@ def rows_for(
             ("taught-framed", "half the label is what it says of the face before light and detail change", "framed"),
         )
     )
-    return (*ROWS, *(alone if len(stores) > 1 else ()), *cut, *(taught if teacher else ()))
+    return (*ROWS, *(alone if len(sources) > 1 else ()), *cut, *(taught if teacher else ()))
 
 
 def by_difference(pairs: Sequence[str]) -> dict[str, list[Path]]:
@@ -146,10 +152,18 @@ def ablate(
     `seeds` seeds, from the recipe's own on, and measured on `val` of every store, whichever it learned from (a row of
     `others` on its own stores). Rows on the same faces are compared with the recipe's row, where its trainings have
     ended. A training that ended is not run again, one that was cut off goes on; a row that would change nothing is left
-    out. Raises InvalidParameter for an unknown name or where `out` is another file, and AgelensError where a run fails,
-    or a folder holds a training by another command.
+    out. Raises InvalidParameter for an unknown name, or where `out` holds something else or rows of other terms,
+    and AgelensError where a run fails, or a folder holds a training by another command.
     """
-    _table(out)
+    terms = {
+        "recipe": recipe,
+        "stores": [str(path) for path in stores],
+        "weights": weights,
+        "minutes": minutes,
+        "settings": list(settings),
+        "seeds": seeds,
+    }
+    _table(out, terms)
     opened = {path: FaceStore.open(path) for path in stores}
     rows = rows_for(list(opened.values()), others, teacher)
     unknown = set(names) - {row.name for row in rows}
@@ -184,6 +198,7 @@ def ablate(
         compared = row.name != RECIPE and not row.stores and all((run / ENDED).exists() for run in as_it_is)
         of_row, of_recipe = (_values(each, faces, base, folder) for each in (runs, as_it_is if compared else ()))
         found = {
+            "terms": terms,
             "steps": min(map(_steps, runs)),
             "sources": sources_of(faces),
             "figures": figures(of_row, of_recipe),
@@ -236,21 +251,26 @@ def _values(runs: Sequence[Path], faces: FaceSet, recipe: Recipe, folder: Path) 
     return values_of([told_by(run, faces) for run in runs], faces, teacher)
 
 
-def _table(out: Path) -> dict[str, Any]:
-    """Return the rows of a table that `ablate` wrote, by name; raise InvalidParameter for anything else."""
+def _table(out: Path, terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the rows of a table that `ablate` wrote with these terms, by name; raise InvalidParameter otherwise."""
+    remedy = "name another file with --out, or delete it"
     if not out.exists():
         return {}
     try:
-        return {row["name"]: {**row, "figures": row["figures"]} for row in json.loads(out.read_text())}
+        rows = {row["name"]: row for row in json.loads(out.read_text())}
+        others = {
+            name: row["terms"][name] for row in rows.values() for name in terms if row["terms"][name] != terms[name]
+        }
     except (ValueError, TypeError, KeyError) as error:
-        raise InvalidParameter(
-            f"{out} is not a table that this version of `ablate` wrote; name another file with --out, or delete it"
-        ) from error
+        raise InvalidParameter(f"{out} is not a table that this version of `ablate` wrote; {remedy}") from error
+    for name, value in others.items():
+        raise InvalidParameter(f"{out} has rows with {name} {value}, not {terms[name]}; {remedy}")
+    return rows
 
 
 def _note(out: Path, order: Sequence[Row], row: Row, found: Mapping[str, Any]) -> None:
     """Put a row into the file, in the order of the rows."""
-    rows = _table(out)
+    rows = _table(out, found["terms"])
     rows[row.name] = {"name": row.name, "what": row.what, **found}
     known = [each.name for each in order]
     names = [*(name for name in known if name in rows), *(name for name in rows if name not in known)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,15 +58,37 @@ def test_a_training_by_another_command_is_not_taken_for_this_one(tmp_path: Path)
         ablate("smoke", [tmp_path / "store"], None, 0.01, run.parent, tmp_path / "table.json", ["recipe"])
 
 
-def test_rows_that_are_there_are_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"recipe": "own_faces"}, "recipe smoke, not own_faces"),
+        ({"stores": [Path("elsewhere")]}, r"stores \['usual'\], not \['elsewhere'\]"),
+        ({"seeds": 3}, "seeds 1, not 3"),
+        ({"minutes": 2}, "minutes 1, not 2"),
+        ({"settings": ["ema_decay=0.5"]}, r"settings \[\], not \['ema_decay=0.5'\]"),
+    ],
+)
+def test_rows_of_other_terms_do_not_stand_beside_one_another(
+    tmp_path: Path, other: dict[str, Any], message: str
+) -> None:
     out = tmp_path / "table.json"
-    synthetic_store(tmp_path / "store", 40, size=48)
-    out.write_text(json.dumps([{"name": "mine", "figures": {}}]))
-    ablate("smoke", [tmp_path / "store"], None, 0.01, tmp_path / "runs", out, ["recipe"])
-    assert [row["name"] for row in json.loads(out.read_text())] == ["recipe", "mine"]
+    terms = {"recipe": "smoke", "stores": ["usual"], "weights": None, "minutes": 1, "settings": [], "seeds": 1}
+    out.write_text(json.dumps([{"name": "recipe", "figures": {}, "terms": terms}]))
+    asked = {"recipe": "smoke", "stores": [Path("usual")], "minutes": 1, **other}
+    with pytest.raises(InvalidParameter, match=f"table.json has rows with {message}; name another file"):
+        ablate(weights=None, folder=tmp_path / "runs", out=out, **asked)
 
 
-@pytest.mark.parametrize("before", ['[{"name": "clean", "val_mae": 5.0}]', '{"figures": 1}', "[3]", "name,mae\n"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        '[{"name": "clean", "val_mae": 5.0}]',
+        '[{"name": "clean", "figures": {}}]',
+        '{"figures": 1}',
+        "[3]",
+        "name,mae\n",
+    ],
+)
 def test_a_file_that_is_no_such_table_is_left_as_it_is(tmp_path: Path, before: str) -> None:
     out = tmp_path / "table.json"
     out.write_text(before)
@@ -113,6 +136,21 @@ def test_each_piece_of_coral_imdbwiki_can_be_left_out() -> None:
     assert rows["rare-ages"].changes_nothing(recipe)
     assert not rows["recipe"].changes_nothing(recipe)
     assert rows["vggface2"].changes_nothing(recipe_named("coral_mobilenet"))
+
+
+@pytest.mark.parametrize(("recipe", "row"), [("dldl_imagenet", "imagenet"), ("mean_variance_resnet", "mean-variance")])
+def test_a_row_whose_network_or_head_the_recipe_has_changes_nothing(recipe: str, row: str) -> None:
+    (found,) = [each for each in ROWS if each.name == row]
+    assert found.changes_nothing(recipe_named(recipe))
+    assert not found.changes_nothing(recipe_named("coral_mobilenet"))
+
+
+def test_two_stores_of_one_data_set_are_left_out_together(tmp_path: Path) -> None:
+    stores = [
+        FaceStore.open(synthetic_store(tmp_path / name, 4, size=48, source=name[0])) for name in ("a1", "a2", "b1")
+    ]
+    assert [row.name for row in rows_for(stores)[-2:]] == ["only-a", "only-b"]
+    assert rows_for(stores[:2]) == ROWS
 
 
 def test_a_row_that_would_change_nothing_is_left_out_and_said(
