@@ -12,10 +12,19 @@ from benchmarks.scale import Scale
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A photograph of one person and the person's age in years."""
+    """A photograph of one person and the person's age in years, of whom 1 stands for 0 or 1 as in UTKFace."""
 
     path: Path
     age: float
+
+    @property
+    def youngest(self) -> float:
+        """Return the least age in years that the label stands for."""
+        return 0.0 if self.age == 1 else self.age
+
+    def error(self, answer: float) -> float:
+        """Return by how many years an answer is above what the label stands for, or below it (negative)."""
+        return max(answer - self.age, 0.0) + min(answer - self.youngest, 0.0)
 
 
 def validation_photos(scale: Scale, count: int) -> list[Labelled]:

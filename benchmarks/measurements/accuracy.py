@@ -44,14 +44,13 @@ def run(scale: Scale, console: Console) -> Findings:
             options = PredictOptions(model=name)
             found[f"{name} reduced"].append(_age_at(pipeline, picture, options, center, side))
             found[f"{name} full"].append(_age_at(pipeline, full, options, center, side))
-    truth = [photo.age for photo in photos]
     precisions = {name: estimators[name].manifest.precision for name in names}
     families = {name: estimators[name].manifest.family for name in names}
-    changes = {f"{name}: reduced decode": _change(found, truth, f"{name} full", f"{name} reduced") for name in names}
+    changes = {f"{name}: reduced decode": _change(found, photos, f"{name} full", f"{name} reduced") for name in names}
     for name in names:
         for other in names:
             if (precisions[name], precisions[other]) == ("float32", "int8") and families[name] == families[other]:
-                changes[f"{other}: int8"] = _change(found, truth, f"{name} reduced", f"{other} reduced")
+                changes[f"{other}: int8"] = _change(found, photos, f"{name} reduced", f"{other} reduced")
     for what, (change, both, before, after) in changes.items():
         console.print(f"{what}: {change:+.3f} years over {both} faces; found {before} before, {after} after")
     worst = max(change for change, *_ in changes.values())
@@ -93,12 +92,12 @@ def _age_at(
     return near[0].age if near else None
 
 
-def _change(found: Ages, truth: list[float], before: str, after: str) -> tuple[float, int, int, int]:
+def _change(found: Ages, photos: list[Labelled], before: str, after: str) -> tuple[float, int, int, int]:
     """Change of the mean absolute error over faces that both found, their number, and how many each found."""
-    triples = zip(found[before], found[after], truth, strict=True)
-    pairs = [(old, new, age) for old, new, age in triples if old is not None and new is not None]
+    triples = zip(found[before], found[after], photos, strict=True)
+    pairs = [(old, new, photo) for old, new, photo in triples if old is not None and new is not None]
     if not pairs:
         raise SystemExit(f"{before} and {after} found no face together")
-    change = sum(abs(new - age) - abs(old - age) for old, new, age in pairs) / len(pairs)
+    change = sum(abs(photo.error(new)) - abs(photo.error(old)) for old, new, photo in pairs) / len(pairs)
     counts = [sum(age is not None for age in found[way]) for way in (before, after)]
     return change, len(pairs), counts[0], counts[1]

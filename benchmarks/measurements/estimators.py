@@ -66,7 +66,7 @@ def _ask(estimator: Estimator, photos: Sequence[Labelled], console: Console) -> 
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     answers = lines[_WARM_UP:]
     errors = [
-        abs(answer["age"] - photo.age)
+        abs(photo.error(answer["age"]))
         for answer, photo in zip(answers, photos, strict=True)
         if answer["age"] is not None
     ]

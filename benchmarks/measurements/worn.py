@@ -74,31 +74,32 @@ def run(scale: Scale, console: Console) -> Findings:
     for name, row in rows.items():
         table.add_row(name, *(f"{value:.3f}" for value in row.values()))
     console.print(table)
-    children = sum(age < CHILD_YEARS for age, _, _ in faces)
+    children = sum(photo.age < CHILD_YEARS for photo, _, _ in faces)
     return Findings({}, {"worn": {"faces": len(faces), "children": children, "rows": rows}})
 
 
-def _faces(photos: list[Labelled]) -> list[tuple[float, Pixels, Face]]:
-    """Age, picture and largest face of each photograph in which one is found."""
+def _faces(photos: list[Labelled]) -> list[tuple[Labelled, Pixels, Face]]:
+    """Label, pixels and largest face of each photograph in which one is found."""
     with closing(open_detector(default_models_dir())) as detector:
-        pictures = [(photo.age, decode_image(photo.path.read_bytes()).pixels) for photo in photos]
-        found = [(age, pixels, detector.detect(Pyramid(pixels)).faces) for age, pixels in pictures]
-    return [(age, pixels, faces[0]) for age, pixels, faces in found if faces]
+        pictures = [(photo, decode_image(photo.path.read_bytes()).pixels) for photo in photos]
+        found = [(photo, pixels, detector.detect(Pyramid(pixels)).faces) for photo, pixels in pictures]
+    return [(photo, pixels, faces[0]) for photo, pixels, faces in found if faces]
 
 
-def _row(wear: Wear, faces: list[tuple[float, Pixels, Face]], estimator: Estimator) -> dict[str, float]:
+def _row(wear: Wear, faces: list[tuple[Labelled, Pixels, Face]], estimator: Estimator) -> dict[str, float]:
     """Errors in years and the interval's coverage, each way the network may see a crop; shares that are warned."""
     manifest = estimator.manifest
-    ages = np.array([age for age, _, _ in faces])
+    photos = [photo for photo, _, _ in faces]
+    youngest, ages = (np.array(each) for each in zip(*((photo.youngest, photo.age) for photo in photos), strict=True))
     cuts = [cut_face(_as_jpeg(wear(pixels, face.box.width)), face, manifest.crop) for _, pixels, face in faces]
     row: dict[str, float] = {}
     for way in WAYS:
         spec = manifest.crop.model_copy(update={"exposure": way})
         pmfs = (estimator.estimate(exposed(cut, spec)[None])[0] for cut in cuts)
         answers = [AgeDistribution.of(pmf) for pmf in pmfs]
-        error = np.array([answer.median for answer in answers]) - ages
+        error = np.array([photo.error(answer.median) for photo, answer in zip(photos, answers, strict=True)])
         intervals = np.array([answer.interval(0.9, manifest.bands(), answer.median) for answer in answers])
-        covered = (intervals[:, 0] <= ages) & (ages <= intervals[:, 1])
+        covered = (intervals[:, 0] <= ages) & (youngest <= intervals[:, 1])
         warned = [warnings_of_light(cut, spec) for cut in cuts]
         row |= {
             f"{way}: MAE": float(np.abs(error).mean()),

@@ -102,24 +102,6 @@ MILD = Augmentation(
 )
 """Faces nearly as the service sees them: for a recipe's last stage."""
 
-WORN = Augmentation(
-    scale_low=0.94,
-    scale_high=1.1,
-    shift=0.04,
-    rotation_deg=6.0,
-    chip_share=0.12,
-    grey_share=0.25,
-    tint_share=0.15,
-    blur_share=0.2,
-    blur_sigma=4.5,
-    low_resolution_share=0.2,
-    jpeg_share=0.2,
-    jpeg_quality=12,
-    noise_share=0.15,
-    noise_sigma=14.0,
-)
-"""Old prints, small faces and poor copies of them: for a student whose teacher sees the faces as they were."""
-
 
 def centre(wide: Pixels, size: int) -> Pixels:
     """Return the exact centre window, uint8 [..., size, size, 3], of wide crops [..., S, S, 3]."""

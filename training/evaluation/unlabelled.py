@@ -88,10 +88,7 @@ def on_unlabelled(models: Sequence[Path], stores: Sequence[Path], splits: Sequen
 
 def _ages(model: ModelProto, manifest: Manifest, faces: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return a file's ages in years, float64 [n], as the service reads them."""
-    pmf: NDArray[np.floating] = run(model, faces)
-    if manifest.flip:
-        pmf = (pmf + run(model, np.ascontiguousarray(faces[:, :, ::-1]))) / 2
-    return decoded(pmf, manifest.decode)
+    return decoded(run(model, faces), manifest.decode)
 
 
 def _mean_ages(teacher: Teacher, faces: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from service.inference.imaging import exposed
 from service.inference.manifest import CropSpec, IntervalTable, Manifest
 from training.data.store import FaceSet, FaceStore, signed_error
 from training.data.wear import worn
+from training.datasets.sample import SPLITS
 from training.export.calibration import (
     SMALLEST_BAND,
     Correction,
@@ -42,7 +43,7 @@ WORN_COPIES = 2
 WIDTHS = 3
 """Bands of the distributions' own width within one of predicted age."""
 
-NO_LONGER_TRUE = ("balance", "temperature", "val_mae", "test_")
+NO_LONGER_TRUE = ("balance", "temperature", *(f"{split}_" for split in (*SPLITS, "all")))
 """How metrics begin that a new calibration makes wrong: what was measured before was another file's."""
 
 DECODE_GAIN = 0.05
