@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -42,22 +42,28 @@ SPLIT_COLUMNS: Final = ("file", "age", "subject", "split")
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """A dataset, the split whose error is reported, and whether each person is left out in turn.
+    """A dataset, and whether each person is left out in turn; the error of `test` is reported.
 
     `lists_option` is the reader's option that names the published lists, `lists` are those within the dataset.
+    `renamed` are the reader's splits that have another part here, each with what it is.
     """
 
     dataset: str
-    reported: str
     leave_out: bool = False
     lists_option: str | None = None
     lists: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
 
 
 PROTOCOLS: Final = {
-    "fgnet-lopo": Protocol("fgnet", "test", leave_out=True),
-    "utkface-21-60": Protocol("utkface", "test", lists_option="lists"),
-    "all-age-faces": Protocol("all_age_faces", "val", lists=("image sets/train.txt", "image sets/val.txt")),
+    "fgnet-lopo": Protocol("fgnet", leave_out=True),
+    "utkface-21-60": Protocol("utkface", lists_option="lists"),
+    # The official `val` is what is reported, so weights are chosen on what the reader sets aside of `train`.
+    "all-age-faces": Protocol(
+        "all_age_faces",
+        lists=("image sets/train.txt", "image sets/val.txt"),
+        renamed=(("val", "test"), ("calib", "val")),
+    ),
 }
 """Protocols by name; the splits come from each dataset's reader."""
 
@@ -87,7 +93,7 @@ def run_protocol(
     _refuse_another_recipe(run_dir, recipe)
     crop = DEFAULT_CROP.model_copy(update={"size": recipe.size})
     left_out = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)
-    store = _split_as_listed(FaceStore.open(run_dir / "store"), listing)
+    store = _split_as_listed(FaceStore.open(run_dir / "store"), listing, dict(protocol.renamed))
     folds = people_left_out(store) if protocol.leave_out else {"all": store}
     for fold, faces in folds.items():
         _keep_split(faces, run_dir / fold)
@@ -95,7 +101,7 @@ def run_protocol(
     for number, (fold, faces) in enumerate(folds.items(), 1):
         if not (run_dir / fold / RESULT).exists():
             console.rule(f"{name}: fold {fold}, {number} of {len(folds)}")
-            _run_fold(faces, protocol.reported, run_dir / fold, recipe, max_minutes)
+            _run_fold(faces, run_dir / fold, recipe, max_minutes)
     errors = {fold: json.loads((run_dir / fold / RESULT).read_text())["errors"] for fold in folds}
     without = sum(count for reason, count in left_out.items() if reason)
     found = {"protocol": name, "recipe": recipe.name, **summarised(errors), "photographs_without_a_face": without}
@@ -133,10 +139,10 @@ def summarised(errors: dict[str, list[float]]) -> dict[str, Any]:
     }
 
 
-def _run_fold(store: FaceStore, reported: str, folder: Path, recipe: Recipe, max_minutes: float | None) -> None:
+def _run_fold(store: FaceStore, folder: Path, recipe: Recipe, max_minutes: float | None) -> None:
     train(recipe, [store], folder, resume=(folder / CHECKPOINT).exists(), max_minutes=max_minutes)
     model, _ = trained_model(folder)
-    faces = store.select(reported)
+    faces = store.select("test")
     scores = score(servable(model).predict_on_batch, faces, recipe.size, recipe.batch_size)
     _write(folder / RESULT, {"files": [row["file"] for row in faces.rows], "errors": scores.errors.tolist()})
     for name in (CHECKPOINT, PREVIOUS):
@@ -158,9 +164,9 @@ def _keep_split(store: FaceStore, folder: Path) -> None:
         partial.write_text(table.getvalue())
 
 
-def _split_as_listed(store: FaceStore, listing: Listing) -> FaceStore:
+def _split_as_listed(store: FaceStore, listing: Listing, renamed: Mapping[str, str]) -> FaceStore:
     """Return the store with the listing's splits: the lists may have changed since the store was made."""
-    splits = {sample.path: sample.split or "" for sample in listing.samples}
+    splits = {sample.path: renamed.get(sample.split or "", sample.split or "") for sample in listing.samples}
     return replace(store, rows=tuple({**row, "split": splits[row["file"]]} for row in store.rows))
 
 
