@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docs.generate.blocks import ranged, table
-from docs.generate.code import ROOT
 
 Flags = NDArray[np.bool_]
 
@@ -60,46 +57,17 @@ def gates(raw: Path) -> dict[str, Any]:
     return {"model": raw.stem, "gates": [gate(pmf[known], high[known], age) for age in AGES]}
 
 
-def all_gates(tree: dict[str, Any], measured: Path = ROOT / "docs" / "measured") -> list[dict[str, Any]]:
-    """Return the gates that `gates` measured, and at other ages those of the model's evaluation in `measured`.
-
-    A gate from a curve says who passes and who is refused at each bar, not how many people it was measured on.
-    """
-    kept = measured / f"{tree['model']}.evaluation.json"
-    pooled = json.loads(kept.read_text())["results"]["pooled"] if kept.exists() else {}
-    found = {each["threshold"]: _from_curve(each) for each in pooled.get("gates", ()) if each["curve"]}
-    found |= {each["age"]: each for each in tree["gates"]}
-    return [found[age] for age in AGES if age in found]
-
-
-def _from_curve(found: Mapping[str, Any]) -> dict[str, Any]:
-    bars = [
-        {"bar": row["probability"], "passed": row["false_accept"], "refused": row["false_reject"]}
-        for row in found["curve"]
-        if row["probability"] >= BARS[0]
-    ]
-    return {"age": found["threshold"], "bars": bars}
-
-
 def gate_tables(tree: dict[str, Any]) -> str:
-    """Return `all_gates` as text: who is let through and who is refused at each bar."""
-    return "\n".join(f"### {tree['model']}: {found['age']} years\n\n{gate_table(found)}" for found in all_gates(tree))
+    """Return what `gates` measured as text: who is let through and who is refused at each bar."""
+    return "\n".join(f"### {tree['model']}: {found['age']} years\n\n{gate_table(found)}" for found in tree["gates"])
 
 
 def gate_table(found: dict[str, Any]) -> str:
-    """Return one gate as a table, with the number of people it was measured on where that is known."""
-    if "near" not in found:
-        return _curve_table(found)
+    """Return one gate as a table, with the number of people it was measured on."""
     age, near = found["age"], found["near"]
     head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through (95 %)"]
     head += [f"{age} or over refused", f"aged {age}–{near} refused"]
     return f"{_counts(found)}\n\n{table(head, [_row(row, found) for row in found['bars']])}"
-
-
-def _curve_table(found: dict[str, Any]) -> str:
-    age = found["age"]
-    head = [f"let through where P(age ≥ {age}) is at least", f"under {age} let through", f"{age} or over refused"]
-    return table(head, [[f"{row['bar']:g}", f"{row['passed']:.1%}", f"{row['refused']:.1%}"] for row in found["bars"]])
 
 
 def _counts(found: dict[str, Any]) -> str:
@@ -115,4 +83,6 @@ def _row(row: dict[str, Any], found: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        sys.exit("usage: python -m docs.generate.gates NAME.npz, a file that `agelens-train evaluate` wrote")
     sys.stdout.write(gate_tables(gates(Path(sys.argv[1]))))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from docs.generate import charts
 from docs.generate.blocks import ranged, table
 from docs.generate.code import ROOT
-from docs.generate.gates import all_gates, gate_table, gate_tables
+from docs.generate.gates import gate_table, gate_tables
 from docs.generate.plot import distribution_plot
 from docs.generate.replies import REPLY
 from service.inference.lockfile import ModelLock
@@ -311,7 +311,7 @@ def plots() -> dict[Path, str]:
         drawn[IMAGES / "coverage-by-group.svg"] = by_group
     if worn := _worn_rows():
         drawn[IMAGES / "coverage-by-wear.svg"] = charts.worn_coverage(0.9, worn)
-    drawn[IMAGES / "gates.svg"] = charts.gate_curves(all_gates(_gates(default_model())))
+    drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
     drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])
     return drawn

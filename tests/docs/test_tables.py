@@ -18,7 +18,7 @@ from docs.generate.__main__ import stale
 from docs.generate.ablation import ablation_table
 from docs.generate.blocks import fill, table
 from docs.generate.charts import error_bars, gate_curves, interval_coverage, worn_coverage
-from docs.generate.gates import AGES, all_gates, gate, gate_table, gates, share
+from docs.generate.gates import AGES, gate, gate_table, gates, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
 from docs.generate.take import note_error
@@ -142,29 +142,14 @@ def test_a_gate_is_measured_at_each_age_that_an_evaluation_has_a_curve_for(tmp_p
     )
 
 
-def test_an_age_that_was_no_gate_when_a_model_was_measured_has_its_evaluations_curve(tmp_path: Path) -> None:
-    pmf = np.zeros((2, 101))
-    pmf[range(2), [10, 40]] = 1
-    tree = {"model": "here", "gates": [gate(pmf, np.array([10, 40]), 18)]}
-    assert [found["age"] for found in all_gates(tree, tmp_path)] == [18]
-    rows = [{"probability": bar, "false_accept": 1 - bar, "false_reject": bar / 2} for bar in (0.25, 0.5, 0.9)]
-    curves = [{"threshold": 13, "curve": rows}, {"threshold": 18, "curve": rows}, {"threshold": 25, "curve": []}]
-    (tmp_path / "here.evaluation.json").write_text(json.dumps({"results": {"pooled": {"gates": curves}}}))
-    thirteen, eighteen = all_gates(tree, tmp_path)
-    assert eighteen == tree["gates"][0]
-    assert gate_table(thirteen) == (
-        "| let through where P(age ≥ 13) is at least | under 13 let through | 13 or over refused |\n"
-        "| --- | --- | --- |\n| 0.5 | 50.0% | 25.0% |\n| 0.9 | 10.0% | 45.0% |\n"
-    )
-
-
 @pytest.mark.parametrize("name", sorted(evaluations()))
 def test_gates_and_evaluation_are_of_the_same_faces(name: str) -> None:
     counted = json.loads((measured.MEASURED / f"{name}.gates.json").read_text())
-    curves = {each["age"]: each["bars"] for each in all_gates({"model": name, "gates": []})}
+    curves = {each["threshold"]: each["curve"] for each in evaluations()[name]["results"]["pooled"]["gates"]}
     shared = 0
     for found in counted["gates"]:
-        told = {row["bar"]: (row["passed"], row["refused"]) for row in curves[found["age"]]}
+        curve = curves[found["age"]]
+        told = {row["probability"]: (row["false_accept"], row["false_reject"]) for row in curve}
         bars = {row["bar"]: (row["passed"], row["refused"]) for row in found["bars"] if row["bar"] in told}
         assert {bar: told[bar] for bar in bars} == {bar: pytest.approx(rates) for bar, rates in bars.items()}
         shared += len(bars)
@@ -173,7 +158,7 @@ def test_gates_and_evaluation_are_of_the_same_faces(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(evaluations()))
 def test_the_chart_of_gates_has_every_age_and_no_names_over_one_another(name: str) -> None:
-    drawn = gate_curves(all_gates({"model": name, "gates": []}))
+    drawn = gate_curves(json.loads((measured.MEASURED / f"{name}.gates.json").read_text())["gates"])
     assert re.findall(r">(\d+) years<", drawn) == [str(age) for age in AGES]
     words = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="start">(0\.\d+)<', drawn)
     places = [(float(x), float(y), 6.5 * len(word)) for x, y, word in words]
