@@ -30,6 +30,12 @@ TRAINING := .venv-training/.training
 setup: $(SERVE)
 	@$(WITH_TOOLS) .venv/bin/python -m service.inference.detection.download
 
+# Extras of the package beside what serves: make extras EXTRAS=otel,heif
+.PHONY: extras
+extras: setup
+	@test -n "$(EXTRAS)" || { echo "name them, as in: make extras EXTRAS=otel,heif" >&2; exit 1; }
+	$(UV) install --python .venv/bin/python --editable '.[$(EXTRAS)]'
+
 setup-dev: setup $(DEV)
 
 setup-training: setup $(TRAINING)

@@ -15,6 +15,14 @@ class AgelensError(Exception):
         self.retry_after_s = retry_after_s
 
 
+def needs_extra(what: str, extra: str) -> str:
+    """Say that something needs an extra of the package, and how that is installed."""
+    return (
+        f"{what} needs the extra `{extra}`, which is not installed; in a checkout `make extras EXTRAS={extra}` "
+        f"installs it, elsewhere pip install 'agelens-….whl[{extra}]'"
+    )
+
+
 class PictureError(AgelensError):
     """The picture cannot be used."""
 

@@ -32,6 +32,7 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "gates": measured.gates_tables,
     "gate-example": measured.gate_example,
     "reliability": measured.reliability_part,
+    "mixes": measured.mixes_table,
     "coverage": measured.coverage_table,
     "coverage-by-group": measured.coverage_by_group,
     "coverage-by-wear": measured.coverage_by_wear,

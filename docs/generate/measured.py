@@ -13,6 +13,7 @@ from docs.generate.code import ROOT
 from docs.generate.gates import gate_table, gate_tables
 from docs.generate.plot import distribution_plot
 from docs.generate.replies import REPLY
+from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock
 from training.evaluation.reliability_diagram import reliability_diagram
 
@@ -285,6 +286,16 @@ def choices() -> str:
         title = page.read_text().splitlines()[0].lstrip("# ")
         lines.append(f"- [{title}](adr/{page.name})")
     return "\n".join(lines)
+
+
+def mixes_table() -> str:
+    """Return how common young ages are in the mixes that the models' probabilities hold for."""
+    rows = []
+    for entry in ModelLock.read(ROOT / "models").of_kind("model"):
+        manifest = Estimator(ROOT / "models" / entry.file, entry.sha256).manifest
+        mix = manifest.age_mix
+        rows.append([manifest.name, f"{sum(mix[:18]):.1%}", *(f"{mix[age] / mix[27]:.2f}" for age in (12, 18))])
+    return table(["model", "under 18", "12 for each of 27", "18 for each of 27"], rows)
 
 
 def default_model() -> str:

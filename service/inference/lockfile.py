@@ -12,11 +12,12 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from service.errors import ChecksumMismatch, FileMissing, InvalidModelFile
 
 _PACKAGE = Path(__file__).parents[1]
+_CARRIED = "_models"  # the folder in the package that a wheel carries
 
 
 def default_models_dir() -> Path:
     """Return the folder that the wheel carries, or `models/` of the checkout."""
-    carried = _PACKAGE / "_models"
+    carried = _PACKAGE / _CARRIED
     return carried if carried.is_dir() else _PACKAGE.parent / "models"
 
 
@@ -91,7 +92,8 @@ def verified_path(folder: Path, entry: LockEntry) -> Path:
     """Return the path of a locked file after checking size and sha256; raise FileMissing or ChecksumMismatch."""
     path = folder / entry.file
     fetched = entry.kind in ("detector", "sample")
-    remedy = "run `make setup`" if fetched else "run `git checkout models`, or export the model again"
+    set_up = "build the wheel again, after `make setup`" if folder.name == _CARRIED else "run `make setup`"
+    remedy = set_up if fetched else "run `git checkout models`, or export the model again"
     if not path.is_file():
         raise FileMissing(f"{entry.file} is missing from the models folder; {remedy}")
     if path.stat().st_size != entry.size or sha256_of(path) != entry.sha256:

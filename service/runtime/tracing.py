@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from opentelemetry.propagate import extract
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, TracerProvider
 
-from service.errors import InvalidSetting
+from service.errors import InvalidSetting, needs_extra
 
 
 class Tracer:
@@ -62,7 +62,7 @@ def open_tracer(enabled: bool) -> Tracer:
         from opentelemetry.sdk.trace import TracerProvider as RecordingProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise InvalidSetting("AGELENS_TRACES needs the extra: pip install 'agelens[otel]'") from error
+        raise InvalidSetting(needs_extra("AGELENS_TRACES", "otel")) from error
     name = os.environ.get("OTEL_SERVICE_NAME", "agelens")
     provider = RecordingProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

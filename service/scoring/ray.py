@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from service.errors import InvalidParameter
+from service.errors import InvalidParameter, needs_extra
 from service.scoring.job import Chunk, Job, OpenPipeline, Tally
 from service.scoring.worker import Scorer, open_job
 
@@ -24,7 +24,7 @@ def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int, pipeline: Open
         import ray
         import ray.data
     except ImportError as error:
-        raise InvalidParameter("--engine ray needs Ray: pip install 'agelens[ray]'") from error
+        raise InvalidParameter(needs_extra("--engine ray", "ray")) from error
     if not ray.is_initialized():
         ray.init(log_to_driver=False)  # joins the cluster that RAY_ADDRESS names, or starts one here
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -77,8 +77,10 @@ def test_one_changed_byte_is_noticed(tmp_path: Path) -> None:
 
 def test_a_missing_detector_names_make_setup(tmp_path: Path) -> None:
     entry = locked(tmp_path).model_copy(update={"file": "gone.tflite", "kind": "detector"})
-    with pytest.raises(FileMissing, match="make setup"):
+    with pytest.raises(FileMissing, match="run `make setup`"):
         verified_path(tmp_path, entry)
+    with pytest.raises(FileMissing, match="build the wheel again, after `make setup`"):
+        verified_path(tmp_path / "site-packages" / "service" / "_models", entry)
 
 
 def test_a_lock_is_written_sorted_and_read_back(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from service.errors import SetupError
+from service.errors import SetupError, needs_extra
 from service.inference.faces import BoundingBox, Face, Pixels
 
 DEBIAN_PACKAGES: Final = {"libEGL.so.1": "libegl1", "libGLESv2.so.2": "libgles2"}
@@ -46,7 +46,7 @@ class MediapipeBlazeFace:
                 from mediapipe.tasks.python import BaseOptions
                 from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
             except ImportError as error:
-                raise SetupError(f"AGELENS_DETECTOR=mediapipe needs the extra `mediapipe` ({error})") from error
+                raise SetupError(f"{needs_extra('AGELENS_DETECTOR=mediapipe', 'mediapipe')} ({error})") from error
         # The buffer, not the path: mediapipe's own file loading needs a writable working directory.
         options = BaseOptions(model_asset_buffer=path.read_bytes())
         self._mediapipe = mediapipe
