@@ -85,11 +85,11 @@ async def predict(request: Request, options: Options) -> Response:
     options = _checked(request, options, state.settings.deadline_s)
     limits = UploadLimits("file", state.settings.max_body_bytes)
     async with UploadReader(state.upload_budget).receive(request, limits) as uploads:
-        state.rates.charge(key, 1)
         with state.pool.admitted(_tasks(state, uploads, options), state.settings.deadline_s) as (
             results,
             give_up,
         ):
+            state.rates.charge(key, 1)
             async with cancel_on_disconnect(request.receive, give_up):
                 prediction = await results.result(0)
     state.saw(prediction, results.waited_s(0), key)
@@ -113,9 +113,9 @@ async def predict_batch(request: Request, options: Options) -> Response:
     limits = UploadLimits("files", settings.max_batch_bytes, settings.max_batch_parts, raw=False)
     async with AsyncExitStack() as stack:
         uploads = await stack.enter_async_context(UploadReader(state.upload_budget).receive(request, limits))
-        state.rates.charge(key, len(uploads))
         admitted = state.pool.admitted(_tasks(state, uploads, options), settings.batch_deadline_s)
         results, give_up = stack.enter_context(admitted)
+        state.rates.charge(key, len(uploads))
         request.state.facts = {"pictures": len(uploads)}
         batch = Batch(state, results, uploads, options, request.state.request_id, key)
         if media == NDJSON:

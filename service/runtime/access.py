@@ -77,8 +77,9 @@ def pictures_worth(pixels: int, faces: int) -> float:
 class RateLimit:
     """A token bucket for each key: `per_minute` pictures a minute, in bursts of up to one minute's worth.
 
-    A picture costs one token when it arrives and, once answered, the rest of its worth by pixels and faces. A request
-    is admitted while there is a token and may overdraw the bucket: a large batch passes, and its caller waits later.
+    A picture costs one token when it is queued, so none if the queue refuses it, and once answered the rest of its
+    worth by pixels and faces. A request is admitted while there is a token and may overdraw the bucket: a large batch
+    passes, and its caller waits later.
     """
 
     def __init__(self, per_minute: int | None) -> None:

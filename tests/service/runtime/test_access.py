@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.caller import post_request
 from service.errors import InvalidSetting, KeyRejected, RateExceeded
 from service.runtime.access import KeyRing, RateLimit, pictures_worth
-from tests.service.conftest import MakeClient
-from tests.service.doubles import encoded, grey
+from tests.service.conftest import MakeClient, MakeServer
+from tests.service.doubles import Gate, encoded, grey
 
 
 def test_without_keys_nobody_needs_one() -> None:
@@ -167,6 +168,18 @@ def test_each_picture_of_a_batch_counts(make_client: MakeClient) -> None:
     assert refused.status_code == 429
     assert 1 <= int(refused.headers["retry-after"]) <= 20
     assert client.post("/predict", files={"file": grey()}, headers={"x-api-key": "l"}).status_code == 200
+
+
+def test_pictures_that_the_queue_has_no_room_for_are_not_charged(make_server: MakeServer, gate: Gate) -> None:
+    server = make_server(gated=True, api_keys="k,l", rate_limit_per_minute=3, queue_size=3, max_batch_parts=3)
+    three, key = [("files", grey())] * 3, {"x-api-key": "k"}
+    other = post_request("/predict", grey(), "image/png").replace(b"\r\n", b"\r\nx-api-key: l\r\n", 1)
+    with server.client(headers=key) as client, server.connect(other), server.connect(other):
+        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+        assert [client.post("/predict/batch", files=three).status_code for _ in range(2)] == [503, 503]
+        gate.open()
+        assert server.state.pool.wait_until(waiting=0, running=0, timeout_s=60)
+        assert [client.post("/predict/batch", files=three).status_code for _ in range(2)] == [200, 429]
 
 
 def test_cors_is_off_unless_configured(make_client: MakeClient) -> None:
