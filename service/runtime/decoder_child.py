@@ -14,8 +14,8 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +57,7 @@ def main(decode: Decode | None = None) -> None:
                 if (new := os.fork()) == 0:
                     parent.close()
                     ours.close()
-                    _serve(theirs, decode or _decode)
+                    _live(theirs, decode or _decode)
                     return
                 children.add(new)
                 socket.send_fds(parent, [GIVEN.pack(new, status)], [ours.fileno()])
@@ -71,6 +71,18 @@ def _end(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def _live(asker: socket.socket, decode: Decode) -> None:
+    """Serve; after an error leave the socket for the kernel to close, which does so once the exit status is set.
+
+    Who reads that the socket is closed kills this process, and would have the status of that otherwise.
+    """
+    try:
+        _serve(asker, decode)
+    except BaseException:
+        asker.detach()
+        raise
+
+
 def _serve(asker: socket.socket, decode: Decode) -> None:
     """Answer questions until the socket is closed."""
     _end_with_parent()
@@ -78,27 +90,36 @@ def _serve(asker: socket.socket, decode: Decode) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # where memory gets short, this process is the one to go
         Path("/proc/self/oom_score_adj").write_text("1000")
+    sys.stderr = os.fdopen(os.dup(2), "w")  # for this program's own errors
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libjpeg and others write to it by themselves
     while len(question := asker.recv(QUESTION.size, socket.MSG_WAITALL)) == QUESTION.size:
         length, max_pixels, min_side, max_s, max_bytes = QUESTION.unpack(question)
         data = asker.recv(length, socket.MSG_WAITALL)
-        with_limits(max_s, max_bytes)
-        _answer(asker, decode, data, max_pixels, None if min_side < 0 else min_side)
-        without_limits()
+        with limits(max_s, max_bytes):
+            _answer(asker, decode, data, max_pixels, None if min_side < 0 else min_side)
 
 
-def with_limits(max_s: float, max_bytes: int) -> None:
-    """Let the kernel end this process after `max_s` of processor time, and limit its further memory to `max_bytes`."""
-    signal.setitimer(signal.ITIMER_PROF, max_s)  # SIGPROF ends the process, whatever it is in
+@contextmanager
+def limits(max_s: float, max_bytes: int) -> Iterator[None]:
+    """Let the kernel end this process after `max_s` of processor time, and limit its further memory to `max_bytes`.
+
+    Both hold within the block only; limits of memory that the process was given stay.
+    """
+    given, most = resource.getrlimit(resource.RLIMIT_AS)
     used = _address_space()
-    limit = resource.RLIM_INFINITY if used is None else used + max_bytes + SPARE_BYTES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    wanted = resource.RLIM_INFINITY if used is None else used + max_bytes + SPARE_BYTES
+    signal.setitimer(signal.ITIMER_PROF, max_s)  # SIGPROF ends the process, whatever it is in
+    resource.setrlimit(resource.RLIMIT_AS, (_lower(wanted, given), most))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (given, most))
 
 
-def without_limits() -> None:
-    """Remove both limits: time between two pictures counts for neither."""
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+def _lower(limit: int, other: int) -> int:
+    """Return the lower of two limits; infinity is -1 in Linux."""
+    return min((each for each in (limit, other) if each != resource.RLIM_INFINITY), default=resource.RLIM_INFINITY)
 
 
 def _decode(data: bytes, max_pixels: int, min_side: int | None) -> Photo:
@@ -109,6 +130,7 @@ def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, 
     began = time.process_time()
     try:
         photo = decode(data, max_pixels, min_side)
+        pixels = np.ascontiguousarray(photo.pixels)
     except (PictureError, MemoryError) as error:
         said: PictureError = (
             PictureTooLarge("decoding the picture takes more memory than its header promises")
@@ -120,7 +142,6 @@ def _answer(asker: socket.socket, decode: Decode, data: bytes, max_pixels: int, 
         asker.sendall(ANSWER.pack(number, time.process_time() - began, len(text), 0, 0, 0, 0) + text)
         return
     del data
-    pixels = np.ascontiguousarray(photo.pixels)
     rows, columns = pixels.shape[:2]
     asker.sendall(ANSWER.pack(0, time.process_time() - began, 0, rows, columns, photo.width, photo.height))
     asker.sendall(pixels.data.cast("B"))

@@ -233,4 +233,4 @@ def _explained(status: int) -> Exception:
         return PictureTooLarge("the system had no memory left to decode the picture; scale it down")
     if status < 0:
         return CorruptPicture("the picture crashed its decoder; save it again with another program")
-    return RuntimeError(f"a decoder ended with status {status}")
+    return RuntimeError(f"a decoder ended with status {status}; standard error says why")

@@ -10,7 +10,7 @@ import time
 from service.inference.decoding.photo import Photo, decode_image
 from service.runtime import decoder_child
 
-WAITS, COMPUTES, CRASHES, GROWS = 61, 62, 63, 65
+WAITS, COMPUTES, CRASHES, GROWS, FAILS = 61, 62, 63, 65, 66
 """Widths in pixels."""
 
 
@@ -27,6 +27,8 @@ def decode(data: bytes, max_pixels: int, min_side: int | None) -> Photo:
         ctypes.string_at(0)
     if photo.width == GROWS:
         return Photo(photo.pixels, len(os.urandom(2**31)), 1)
+    if photo.width == FAILS:
+        raise RuntimeError("this picture meets a defect of the decoder")
     return photo
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +28,7 @@ from service.inference.decoding.photo import decode_image
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
 from service.runtime.decoder_process import DecoderLauncher, DecoderProcess
 from tests.service.doubles import grey
-from tests.service.hanging_decoder import COMPUTES, CRASHES, GROWS, WAITS
+from tests.service.hanging_decoder import COMPUTES, CRASHES, FAILS, GROWS, WAITS
 from tests.service.hanging_server import HANGING
 
 
@@ -113,6 +115,35 @@ def test_memory_beyond_the_price_is_refused_by_the_system(process: DecoderProces
     with pytest.raises(PictureTooLarge, match="more memory than its header"):
         decode(process, grey(side=GROWS))
     assert still_works(process)
+
+
+def test_defect_of_a_decoder_is_not_taken_for_a_lack_of_memory(capfd: pytest.CaptureFixture[str]) -> None:
+    process = DecoderLauncher(HANGING).decoder()
+    try:
+        with pytest.raises(RuntimeError, match="a decoder ended with status 1; standard error says why"):
+            decode(process, grey(side=FAILS))
+        assert "RuntimeError: this picture meets a defect of the decoder" in capfd.readouterr().err
+        assert still_works(process)
+    finally:
+        process.close()
+
+
+def test_hard_limit_of_memory_stays_and_a_lower_soft_one_holds() -> None:
+    program = """
+import resource
+from service.runtime.decoder_child import limits
+given = (3 * 2**30, 4 * 2**30)
+resource.setrlimit(resource.RLIMIT_AS, given)
+for more in (2**20, 2**40):
+    with limits(5.0, more):
+        print(*resource.getrlimit(resource.RLIMIT_AS))
+    assert resource.getrlimit(resource.RLIMIT_AS) == given
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    (small, hard), large = (line.split() for line in ended.stdout.splitlines())
+    assert large == [str(3 * 2**30), hard] == [str(3 * 2**30), str(4 * 2**30)]
+    assert int(small) < 3 * 2**30
 
 
 def test_row_1a_is_stopped_even_where_its_price_was_not_asked(process: DecoderProcess) -> None:
