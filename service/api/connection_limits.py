@@ -18,6 +18,7 @@ from service.runtime.open_files import lingering_connections
 from service.settings import Settings
 
 _LINGER_S: Final = 1.0
+"""Seconds for a caller to read a refusal that does not come in the middle of a body."""
 _MOST_FRAMING_BYTES: Final = 2**20
 """Bytes of chunk sizes that a body may have beyond its own: a chunk of one byte takes five more, and a callback."""
 _CALLBACK_BYTES: Final = 32
@@ -62,7 +63,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._heads = 0
         self._in_head = False
         self._in_body = False
-        self._silent_bytes = self._framing_bytes = 0
+        self._silent_bytes = self._framing_bytes = self._dropped_bytes = 0
         self._upgrade_asked = False
         self._unanswered = 0
         self._fault: tuple[int, str] | None = None
@@ -87,10 +88,15 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.transport = self.transport  # no circle of references is left
 
     def data_received(self, data: bytes) -> None:
         """Parse the bytes; refuse a head, or the chunk sizes and trailers of a body, that exceed the limit."""
         if self._refusal is not None:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > self.limits.settings.max_batch_bytes:
+                self.drop()
             return
         self._unset_keepalive_if_required()
         if self._clock is None and not self._in_body:
@@ -140,6 +146,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
         super().on_headers_complete()
+        self.cycle.transport = _Transport(self)  # type: ignore[assignment]  # all of it that a cycle calls
         self._unanswered += 1
         self._stop_clock()
         self._in_head, self._in_body = False, True
@@ -174,6 +181,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.limits.waiting[self] = None
         if self._in_body:
             self._clock = self.loop.call_later(self.limits.settings.header_timeout_s, self.transport.abort)
+
+    def close(self) -> None:
+        """Close after the answer that ends the connection; where it came early, read on before, but not for long."""
+        if self._in_body and self.cycle.response_complete:
+            self._refusal = b""
+        else:
+            self.transport.close()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, at once if its caller does not even read."""
@@ -283,8 +297,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _say_refusal(self) -> None:
         """Write the last answer, and close once the caller has had time to read it.
 
-        What the caller still sends is dropped until then: closing on unread bytes would reset the connection and
-        take the answer with it (RFC 9112, section 9.6).
+        What the caller still sends is dropped until then, up to the bytes of the largest body: closing on unread bytes
+        would reset the connection and take the answer with it (RFC 9112, section 9.6).
         """
         if self.transport.is_closing():
             return
@@ -292,7 +306,17 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.transport.write(self._refusal or b"")
         self.transport.write_eof()
-        self._clock = self.loop.call_later(_LINGER_S, self.transport.abort)
+        linger_s = self.limits.settings.header_timeout_s if self._in_body else _LINGER_S
+        self._clock = self.loop.call_later(linger_s, self.transport.abort)
+
+
+class _Transport:
+    """What a request's cycle has of its connection: writing, and closing as the protocol does."""
+
+    def __init__(self, protocol: LimitedHttpProtocol) -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.close
 
 
 def protocol_for(settings: Settings, metrics: Metrics) -> type[LimitedHttpProtocol]:

@@ -266,6 +266,37 @@ def test_head_is_answered_as_get_is_but_without_the_content(make_server: MakeSer
     assert b"content-length: " in head
 
 
+LONG = b"content-length: 20000000\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (POST + b"connection: close\r\n" + LONG, 413),
+        (POST.replace(b"1.1", b"1.0") + LONG, 413),
+        (POST.replace(b"/predict", b"/predict?interval=7") + b"connection: close\r\n" + LONG, 422),
+        (POST.replace(b"/predict", b"/nope") + b"connection: close\r\n" + LONG, 404),
+        (POST + LONG, 413),
+    ],
+)
+def test_early_refusal_can_be_read_after_the_whole_body_is_sent(
+    make_server: MakeServer, head: bytes, status: int
+) -> None:
+    with make_server(max_body_bytes=2**20).connect(head) as connection:
+        connection.recv(1, socket.MSG_PEEK)
+        for _ in range(20):
+            connection.sendall(bytes(10**6))
+        assert status_on(connection) == status
+
+
+def test_body_of_a_refused_request_is_not_read_without_end(make_server: MakeServer) -> None:
+    server = make_server(max_body_bytes=2**20, max_batch_bytes=2**21)
+    with server.connect(POST + b"connection: close\r\n" + LONG) as connection:
+        assert status_on(connection) == 413
+        with pytest.raises(ConnectionError):
+            connection.sendall(bytes(20 * 10**6))
+
+
 def test_head_of_what_is_only_posted_is_405(make_server: MakeServer) -> None:
     with make_server().connect(b"HEAD /predict HTTP/1.1\r\nhost: x\r\n\r\n") as connection:
         assert b"HTTP/1.1 405 " in connection.recv(65536)
