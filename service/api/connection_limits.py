@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.middleware import SECURITY_HEADERS, new_request_id
 from service.api.problems import MEDIA_TYPE, Problem, plain_problem
-from service.api.request_head import head_fault, without_upgrade
+from service.api.request_head import head_fault, with_lists_joined, without_upgrade
 from service.runtime.metrics import Metrics
 from service.runtime.open_files import lingering_connections
 from service.settings import Settings
@@ -145,6 +145,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110, section 10.1.1
+        self.headers[:] = with_lists_joined(self.headers)
         super().on_headers_complete()
         self.cycle.transport = _Transport(self)  # type: ignore[assignment]  # all of it that a cycle calls
         self._unanswered += 1

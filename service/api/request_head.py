@@ -1,4 +1,4 @@
-"""Check what the parser does not of a request's head (RFC 9110, 9112); remove its Upgrade header."""
+"""Check what the parser does not of a request's head (RFC 9110, 9112); join its lists; remove its Upgrade header."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ RawHeaders = Sequence[tuple[bytes, bytes]]
 """Names in lower case, and values, in the order they came."""
 
 _HOST: Final = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-fv:.%\w-]+\])(?::\d*)?")
+_LISTS: Final = frozenset(
+    {b"accept", b"access-control-request-headers", b"baggage", b"content-encoding", b"if-none-match", b"tracestate"}
+)
+"""The headers that something here reads as a list."""
 _MOST_LENGTH_DIGITS: Final = 18
 """Most digits of a Content-Length: a number of 60 bits, more than any real body has."""
 
@@ -22,6 +26,12 @@ def head_fault(method: bytes, version: str, headers: RawHeaders) -> tuple[int, s
     if method == b"CONNECT":
         return 501, "CONNECT is not supported; this is not a proxy"
     return _host_fault(version, _values(headers, b"host")) or _length_fault(version, headers)
+
+
+def with_lists_joined(headers: RawHeaders) -> list[tuple[bytes, bytes]]:
+    """Return the headers with each list in one line, at its first one's place (RFC 9110, section 5.3)."""
+    lists = {name: b", ".join(_values(headers, name)) for name in _LISTS.intersection(name for name, _ in headers)}
+    return [(name, lists.pop(name, value)) for name, value in headers if name in lists or name not in _LISTS]
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: RawHeaders) -> bytes:

@@ -92,7 +92,8 @@ Take = Callable[[int], None]
 
 def _collector(request: Request, limits: UploadLimits) -> Callable[[Request, Take], Awaitable[list[Upload]]]:
     """Return the reader of the request's content type."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    codings = request.headers.get("content-encoding", "identity").lower().split(",")
+    if any(coding.strip() != "identity" for coding in codings):
         raise UnsupportedBody("a compressed body is not read; send it without Content-Encoding")
     try:
         kind, options = parse_options_header(request.headers.get("content-type"))

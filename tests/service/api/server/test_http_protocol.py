@@ -266,6 +266,33 @@ def test_head_is_answered_as_get_is_but_without_the_content(make_server: MakeSer
     assert b"content-length: " in head
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (b"accept: text/html", b"accept: application/json", 200),
+        (b"accept: application/json;q=0", b"accept: text/html", 406),
+        (b"content-encoding: identity", b"Content-Encoding: Identity", 200),
+        (b"content-encoding: identity", b"content-encoding: gzip", 415),
+    ],
+)
+def test_list_in_two_lines_is_as_in_one(make_server: MakeServer, first: bytes, second: bytes, status: int) -> None:
+    data, server = grey(51), make_server()
+    one_line = first + b", " + second.partition(b": ")[2]
+    for lines in (one_line, first + b"\r\nx: y\r\n" + second):
+        with server.connect(POST + lines + b"\r\ncontent-length: %d\r\n\r\n" % len(data) + data) as connection:
+            assert status_on(connection) == status
+
+
+def test_file_that_the_second_line_of_if_none_match_names_is_not_sent_again(make_server: MakeServer) -> None:
+    server = make_server()
+    with server.client() as client:
+        etag = client.get("/").headers["etag"].encode()
+    with server.connect(
+        b'GET / HTTP/1.1\r\nhost: x\r\nif-none-match: "other"\r\nif-none-match: %s\r\n\r\n' % etag
+    ) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 304 ")
+
+
 LONG = b"content-length: 20000000\r\n\r\n"
 
 
