@@ -46,7 +46,7 @@ def load(settings: Settings) -> Loaded:
     models = {name: LoadedModel(each.manifest, each.sha256, each.faces_share) for name, each in estimators.items()}
     decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20)
     detector = partial(open_detector, folder, settings.detector, max_views=settings.max_views)
-    return Loaded(models, default, partial(_warm_pipeline, estimators, default, detector, decoder, mixes))
+    return Loaded(models, default, partial(_warm_pipeline, estimators, default, detector, decoder, mixes), mixes)
 
 
 def _warm_pipeline(

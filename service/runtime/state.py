@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 import structlog
 
 from service.errors import AgelensError, NotReady, UnknownModel
+from service.inference.distribution import Floats
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
-from service.inference.pipeline import PhotoPrediction
+from service.inference.pipeline import PhotoPrediction, stated_mix
 from service.runtime.access import KeyRing, RateLimit, pictures_worth
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import Metrics
@@ -57,11 +58,12 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The loaded models by name, the default's name, and a function that makes a thread's predictor."""
+    """The loaded models by name, the default's name, what makes a thread's predictor, and mixes of ages by name."""
 
     models: Mapping[str, LoadedModel]
     default_model: str
     make_predictor: Callable[[], Predictor]
+    mixes: Mapping[str, Floats] = field(default_factory=dict)
 
 
 Load = Callable[[Settings], Loaded]
@@ -158,6 +160,12 @@ class ServiceState:
         if (model := loaded.models.get(loaded.default_model if name is None else name)) is None:
             raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(loaded.models))}")
         return model
+
+    def require_prior(self, model: LoadedModel, prior: str | None) -> None:
+        """Raise InvalidParameter for a mix of ages that is not known, or that the model cannot be restated for."""
+        if prior is not None:
+            loaded = self.require_models()
+            stated_mix(model.manifest, prior, loaded.mixes, [each.manifest for each in loaded.models.values()])
 
     def _make_predictor(self) -> Predictor:
         return self.require_models().make_predictor()

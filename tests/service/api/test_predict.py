@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -180,6 +181,17 @@ def test_a_slow_model_is_asked_about_fewer_faces_of_a_picture() -> None:
     assert len(fast["faces"]) > 20 > len(slow["faces"]) > 5
     assert said == {"ensemble-int8": 40, "coral-mobilenet": len(slow["faces"])}
     assert slow["image"]["more_faces"]
+
+
+def test_only_a_mix_of_ages_that_the_settings_name_can_be_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "mix.csv").write_text("age,share\n12,1\n")
+    settings = {"models": "ensemble-int8", "priors": f"pupils={tmp_path / 'mix.csv'}"}
+    with LiveServer(load, **settings) as server, server.client() as client:
+        for path, field in (("/predict", "file"), ("/predict/batch", "files")):
+            known, unknown = (client.post(f"{path}?prior={name}", files={field: grey()}) for name in ("pupils", "x"))
+            assert (known.status_code, unknown.status_code) == (200, 422), known.text
+            assert "urn:" not in known.text
+            assert "or one of pupils, not 'x'" in unknown.json()["detail"]
 
 
 def test_good_request_id_comes_back_and_a_bad_one_is_replaced(client: httpx.Client) -> None:

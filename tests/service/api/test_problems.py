@@ -107,6 +107,16 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "no faces wanted": (422, {"params": {"max_faces": "0"}, "files": {"file": grey()}}),
     "faces too small to find": (422, {"params": {"min_face_size": "11"}, "files": {"file": grey()}}),
     "two models": (422, {"params": {"model": ["brightness", "other"]}, "files": {"file": grey()}}),
+    "unknown mix of ages": (422, {"params": {"prior": "x"}, "files": {"file": grey()}}),
+    "unknown mix for a batch": (422, {"path": "/predict/batch", "params": {"prior": "x"}, "files": {"files": grey()}}),
+    "mix for a batch of a model without its own": (
+        422,
+        {"path": "/predict/batch", "params": {"prior": "uniform"}, "files": {"files": grey()}},
+    ),
+    "unknown model for a batch": (
+        422,
+        {"path": "/predict/batch", "params": {"model": "none"}, "files": {"files": grey()}},
+    ),
     "detect and not": (
         422,
         {"path": "/predict/batch", "params": {"detect": ["true", "false"]}, "files": {"files": grey()}},
