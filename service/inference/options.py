@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,10 +21,17 @@ LEAST_FACE: Final = 12
 """Width in pixels of the smallest face that is found reliably; the card of the network of proposals has the shares."""
 
 
+MOST_THRESHOLDS: Final = 20
+
+
 def _split_at_commas(value: object) -> object:
-    """Split `"18, 25"` from a query or a command line at its commas; likewise each item of a list."""
+    """Split `"18, 25"` from a query or a command line at its commas; likewise each item of a list.
+
+    Of too many values one more than allowed is kept: enough to be refused, without reading them all.
+    """
     items = value if isinstance(value, list | tuple) else [value]
-    return [part for item in items for part in (item.split(",") if isinstance(item, str) else [item])]
+    parts = (part for item in items for part in (item.split(",") if isinstance(item, str) else [item]))
+    return list(islice(parts, MOST_THRESHOLDS + 1))
 
 
 class PredictOptions(BaseModel):
@@ -37,8 +45,9 @@ class PredictOptions(BaseModel):
     thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=OLDEST_AGE)], ...], BeforeValidator(_split_at_commas)] = (
         Field(
             (),
-            max_length=20,
-            description=f"up to 20 ages from 1 to {OLDEST_AGE}, as 18,25: adds `at_least`, P(age ≥ t) for each",
+            max_length=MOST_THRESHOLDS,
+            description=f"up to {MOST_THRESHOLDS} ages from 1 to {OLDEST_AGE}, as 18,25: adds `at_least`, P(age ≥ t) "
+            "for each",
             examples=[[18, 25]],
         )
     )

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from service.inference.options import PredictOptions
+from service.inference.options import MOST_THRESHOLDS, PredictOptions
 
 OPTIONAL = ("model", "min_face_size", "prior")
 
@@ -16,3 +17,11 @@ def test_no_other_option_may_be_none() -> None:
     for name in PredictOptions.model_fields.keys() - set(OPTIONAL):
         with pytest.raises(ValueError, match=name):
             PredictOptions.model_validate({name: None})
+
+
+def test_of_too_many_thresholds_only_as_many_are_read_as_it_takes_to_refuse_them() -> None:
+    with pytest.raises(ValidationError) as refused:
+        PredictOptions.model_validate({"thresholds": ",".join(["x"] * 10_000)})
+    assert refused.value.error_count() == MOST_THRESHOLDS + 1
+    with pytest.raises(ValidationError, match="at most 20"):
+        PredictOptions.model_validate({"thresholds": ["18,25"] * 11})
