@@ -71,9 +71,12 @@ PLAIN: Final = {
     404: KINDS[errors.UnknownResource],
     405: Kind(405, "method-not-allowed", "Method not allowed"),
     408: KINDS[errors.BodyTooSlow],
+    416: Kind(416, "range-not-satisfiable", "Range lies outside the file"),
     431: Kind(431, "head-too-large", "Request head is too large"),
     500: KINDS[errors.AgelensError],
+    501: Kind(501, "http", "Method or Transfer-Encoding is not supported"),
     503: KINDS[errors.AvailabilityError],
+    505: Kind(505, "http", "HTTP version is not supported"),
 }
 """Problem types of what the framework or the server itself refuses, by status."""
 _INTERNAL_DETAIL: Final = "the service failed on this request; its log has the reason under this request_id"
@@ -122,8 +125,7 @@ def plain_problem(
     status: int, detail: str, request_id: str, instance: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Problem:
     """Return the problem for a status that the framework or the server chose."""
-    kind = PLAIN.get(status) or Kind(status, "http", HTTPStatus(status).phrase)
-    return Problem(kind, detail, request_id, instance, headers)
+    return Problem(PLAIN[status], detail, request_id, instance, headers)
 
 
 def _said(error: HTTPException) -> str:

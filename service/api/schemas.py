@@ -158,7 +158,11 @@ class ProblemReply(_Reply):
     title: str = Field(examples=["Picture is truncated or damaged"])
     status: int = Field(ge=400, le=599, examples=[422])
     detail: str = Field(examples=["the picture is truncated or damaged; send a complete file"])
-    instance: str | None = Field(default=None, examples=["/predict"])
+    instance: str | None = Field(
+        default=None,
+        description="path that was asked for; left out inside a batch, and where the request was not read",
+        examples=["/v1/predict"],
+    )
     request_id: str = Field(examples=["01JD8Q6T3Y5K9W2M4N7P0R1S8V"])
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 import structlog
 from PIL import Image
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, MalformedRangeHeader, RangeNotSatisfiable, Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
+from starlette.staticfiles import NotModifiedResponse, PathLike, StaticFiles
+from starlette.types import Scope
 
 from service.errors import FileMissing, SetupError
 from service.inference.lockfile import ModelLock, verified_path
@@ -66,9 +70,32 @@ def _thumbnail(photo: Path) -> Route:
     return Route("/sample/thumbnail.jpg", answer, methods=["GET"], include_in_schema=False)
 
 
+class _File(FileResponse):
+    """A file, or its Range; one that is malformed or not of bytes is ignored (RFC 9110, section 14.2)."""
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        """Return the ranges, none for the whole file; raise HTTPException for one past the file's end."""
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            return []
+        except RangeNotSatisfiable as error:
+            detail = f"the file has {file_size:,} bytes; ask for a Range within them"
+            raise HTTPException(416, detail, {"content-range": f"bytes */{file_size}"}) from error
+
+
+class _Files(StaticFiles):
+    def file_response(self, full_path: PathLike, stat_result: os.stat_result, scope: Scope, _: int = 200) -> Response:
+        """Return the file, or that it is unchanged."""
+        response = _File(full_path, stat_result=stat_result)
+        unchanged = self.is_not_modified(response.headers, Headers(scope=scope))
+        return NotModifiedResponse(response.headers) if unchanged else response
+
+
 def _route(path: str, folder: Path, name: str) -> Route:
     """Serve one file as a route; a mount at `/` would answer a wrong method with 404 instead of 405."""
-    folder_files = StaticFiles(directory=folder)
+    folder_files = _Files(directory=folder)
 
     async def answer(request: Request) -> Response:
         response = await folder_files.get_response(name, request.scope)

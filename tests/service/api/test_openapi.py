@@ -48,6 +48,22 @@ def test_unchanged_file_is_not_sent_again(client: httpx.Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
+@pytest.mark.parametrize("wanted", ["abc=0-1", "bytes=abc", "bytes", "bytes=5-2", ""])
+def test_range_that_is_malformed_or_not_of_bytes_is_ignored(client: httpx.Client, wanted: str) -> None:
+    whole = client.get("/")
+    reply = client.get("/", headers={"range": wanted})
+    assert (reply.status_code, reply.content) == (200, whole.content)
+
+
+def test_range_of_bytes_is_sent_and_one_past_the_end_is_a_problem(client: httpx.Client) -> None:
+    whole = client.get("/").content
+    part, past = (client.get("/", headers={"range": f"bytes={each}"}) for each in ("2-9", "9999999-"))
+    assert (part.status_code, part.content) == (206, whole[2:10])
+    assert (past.status_code, past.headers["content-type"]) == (416, "application/problem+json")
+    assert past.headers["content-range"] == f"bytes */{len(whole)}"
+    assert past.json()["detail"] == f"the file has {len(whole):,} bytes; ask for a Range within them"
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/models", "/nope"])
 def test_every_answer_carries_security_headers(client: httpx.Client, path: str) -> None:
     headers = client.get(path).headers
