@@ -70,6 +70,20 @@ def _bodies(field: dict[str, Any], *raw: str) -> dict[str, Any]:
 
 
 _BINARY: Final = {"type": "string", "format": "binary"}
+_LINE: Final = {
+    "title": "BatchLine",
+    "description": "One line of the reply: each picture's result as it is ready, in any order, then the summary.",
+    "anyOf": [
+        {"$ref": "#/components/schemas/BatchItem"},
+        {
+            "title": "BatchEnd",
+            "type": "object",
+            "properties": {"summary": {"$ref": "#/components/schemas/BatchSummary"}},
+            "required": ["summary"],
+            "additionalProperties": False,
+        },
+    ],
+}
 
 
 @pictures.post(
@@ -101,7 +115,7 @@ async def predict(request: Request, options: Options) -> Response:
 @pictures.post(
     "/predict/batch",
     response_model=BatchReply,
-    responses={200: {"content": {NDJSON: {}}}, **documented(*_ACCESS, *_BODY, errors.AgelensError)},
+    responses={200: {"content": {NDJSON: {"schema": _LINE}}}, **documented(*_ACCESS, *_BODY, errors.AgelensError)},
     openapi_extra=_bodies({"files": {"type": "array", "minItems": 1, "items": _BINARY}}),
 )
 async def predict_batch(request: Request, options: Options) -> Response:

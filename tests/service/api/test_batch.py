@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from benchmarks.caller import post_request
+from service.api.schemas import BatchItem, BatchSummary
 from tests.service.conftest import MakeClient, MakeServer
 from tests.service.doubles import Gate, grey
 
@@ -46,6 +47,18 @@ def test_lines_come_one_by_one_and_the_summary_last(client: httpx.Client) -> Non
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert sorted(item["index"] for item in items) == [0, 1]
     assert summary == {"summary": {"total": 2, "ok": 1, "errors": 1, "faces": 1}}
+
+
+def test_each_line_is_as_the_document_says(client: httpx.Client) -> None:
+    operation = client.get("/openapi.json").json()["paths"]["/v1/predict/batch"]["post"]
+    item, end = operation["responses"]["200"]["content"]["application/x-ndjson"]["schema"]["anyOf"]
+    reply = client.post("/predict/batch", files=files(grey(), b"bad"), headers=NDJSON)
+    *results, last = reply.text.splitlines()
+    assert item == {"$ref": "#/components/schemas/BatchItem"}
+    assert [BatchItem.model_validate_json(line).status for line in results]
+    assert list(json.loads(last)) == list(end["properties"]) == end["required"]
+    assert end["properties"]["summary"] == {"$ref": "#/components/schemas/BatchSummary"}
+    assert BatchSummary.model_validate(json.loads(last)["summary"]).total == 2
 
 
 def test_first_line_is_sent_while_the_second_picture_still_waits(make_server: MakeServer, gate: Gate) -> None:
