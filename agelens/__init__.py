@@ -10,7 +10,16 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from service.client import AsyncClient, Client, ClientError, Retry, ServiceProblem
+    from service.client import (
+        AsyncClient,
+        Client,
+        ClientError,
+        InvalidOption,
+        Retry,
+        ServiceProblem,
+        ServiceUnreachable,
+        UnexpectedReply,
+    )
     from service.inference.options import PredictOptions
     from service.inference.pipeline import Pipeline, open_pipeline
 
@@ -20,15 +29,27 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "InvalidOption",
     "Pipeline",
     "PredictOptions",
     "Retry",
     "ServiceProblem",
+    "ServiceUnreachable",
+    "UnexpectedReply",
     "__version__",
     "open_pipeline",
 ]
 _MODULES: Final = {
-    "service.client": {"AsyncClient", "Client", "ClientError", "Retry", "ServiceProblem"},
+    "service.client": {
+        "AsyncClient",
+        "Client",
+        "ClientError",
+        "InvalidOption",
+        "Retry",
+        "ServiceProblem",
+        "ServiceUnreachable",
+        "UnexpectedReply",
+    },
     "service.inference.options": {"PredictOptions"},
     "service.inference.pipeline": {"Pipeline", "open_pipeline"},
 }

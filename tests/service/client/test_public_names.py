@@ -23,6 +23,12 @@ def test_names_are_those_of_the_service() -> None:
     assert set(agelens.__all__) == set(dir(agelens))
 
 
+def test_everything_that_the_clients_raise_can_be_imported() -> None:
+    kinds = [each.__name__ for each in (agelens.ClientError, *agelens.ClientError.__subclasses__())]
+    assert len(kinds) > 4
+    assert set(kinds) <= set(agelens.__all__)
+
+
 def test_a_name_that_is_not_public_cannot_be_imported() -> None:
     with pytest.raises(ImportError, match="cannot import name 'Detector'"):
         exec("from agelens import Detector")  # noqa: S102 - the statement is the test
