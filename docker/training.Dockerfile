@@ -14,6 +14,7 @@ RUN python3 -m venv /opt/agelens \
         --requirement requirements/training.txt
 COPY pyproject.toml LICENSE README.md ./
 COPY models models
+COPY agelens agelens
 COPY service service
 COPY training training
 RUN /opt/agelens/bin/python -m service.inference.detection.download models \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,13 @@ def test_both_images_are_built_on_one_base_named_by_its_digest() -> None:
     assert bases[0] == bases[1]
     (base,) = bases[0]
     assert re.fullmatch(r"docker\.io/library/python:3\.1[1-3]-slim-bookworm@sha256:[0-9a-f]{64}", base)
+
+
+@pytest.mark.parametrize("file", ["Dockerfile", "docker/training.Dockerfile"])
+def test_every_folder_of_the_wheel_is_copied_into_the_image(file: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"])
+    copied = re.findall(r"^COPY (\w+) \1$", (ROOT / file).read_text(), flags=re.MULTILINE)
+    sent = re.findall(r"^!(\w+)$", (ROOT / ".dockerignore").read_text(), flags=re.MULTILINE)
+    assert len(folders) > 3
+    assert folders - set(copied) == folders - set(sent) == set()
