@@ -25,6 +25,21 @@ def avif_many_units(items: int = 9000, units: int = 1000, unit: bytes = b"\x0a\0
     return _with_items(_small(), items, unit * units)
 
 
+def avif_operating_points(headers: int = 9900) -> bytes:
+    """Put sequence headers into an item, each with all 32 operating points."""
+    points = "1".join(["0" * 12 + "1" * 5] * 32)
+    bits = "0" * 7 + "1" * 5 + points + "0" * 40
+    header = int(bits.ljust(640, "0"), 2).to_bytes(80, "big")
+    return _with_items(_small(), 1, (b"\x0a" + bytes([len(header)]) + header) * headers)
+
+
+def heic_parameter_sets(sets: int = 9900, zeros: int = 32) -> bytes:
+    """Put sequence parameter sets into an item, each with three codes for 0 and one that begins with so many zeros."""
+    bits = "0100001000000001" + "0" * 104 + "111" + "0" * zeros + "1"
+    unit = int(bits.ljust(4096, "0"), 2).to_bytes(512, "big")
+    return _with_items(_small("HEIF"), 1, (struct.pack(">I", len(unit)) + unit) * sets, b"hvc1")
+
+
 def avif_shared_items(items: int = 3000) -> bytes:
     """Give thousands of items the same bytes."""
     data = noise(256, 256, "AVIF", speed=10)
@@ -141,9 +156,9 @@ def _with_kinds(data: bytes, items: int, kind: bytes) -> bytes:
     return _with(data, b"iinf", bytes(4) + struct.pack(">H", items) + entries)
 
 
-def _with_items(data: bytes, items: int, content: bytes) -> bytes:
-    """Give an AVIF so many items, each with a copy of `content` of its own."""
-    data = _with_kinds(data[: data.index(b"mdat") - 4], items, b"av01")
+def _with_items(data: bytes, items: int, content: bytes, kind: bytes = b"av01") -> bytes:
+    """Give a file so many items, each with a copy of `content` of its own."""
+    data = _with_kinds(data[: data.index(b"mdat") - 4], items, kind)
 
     def placed(first: int) -> bytes:
         places = (struct.pack(">HHHII", n + 1, 0, 1, first + n * len(content), len(content)) for n in range(items))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import Final
 
 # Named here, or Pillow would import every plugin that it has to find the one that is asked for.
@@ -47,6 +48,7 @@ Formats that are not read are among them: an error that says so is better than a
 """
 
 SEND: Final = "send JPEG, PNG, WebP or AVIF"
+_NO_HEIC: Final = f"HEIC needs the extra agelens[heif], which is not installed here; {SEND}"
 
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS: Final = frozenset(
@@ -56,7 +58,7 @@ _REFUSED: Final = ((b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0
 
 
 def recognised(data: bytes) -> PictureFormat:
-    """Recognise the format by its signature; raise UnsupportedPicture or EmptyPicture."""
+    """Recognise the format by its signature; raise EmptyPicture, or UnsupportedPicture where it cannot be read here."""
     if not data:
         raise EmptyPicture(f"the picture is empty (0 bytes); {SEND}")
     if data.startswith(b"\xff\xd8\xff"):
@@ -66,6 +68,8 @@ def recognised(data: bytes) -> PictureFormat:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return WEBP
     if data[4:8] == b"ftyp" and (found := _by_brands(data)):
+        if found is HEIC and not find_spec("pillow_heif"):
+            raise UnsupportedPicture(_NO_HEIC)
         return found
     for signature, name in _REFUSED:
         if data.startswith(signature):
@@ -83,7 +87,7 @@ def open_picture(data: bytes) -> ImageFile.ImageFile:
     """
     kind = recognised(data)
     if kind is HEIC and not _reads_heic():
-        raise UnsupportedPicture(f"HEIC needs the extra agelens[heif], which is not installed here; {SEND}")
+        raise UnsupportedPicture(_NO_HEIC)
     try:
         return Image.open(io.BytesIO(data), formats=(kind.plugin,))
     except Exception as error:  # Pillow's plugins, zlib and struct raise types of their own on damaged files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.errors import CorruptPicture, PictureError
 from service.inference.decoding.cost import avif, heic, jpeg, png, webp
 from service.inference.decoding.cost.priced import PricedPicture
 from service.inference.decoding.formats import AVIF, HEIC, JPEG, PNG, WEBP, recognised
@@ -22,4 +23,9 @@ def price(data: bytes, max_pixels: int) -> PricedPicture:
         PictureTooLarge: so many segments, chunks or boxes that reading them alone would be work.
     """
     kind = recognised(data)
-    return jpeg.price(data, max_pixels) if kind is JPEG else _OTHERS[kind](data)
+    try:
+        return jpeg.price(data, max_pixels) if kind is JPEG else _OTHERS[kind](data)
+    except (PictureError, MemoryError):
+        raise
+    except Exception as error:
+        raise CorruptPicture(f"the structure of the {kind.name} is damaged; send it encoded anew") from error

@@ -8,7 +8,7 @@ from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
 from service.inference.decoding.cost.bmff import Item, read_items, uses
-from service.inference.decoding.cost.priced import PartCount, PricedPicture
+from service.inference.decoding.cost.priced import HEADER_PARTS, PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 22
 """Bytes of a pixel: AV1's planes of 16 bits, libavif's RGB, Pillow's copy and Pillow's picture."""
@@ -51,16 +51,17 @@ def _coded_pixels(data: bytearray, item: Item, parts: PartCount) -> int:
         unit = content[at : at + length]
         at += length
         if kind == _SEQUENCE_HEADER:
+            parts.add(HEADER_PARTS)
             sequence = _Sequence(Bits(unit))
             pixels = max(pixels, sequence.width * sequence.height)
         elif kind in (_FRAME_HEADER, _FRAME):
             frames += 1
+            if frames > 1:
+                raise UnsupportedPicture("an AVIF of several frames is not read; send a still picture")
             if sequence is None or not sequence.frame_is_whole(Bits(unit)):
                 raise UnsupportedPicture("this kind of AVIF is not read; send a still picture of one frame")
         elif kind == _TILE_LIST:
             raise UnsupportedPicture("this kind of AVIF is not read; send a still picture of one frame")
-    if frames > 1:
-        raise UnsupportedPicture("an AVIF of several frames is not read; send a still picture")
     return pixels
 
 

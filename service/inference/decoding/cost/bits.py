@@ -7,6 +7,9 @@ from typing import Final
 from service.errors import CorruptPicture
 
 _LONGEST: Final = 512
+_MOST_ZEROS: Final = 32
+"""Zeros in front of the largest number of H.265's code ue(v)."""
+_DAMAGED: Final = "a header of the picture is damaged; send it encoded anew"
 
 
 class Bits:
@@ -21,12 +24,14 @@ class Bits:
         """Return the next `count` bits; raise CorruptPicture where so many cannot be meant."""
         self._left -= count
         if self._left < 0:
-            raise CorruptPicture("a header of the picture is damaged; send it encoded anew")
+            raise CorruptPicture(_DAMAGED)
         return self._bits >> self._left & (1 << count) - 1
 
     def exponential_golomb(self) -> int:
-        """Return the next number of H.265's code ue(v), section 9.2."""
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
+        """Return the next number of H.265's code ue(v), section 9.2; raise CorruptPicture where it has no end."""
+        ahead = _MOST_ZEROS + 1
+        zeros = ahead - self.take(ahead).bit_length()
+        if zeros > _MOST_ZEROS:
+            raise CorruptPicture(_DAMAGED)
+        self._left += ahead - zeros
+        return self.take(zeros + 1) - 1

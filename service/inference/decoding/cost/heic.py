@@ -9,7 +9,7 @@ from service.errors import CorruptPicture, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.bits import Bits
 from service.inference.decoding.cost.bmff import Item, read_items, uses
-from service.inference.decoding.cost.priced import PartCount, PricedPicture
+from service.inference.decoding.cost.priced import HEADER_PARTS, PartCount, PricedPicture
 
 _PIXEL_BYTES: Final = 20
 """Bytes of a pixel: planes of 16 bits, libheif's RGB, Pillow's copy and Pillow's picture."""
@@ -52,7 +52,7 @@ def _coded_pixels(data: bytearray, item: Item, parts: PartCount) -> int:
     for unit in _units(content, (data[start + 21] & 3) + 1, parts):
         kind = unit[0] >> 1 & 63
         if kind == _SEQUENCE_SET:
-            pixels = max(pixels, _pixels(unit))
+            pixels = max(pixels, _pixels(unit, parts))
         elif kind < _CODED_TYPES:
             pictures += unit[2] >> 7  # first_slice_segment_in_pic_flag
     if pictures > 1:
@@ -88,13 +88,14 @@ def _configured_pixels(data: bytearray, start: int, end: int, parts: PartCount) 
             if at + length > end:
                 raise CorruptPicture(_DAMAGED)
             if kind == _SEQUENCE_SET:
-                pixels = max(pixels, _pixels(bytes(data[at : at + length])))
+                pixels = max(pixels, _pixels(bytes(data[at : at + length]), parts))
             at += length
     return pixels
 
 
-def _pixels(sequence_set: bytes) -> int:
+def _pixels(sequence_set: bytes, parts: PartCount) -> int:
     """Read how many pixels a sequence parameter set gives its pictures."""
+    parts.add(HEADER_PARTS)
     bits = Bits(sequence_set[2:512].replace(b"\0\0\3", b"\0\0"))
     bits.take(4)
     layers = bits.take(3)

@@ -16,6 +16,9 @@ MAX_PARTS: Final = 10_000
 A 20 MB PNG in chunks of 8 kB, libpng's default, has 2,500.
 """
 
+HEADER_PARTS: Final = 20
+"""What a header that is read bit by bit counts as: 500 of them are as many as a file may have."""
+
 
 class PartCount:
     """Counts what is looked at in one file. One of each kind inside another would multiply, so all kinds add up."""

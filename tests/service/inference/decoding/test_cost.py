@@ -13,12 +13,15 @@ from PIL import Image
 
 from benchmarks.soak import adversarial, adversarial_boxes, adversarial_jpeg
 from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
+from service.inference.decoding import cost
 from service.inference.decoding.cost import PricedPicture
 from service.inference.decoding.cost import price as price_of
+from service.inference.decoding.cost.bits import Bits
 from service.inference.decoding.cost.bmff import Item, read_items, uses
 from service.inference.decoding.cost.orientation import exif_with, orientation_of
 from service.inference.decoding.cost.priced import PartCount
 from service.inference.decoding.decoder import DirectDecoder
+from service.inference.decoding.formats import PNG
 from service.inference.decoding.photo import decode_image
 from tests.pictures import astronaut
 
@@ -204,6 +207,8 @@ def test_row_1a_small_jpeg_that_takes_seconds_is_over_the_budget(make: Callable[
         lambda: adversarial_boxes.many_properties(2),
         lambda: adversarial_boxes.avif_many_units(11),
         lambda: adversarial_boxes.heic_shared_configuration(1, 20),
+        lambda: adversarial_boxes.heic_parameter_sets(477),
+        lambda: adversarial_boxes.avif_operating_points(477),
     ],
     ids=[
         "private chunks",
@@ -215,6 +220,8 @@ def test_row_1a_small_jpeg_that_takes_seconds_is_over_the_budget(make: Callable[
         "properties",
         "units of all items together",
         "parameter sets",
+        "sequence parameter sets",
+        "sequence headers",
     ],
 )
 def test_row_1d_picture_of_a_hundred_thousand_parts_is_refused_unread(make: Callable[[], bytes]) -> None:
@@ -246,6 +253,30 @@ def test_what_makes_no_pixels_reaches_no_decoder(make: Callable[[], bytes]) -> N
 def test_configuration_that_many_items_share_is_read_once() -> None:
     data = adversarial_boxes.heic_shared_configuration(1000, 4)  # 2,000 parameter sets
     assert price(data).format == "HEIC"
+
+
+@pytest.mark.parametrize("zeros", [0, 1, 2, 31, 32])
+def test_codes_of_h265_are_numbers_up_to_their_largest(zeros: int) -> None:
+    least, most = ("0" * zeros + "1" + digit * zeros for digit in "01")
+    bits = Bits(int((least + most).ljust(256, "0"), 2).to_bytes(32, "big"))
+    assert bits.exponential_golomb() == 2**zeros - 1
+    assert bits.exponential_golomb() == 2 ** (zeros + 1) - 2
+    assert bits.take(8) == 0
+
+
+@pytest.mark.parametrize("zeros", [33, 1100, 3900])
+def test_heic_with_a_number_beyond_the_largest_is_damaged(zeros: int) -> None:
+    with pytest.raises(CorruptPicture, match="header of the picture is damaged"):
+        price(adversarial_boxes.heic_parameter_sets(1, zeros))
+
+
+def test_what_pricing_cannot_cope_with_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: bytes) -> PricedPicture:
+        raise OverflowError
+
+    monkeypatch.setitem(cost._OTHERS, PNG, fail)
+    with pytest.raises(CorruptPicture, match="structure of the PNG is damaged"):
+        price(encoded("PNG"))
 
 
 def test_grid_of_one_tile_again_and_again_is_priced_as_the_picture_that_it_becomes() -> None:

@@ -4,6 +4,7 @@ import io
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL.Image import Transpose
 
 from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding import formats as picture_formats
+from service.inference.decoding.cost import price
 from service.inference.decoding.photo import decode_image
 from service.inference.faces import Pixels
 
@@ -314,15 +316,12 @@ def test_what_is_no_picture_is_unsupported(data: bytes) -> None:
         decode_image(data)
 
 
-def test_heic_without_its_extra_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encoded(quarters(), "HEIF")
+@pytest.mark.parametrize("data", [encoded(quarters(), "HEIF"), SIGNATURES["HEIC"]], ids=["whole", "cut off"])
+def test_heic_without_its_extra_says_what_is_missing(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    picture_formats._reads_heic.cache_clear()
-    try:
+    for read in (partial(price, max_pixels=10**6), decode_image):
         with pytest.raises(UnsupportedPicture, match="needs the extra agelens"):
-            decode_image(data)
-    finally:
-        picture_formats._reads_heic.cache_clear()
+            read(data)
 
 
 def one_scan_a_colour(picture: Image.Image) -> bytes:
