@@ -20,7 +20,6 @@ _SELECT: Final = 2
 def price(data: bytes) -> PricedPicture:
     """Price an AVIF by its items; raise CorruptPicture, UnsupportedPicture or PictureTooLarge."""
     kept = bytearray(data)
-    kept[8:12] = b"avif"
     parts = PartCount("AVIF")
     primary, items = read_items(kept, parts)
     if primary not in items or not all(items[primary].size):

@@ -13,6 +13,8 @@ from service.inference.decoding.cost.priced import PartCount
 
 _CUT: Final = "the picture's boxes are cut off or damaged; send a complete file"
 _OF_TILES: Final = (b"grid", b"iovl")
+_STILL_BRANDS: Final = ((b"avis", b"avif"), (b"msf1", b"mif1"))
+"""Brands of films, which decoders refuse without a track, and those of still pictures."""
 _METADATA: Final = (b"Exif", b"mime", b"uri ")
 
 
@@ -70,7 +72,9 @@ def boxes(data: bytes | bytearray, start: int, end: int, parts: PartCount) -> It
 def read_items(data: bytearray, parts: PartCount) -> tuple[int, dict[int, Item]]:
     """Return the primary item's number and all items; texts and EXIF among them are renamed so that none is read.
 
-    Tracks are renamed as well: what remains is the still picture. Raises CorruptPicture or PictureTooLarge.
+    Tracks and the brands of films are renamed as well: what remains is the still picture.
+
+    Raises CorruptPicture or PictureTooLarge.
     """
     try:
         return _read_items(data, parts)
@@ -81,7 +85,10 @@ def read_items(data: bytearray, parts: PartCount) -> tuple[int, dict[int, Item]]
 def _read_items(data: bytearray, parts: PartCount) -> tuple[int, dict[int, Item]]:
     meta = None
     for box in boxes(data, 0, len(data), parts):
-        if box.kind == b"meta" and meta is None:
+        if box.kind == b"ftyp":
+            for film, still in _STILL_BRANDS:
+                data[box.start : box.end] = data[box.start : box.end].replace(film, still)
+        elif box.kind == b"meta" and meta is None:
             meta = box
         elif box.kind in (b"moov", b"meta"):
             at = data.rindex(box.kind, 0, box.start)
