@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.cpu import available_cpus
 from service.errors import InvalidSetting
+from service.inference.decoding.limits import MAX_DECODE_MB, MAX_DECODE_S, DecodeLimits
 from service.inference.lockfile import default_models_dir
 from service.inference.options import LEAST_FACE
 
@@ -80,10 +81,10 @@ class Settings(BaseSettings):
         description="most pixels decoded per picture; larger JPEGs are decoded at a smaller scale",
     )
     max_decode_s: float = Field(
-        2.0, ge=0.001, le=60, description="most processor time for decoding one picture, in seconds"
+        MAX_DECODE_S, ge=0.001, le=60, description="most processor time for decoding one picture, in seconds"
     )
     max_decode_mb: int = Field(
-        1024, ge=64, le=2**20, description="most memory for decoding, all threads together, in megabytes"
+        MAX_DECODE_MB, ge=64, le=2**20, description="most memory for decoding, all threads together, in megabytes"
     )
     max_faces: int = Field(100, ge=1, le=1000, description="most faces returned per picture")
     min_face_size: float | None = Field(
@@ -178,6 +179,11 @@ class Settings(BaseSettings):
                 "set AGELENS_API_KEYS or AGELENS_API_KEYS_FILE as well"
             )
         return self
+
+    @property
+    def decode_limits(self) -> DecodeLimits:
+        """What decoding one picture may take."""
+        return DecodeLimits(self.max_decode_s, self.max_decode_mb * 2**20)
 
     @property
     def models_folder(self) -> Path:

@@ -19,11 +19,12 @@ from service.cli.annotation import check_suffix, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
 from service.inference.age_mix import mixes_in
+from service.inference.decoding.decoder import DirectDecoder
 from service.inference.detection.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
-from service.inference.pipeline import PhotoPrediction, Pipeline, load_model, open_pipeline
+from service.inference.pipeline import PhotoPrediction, Pipeline, load_model, no_checkpoint, open_pipeline
 from service.settings import Settings, load_settings
 
 UNREADABLE: Final = 3
@@ -63,13 +64,13 @@ class PredictCommand:
                     with waiting.status("estimating"):
                         data = read_photo(path)
                         prediction = pipeline.predict(data, options, max_pixels=settings.max_pixels)
+                    if self.annotate:
+                        _draw(self.annotate, data, prediction, settings)
                 except PictureError as error:
                     failed.append(f"agelens: {path}: {error}")
                     if self.as_json and len(paths) > 1:
                         console.out(json.dumps({"file": path, "error": str(error)}), highlight=False)
                     continue
-                if self.annotate:
-                    _draw(self.annotate, data, prediction, settings.max_pixels)
                 self._print(path, prediction, console, alone=len(paths) == 1)
         for line in failed:
             typer.echo(line, err=True)
@@ -93,11 +94,11 @@ class PredictCommand:
             console.print("No face found. If the picture is a face already cut out, use --no-detect.")
 
 
-def _draw(path: Path, data: bytes, prediction: PhotoPrediction, max_pixels: int) -> None:
-    from service.inference.decoding.photo import decode_image
-
+def _draw(path: Path, data: bytes, prediction: PhotoPrediction, settings: Settings) -> None:
+    with DirectDecoder(settings.decode_limits).open(data, settings.max_pixels, no_checkpoint) as decode:
+        photo = decode(None)
     try:
-        save_annotated(path, decode_image(data, max_pixels=max_pixels), prediction.faces)
+        save_annotated(path, photo, prediction.faces)
     except OSError as error:
         raise InvalidParameter(f"--annotate: {path} cannot be written: {error.strerror}") from error
 
@@ -161,5 +162,6 @@ def _open(model: str | None, settings: Settings) -> Pipeline:
         settings.models_folder,
         {estimator.manifest.name: estimator},
         detector=detector,
+        decoder=DirectDecoder(settings.decode_limits),
         mixes=mixes_in(settings.priors),
     )

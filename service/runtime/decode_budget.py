@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from service.errors import PictureTooLarge
-from service.inference.decoding.cost import PricedPicture, price
+from service.inference.decoding.cost import price
 from service.inference.decoding.decoder import Decode
+from service.inference.decoding.limits import DecodeLimits
 from service.inference.decoding.photo import Photo
 from service.runtime.decoder_process import PROGRAM, DecoderLauncher, DecoderProcess
 
@@ -23,10 +23,9 @@ _LEAST_S: Final = 0.05
 class DecodeBudget:
     """Admits pictures to decoding by their estimated cost: each within its limits, all within the memory."""
 
-    def __init__(self, max_s: float, max_bytes: int) -> None:
-        """Allow each picture `max_s` of processor time, and all together `max_bytes` of memory."""
-        self.max_s = max_s
-        self._max_bytes = max_bytes
+    def __init__(self, limits: DecodeLimits) -> None:
+        """Allow each picture its limits, and all together as much memory as one."""
+        self.limits = limits
         self._used = 0
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
@@ -36,19 +35,6 @@ class DecodeBudget:
         """Bytes that are reserved now."""
         return self._used
 
-    def check(self, picture: PricedPicture) -> None:
-        """Raise PictureTooLarge if a picture exceeds the limits."""
-        if picture.processor_s > self.max_s:
-            raise PictureTooLarge(
-                f"decoding the picture would take up to {picture.processor_s:.1f} s of a processor; at most "
-                f"{self.max_s:g} s are allowed (AGELENS_MAX_DECODE_S); scale it down or save it as a baseline JPEG"
-            )
-        if picture.memory_bytes > self._max_bytes:
-            raise PictureTooLarge(
-                f"decoding the picture would take up to {picture.memory_bytes / 2**20:.0f} MB of memory; at most "
-                f"{self._max_bytes / 2**20:.0f} MB are allowed (AGELENS_MAX_DECODE_MB); scale it down"
-            )
-
     @contextmanager
     def reserved(self, count: int, checkpoint: Callable[[], None]) -> Iterator[None]:
         """Reserve `count` bytes, first come, first served; `checkpoint` is called while waiting."""
@@ -56,7 +42,7 @@ class DecodeBudget:
         with self._changed:
             self._queue.append(ticket)
             try:
-                while self._queue[0] is not ticket or self._used + count > self._max_bytes:
+                while self._queue[0] is not ticket or self._used + count > self.limits.max_bytes:
                     self._changed.wait(_LOOK_S)
                     checkpoint()
                 self._used += count
@@ -85,14 +71,14 @@ class BudgetedDecoder:
 
         Raises UnsupportedPicture, CorruptPicture, PictureTooLarge.
         """
-        picture = price(data, max_pixels)
-        self._budget.check(picture)
-        left_s = self._budget.max_s
+        limits = self._budget.limits
+        picture = limits.admitted(price(data, max_pixels))
+        left_s = limits.max_s
         with self._budget.reserved(picture.memory_bytes, checkpoint):
 
             def decode(min_side: int | None) -> Photo:
                 nonlocal left_s
-                side = None if picture.at_once else min_side
+                side = picture.side(min_side)
                 photo, used_s = self._process.decode(picture, max_pixels, side, left_s, checkpoint)
                 left_s = max(_LEAST_S, left_s - used_s)
                 return replace(photo, priced_s=picture.processor_s)
@@ -104,7 +90,7 @@ class BudgetedDecoder:
         self._process.close()
 
 
-def open_decoders(max_s: float, max_bytes: int, program: Sequence[str] = PROGRAM) -> Callable[[], BudgetedDecoder]:
+def open_decoders(limits: DecodeLimits, program: Sequence[str] = PROGRAM) -> Callable[[], BudgetedDecoder]:
     """Start the program that decodes; return a function that makes a decoder for a thread, within a shared budget."""
-    budget, launcher = DecodeBudget(max_s, max_bytes), DecoderLauncher(program)
+    budget, launcher = DecodeBudget(limits), DecoderLauncher(program)
     return lambda: BudgetedDecoder(budget, launcher.decoder())

@@ -143,7 +143,7 @@ class DecoderProcess:
                 break
             except (EOFError, ConnectionError):
                 if (status := self._replace()) or last:
-                    raise _explained(status) from None
+                    raise _explained(status, picture.remedy) from None
             except BaseException:
                 self._replace()
                 raise
@@ -222,12 +222,11 @@ class _Sleep:
         return time.monotonic() - self._since
 
 
-def _explained(status: int) -> Exception:
-    """Return the error of a picture whose decoder ended."""
+def _explained(status: int, remedy: str) -> Exception:
+    """Return the error of a picture whose decoder ended; `remedy` is against its taking too long."""
     if status == -signal.SIGPROF:
         return PictureTooLarge(
-            "decoding the picture takes more processor time than is allowed (AGELENS_MAX_DECODE_S); "
-            "scale it down or save it as a baseline JPEG"
+            f"decoding the picture takes more processor time than is allowed (AGELENS_MAX_DECODE_S); {remedy}"
         )
     if status == -signal.SIGKILL:
         return PictureTooLarge("the system had no memory left to decode the picture; scale it down")

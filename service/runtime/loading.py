@@ -44,7 +44,7 @@ def load(settings: Settings) -> Loaded:
     for estimator in estimators.values():
         estimator.warm_up()
     models = {name: LoadedModel(each.manifest, each.sha256, each.faces_share) for name, each in estimators.items()}
-    decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20)
+    decoder = open_decoders(settings.decode_limits)
     detector = partial(open_detector, folder, settings.detector, max_views=settings.max_views)
     return Loaded(models, default, partial(_warm_pipeline, estimators, default, detector, decoder, mixes), mixes)
 

@@ -90,6 +90,7 @@ class ScoreCommand:
                 folder,
                 settings.providers,
                 settings.max_pixels,
+                settings.decode_limits,
                 settings.priors,
                 settings.detector,
                 settings.max_views,

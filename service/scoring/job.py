@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 
+from service.inference.decoding.limits import DecodeLimits
 from service.inference.options import PredictOptions
 
 if TYPE_CHECKING:  # the command line knows formats and engines without the pipeline's libraries
@@ -27,6 +28,7 @@ class Job:
     models_dir: Path | None = None
     providers: tuple[str, ...] = ("CPUExecutionProvider",)
     max_pixels: int = 50_000_000
+    decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
     priors: tuple[str, ...] = ()
     """Mixes of ages that the options may name, as the settings have them."""
     detector: Literal["onnxruntime", "mediapipe"] = "onnxruntime"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.errors import PictureError
 from service.inference.age_mix import mixes_in
+from service.inference.decoding.decoder import DirectDecoder
 from service.inference.detection.detector import open_detector
 from service.inference.detection.views import MAX_VIEWS
 from service.inference.lockfile import default_models_dir
@@ -20,7 +21,15 @@ def open_job(job: Job) -> Pipeline:
     estimators = load_models(folder, [model] if model else None, 1, job.providers)
     detect, max_views = job.options.detect, job.max_views or MAX_VIEWS
     detector = open_detector(folder, job.detector, max_views=max_views) if detect else None
-    return open_pipeline(folder, estimators, model, detect=detect, detector=detector, mixes=mixes_in(job.priors))
+    return open_pipeline(
+        folder,
+        estimators,
+        model,
+        detect=detect,
+        detector=detector,
+        decoder=DirectDecoder(job.decode_limits),
+        mixes=mixes_in(job.priors),
+    )
 
 
 class Scorer:

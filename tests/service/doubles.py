@@ -73,7 +73,7 @@ def load_double(
         models = {name: LoadedModel(each.manifest, each.sha256, each.faces_share) for name, each in estimators.items()}
         open_decoder: Callable[[], Decoder] = DirectDecoder
         if decoders:
-            open_decoder = open_decoders(settings.max_decode_s, settings.max_decode_mb * 2**20, decoders)
+            open_decoder = open_decoders(settings.decode_limits, decoders)
         return Loaded(models, default, lambda: Pipeline(MiddleFace(before), estimators, default, open_decoder()))
 
     return load

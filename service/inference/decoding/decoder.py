@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from service.inference.decoding.cost import price
+from service.inference.decoding.limits import DecodeLimits
 from service.inference.decoding.photo import Photo, decode_image
 
 Decode = Callable[[int | None], Photo]
@@ -27,17 +28,20 @@ class Decoder(Protocol):
 
 
 class DirectDecoder:
-    """Decodes in this process, without limits on time and memory: for callers who trust their pictures."""
+    """Decodes in this process what is priced within limits; a decoder that takes more than its price is not stopped."""
+
+    def __init__(self, limits: DecodeLimits | None = None) -> None:
+        """Decode within `limits`; by default those of the service's default settings."""
+        self._limits = limits or DecodeLimits()
 
     @contextmanager
     def open(self, data: bytes, max_pixels: int, checkpoint: Callable[[], None]) -> Iterator[Decode]:  # noqa: ARG002
-        """Yield a function that decodes `data`."""
-        picture = price(data, max_pixels)
+        """Yield a function that decodes `data`; raise UnsupportedPicture, CorruptPicture or PictureTooLarge."""
+        picture = self._limits.admitted(price(data, max_pixels))
         stripped = picture.data
 
         def decode(min_side: int | None) -> Photo:
-            side = None if picture.at_once else min_side
-            photo = decode_image(stripped, max_pixels=max_pixels, min_side=side)
+            photo = decode_image(stripped, max_pixels=max_pixels, min_side=picture.side(min_side))
             return replace(photo, priced_s=picture.processor_s)
 
         yield decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import zlib
 from typing import Final
@@ -13,6 +14,8 @@ from service.inference.decoding.formats import open_picture
 
 SCALES: Final = (1, 2, 4, 8)
 """libjpeg decodes at 1/1, 1/2, 1/4 and 1/8 of the size."""
+MAX_SIDE: Final = 30_000
+"""Longest decoded side in pixels; OpenCV's remap addresses pixels with 16 bits."""
 
 _WHOLE_FILE: Final = 2**30
 """Bytes that libjpeg is given at once. In pieces, of 64 kB by default, it takes longer and overlooks more damage."""
@@ -20,6 +23,16 @@ _WHOLE_FILE: Final = 2**30
 _SCAN: Final = b"\xff\xda"
 _END: Final = b"\xff\xd9"
 _MISSING_GREY: Final = frozenset({127, 128})  # a colour channel of what is missing, also in inverted CMYK
+
+
+def fitting_scales(width: int, height: int, max_pixels: int) -> list[int]:
+    """Return the divisors that keep the limits on pixels and sides, the finest scale first."""
+    sizes = {divisor: (math.ceil(width / divisor), math.ceil(height / divisor)) for divisor in SCALES}
+    return [
+        divisor
+        for divisor, sides in sizes.items()
+        if math.prod(sides) <= max_pixels and max(sides) <= MAX_SIDE and divisor <= min(width, height)
+    ]
 
 
 def has_several_scans(image: Image.Image, data: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,13 +13,11 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from service.errors import CorruptPicture, PictureError, PictureTooLarge
 from service.inference.decoding.formats import open_picture
-from service.inference.decoding.jpeg import SCALES, has_several_scans, load_jpeg
+from service.inference.decoding.jpeg import MAX_SIDE, SCALES, fitting_scales, has_several_scans, load_jpeg
 
 if TYPE_CHECKING:
     from service.inference.faces import Pixels
 
-MAX_SIDE: Final = 30_000
-"""Longest decoded side in pixels; OpenCV's remap addresses pixels with 16 bits."""
 CLAIM_OF_JPEG: Final = 4
 """So many times the limit of pixels may a JPEG have that is decoded at a scale which keeps the limit."""
 
@@ -93,13 +90,9 @@ def _divisor(image: Image.Image, data: bytes, max_pixels: int, min_side: int | N
     """Choose the scale 1/1 to 1/8 to decode at; raise PictureTooLarge where none keeps the limits."""
     width, height = image.size
     is_jpeg = isinstance(image, JpegImageFile)
-
-    def fits(divisor: int) -> bool:
-        sides = math.ceil(width / divisor), math.ceil(height / divisor)
-        return sides[0] * sides[1] <= max_pixels and max(sides) <= MAX_SIDE and divisor <= min(image.size)
-
     reducible = is_jpeg and width * height <= CLAIM_OF_JPEG * max_pixels and not has_several_scans(image, data)
-    finest = next((divisor for divisor in (SCALES if reducible else SCALES[:1]) if fits(divisor)), None)
+    fitting = fitting_scales(width, height, max_pixels)
+    finest = next((divisor for divisor in fitting if reducible or divisor == 1), None)
     if finest is None:
         raise PictureTooLarge(
             f"the picture claims {width} x {height} pixels; at most {max_pixels:,} in all and {MAX_SIDE:,} a side "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from benchmarks.soak import adversarial_jpeg
 from service.cli.main import app
 from service.cli.predict import percent, sparkline, table_of
 from service.inference.distribution import AgeDistribution
@@ -145,6 +147,32 @@ def test_files_folders_and_patterns_are_read_and_a_bad_one_fails_alone(folder: P
     assert f"{tmp_path / 'album' / 'a.jpg'}: " in result.stderr
     assert f"{tmp_path / 'album' / 'd.gif'}: GIF files are not read" in result.stderr
     assert agelens(*words).stdout.count("brightness 1.0.0") == 3
+
+
+def test_a_photograph_that_would_take_its_decoder_too_long_fails_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "dear.jpg").write_bytes(adversarial_jpeg.progressive_empty_scans(100))
+    (tmp_path / "good.png").write_bytes(grey(51))
+    result = agelens("predict", tmp_path, "--no-detect", "--models-dir", folder, "--json")
+    assert (result.exit_code, result.stderr.count("\n")) == (3, 1)
+    assert re.search(r"dear.jpg: decoding the picture would take up to .*AGELENS_MAX_DECODE_S", result.stderr)
+    assert round(json.loads(result.stdout.splitlines()[1])["faces"][0]["age"]) == 20
+
+
+@pytest.mark.parametrize(("name", "value"), [("AGELENS_MAX_DECODE_S", "0.001"), ("AGELENS_MAX_DECODE_MB", "64")])
+def test_settings_limit_what_decoding_may_take(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = agelens("predict", "-", "--no-detect", "--models-dir", folder, stdin=grey(51, 4000))
+    assert (result.exit_code, name in result.stderr) == (3, True)
+
+
+def test_a_photo_that_only_xmp_turns_is_drawn_upright(folder: Path, tmp_path: Path) -> None:
+    lying, drawn = tmp_path / "lying.jpg", tmp_path / "drawn.png"
+    Image.new("RGB", (300, 200), "grey").save(lying, xmp=b'<x:xmpmeta><x tiff:Orientation="6"/></x:xmpmeta>')
+    assert agelens("predict", lying, "--no-detect", "--models-dir", folder, "--annotate", drawn).exit_code == 0
+    with Image.open(drawn) as image:
+        assert image.size == (200, 300)
 
 
 def test_only_the_model_that_answers_is_loaded(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from service.errors import (
     UnsupportedPicture,
 )
 from service.inference.decoding.cost import price
+from service.inference.decoding.limits import DecodeLimits
 from service.inference.decoding.photo import decode_image
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
 from service.runtime.decoder_process import DecoderLauncher, DecoderProcess
@@ -186,14 +187,14 @@ def test_program_that_does_not_start_is_a_setup_error(tmp_path: Path) -> None:
 def test_picture_over_a_limit_is_refused_by_the_name_of_that_limit() -> None:
     picture = price(adversarial.flat_png(3000), 10**8)
     with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_S"):
-        DecodeBudget(picture.processor_s * 0.9, 10**9).check(picture)
+        DecodeLimits(picture.processor_s * 0.9, 10**9).admitted(picture)
     with pytest.raises(PictureTooLarge, match="AGELENS_MAX_DECODE_MB"):
-        DecodeBudget(10, picture.memory_bytes - 1).check(picture)
-    DecodeBudget(picture.processor_s, picture.memory_bytes).check(picture)
+        DecodeLimits(10, picture.memory_bytes - 1).admitted(picture)
+    assert DecodeLimits(picture.processor_s, picture.memory_bytes).admitted(picture) is picture
 
 
 def test_memory_is_given_in_the_order_of_asking_and_never_beyond_the_limit() -> None:
-    budget = DecodeBudget(1, 100)
+    budget = DecodeBudget(DecodeLimits(1, 100))
     first_in, first_may_go, second_in = threading.Event(), threading.Event(), threading.Event()
     seen: list[int] = []
 
@@ -221,7 +222,7 @@ def test_memory_is_given_in_the_order_of_asking_and_never_beyond_the_limit() -> 
 
 
 def test_caller_that_leaves_while_it_waits_for_memory_leaves_no_trace() -> None:
-    budget = DecodeBudget(1, 100)
+    budget = DecodeBudget(DecodeLimits(1, 100))
 
     def leave() -> None:
         raise ClientDisconnected("gone")
@@ -234,7 +235,7 @@ def test_caller_that_leaves_while_it_waits_for_memory_leaves_no_trace() -> None:
 
 
 def test_both_decodes_of_a_picture_share_one_allowance(launcher: DecoderLauncher) -> None:
-    decoder = BudgetedDecoder(DecodeBudget(5.0, 10**9), launcher.decoder())
+    decoder = BudgetedDecoder(DecodeBudget(DecodeLimits(5.0, 10**9)), launcher.decoder())
     try:
         with decoder.open(adversarial_jpeg.stripes(1600, 1200, "JPEG"), 10**8, nobody_leaves) as decode_at:
             assert decode_at(300).pixels.shape == (300, 400, 3)
@@ -246,7 +247,7 @@ def test_both_decodes_of_a_picture_share_one_allowance(launcher: DecoderLauncher
 
 
 def test_picture_comes_with_its_price_and_a_dear_one_of_many_scans_at_its_full_size(launcher: DecoderLauncher) -> None:
-    decoder = BudgetedDecoder(DecodeBudget(5.0, 10**9), launcher.decoder())
+    decoder = BudgetedDecoder(DecodeBudget(DecodeLimits(5.0, 10**9)), launcher.decoder())
     dear, cheap = (adversarial_jpeg.progressive_empty_scans(scans, 2000) for scans in (100, 5))
     try:
         for data, scale in ((dear, 1.0), (cheap, 0.125)):

@@ -101,6 +101,21 @@ def test_failures_say_why(score: Any, photos: Path) -> None:
     assert reasons == {"cut.png": "corrupt-picture", "text.jpeg": "unsupported-picture"}
 
 
+def test_a_picture_that_would_take_its_decoder_too_long_is_a_row(
+    score: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    write_models_folder(folder, "brightness")
+    (photos / "dear.png").write_bytes(grey(51, 2000))
+    monkeypatch.setenv("AGELENS_MAX_DECODE_S", "0.05")
+    rows = scored(score(photos, models_dir=folder, pipeline=open_job, options=PredictOptions(detect=False)))
+    dear = next(row for row in rows if row["id"] == "dear.png")
+    assert (dear["status"], dear["error"]) == ("error", "picture-too-large")
+    assert "AGELENS_MAX_DECODE_S" in dear["detail"]
+    assert sum(row["status"] == "ok" for row in rows) == 7
+
+
 def test_a_row_has_the_members_of_a_reply_and_its_values(score: Any, photos: Path, models_dir: Path) -> None:
     options = PredictOptions(thresholds=(18, 65), interval=0.8)
     row = scored(score(photos, options=options))[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Final, NamedTuple
 
@@ -15,6 +15,7 @@ from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding.cost import rates
 from service.inference.decoding.cost.orientation import UPRIGHT, exif_with, orientation_in_xmp, orientation_of
 from service.inference.decoding.cost.priced import MAX_PARTS, PricedPicture
+from service.inference.decoding.jpeg import SCALES, fitting_scales
 
 SIGNATURE: Final = b"\xff\xd8\xff"
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -27,7 +28,7 @@ _UNREAD: Final = {0xC3, 0xC5, 0xC6, 0xC7, 0xC8, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0x
 """Lossless, hierarchical and arithmetic-coded frames: no browser reads them, and few bits can stand for much work."""
 _EXIF, _XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _MOST_EXIF_SEGMENTS: Final = 16
-_DEAR_NS: Final = 0.8e9  # of several scans, which take as long at any scale: some 17 good megapixels
+_DEAR_S: Final = 0.8  # of several scans, which take as long at any scale: some 17 good megapixels
 _LEFT_OUT: Final = {_COM, *range(_APP0 + 1, _APP15 + 1)} - {_APP14}
 """Comments and what programs add; JFIF's and Adobe's segments say what the components are."""
 
@@ -84,16 +85,32 @@ def price(data: bytes, max_pixels: int) -> PricedPicture:
     segments = list(_segments(data))
     frame, scans, scans_ns = _frame_and_scans(data, segments)
     tables = sum(each.end - each.content for each in segments if each.marker in (_DHT, _DQT))
-    buffered = frame.progressive or scans > 1
-    pixels = frame.width * frame.height
-    while pixels > max_pixels and not buffered:
-        pixels //= 4
-    work_ns = rates.START_NS + tables * rates.JPEG_TABLE_BYTE_NS + scans_ns
-    work_ns += pixels * (len(frame.components) * rates.JPEG_SAMPLE_NS + rates.FINISH_NS)
+    fixed_ns = rates.START_NS + tables * rates.JPEG_TABLE_BYTE_NS + scans_ns
     pieces = _stripped(data, segments)
-    memory = _memory(frame, pixels, buffered=buffered) + 2 * sum(map(len, pieces))
-    at_once = buffered and work_ns > _DEAR_NS
-    return PricedPicture("JPEG", frame.width, frame.height, work_ns / 1e9, memory, pieces, at_once)
+    if frame.progressive or scans > 1:
+        priced = _at_scale(frame, pieces, fixed_ns, 1)
+        return replace(priced, at_once=priced.processor_s > _DEAR_S)
+    finest, *coarser = fitting_scales(frame.width, frame.height, max_pixels) or SCALES[-1:]
+    smaller = None
+    for divisor in reversed(coarser):
+        smaller = _at_scale(frame, pieces, fixed_ns, divisor, one_scan=True, smaller=smaller)
+    return _at_scale(frame, pieces, fixed_ns, finest, one_scan=True, smaller=smaller)
+
+
+def _at_scale(
+    frame: Frame,
+    pieces: tuple[bytes | memoryview, ...],
+    fixed_ns: float,
+    divisor: int,
+    *,
+    one_scan: bool = False,
+    smaller: PricedPicture | None = None,
+) -> PricedPicture:
+    pixels = ceil(frame.width / divisor) * ceil(frame.height / divisor)
+    work_s = (fixed_ns + pixels * (len(frame.components) * rates.JPEG_SAMPLE_NS + rates.FINISH_NS)) / 1e9
+    memory = _memory(frame, pixels, buffered=not one_scan) + 2 * sum(map(len, pieces))
+    size = frame.width, frame.height
+    return PricedPicture("JPEG", *size, work_s, memory, pieces, divisor=divisor, one_scan=one_scan, smaller=smaller)
 
 
 def _frame_and_scans(data: bytes, segments: list[Segment]) -> tuple[Frame, int, float]:

@@ -7,9 +7,6 @@ from typing import Final
 
 from service.errors import PictureTooLarge
 
-MAX_SIDE: Final = 30_000
-"""Longest side in pixels; OpenCV's remap addresses pixels with 16 bits."""
-
 MAX_PARTS: Final = 10_000
 """Segments, chunks, or boxes with all that they list, of one file.
 
@@ -42,6 +39,7 @@ class PricedPicture:
     `pieces`, one after the other, are what decides the pixels and which way is up, and nothing else: no profiles,
     texts, thumbnails or further frames, so they can cost nothing. They may be views of the file that was priced.
     `at_once`: decoding takes long at any scale, so it is done once at the full size and not at a reduced one first.
+    The estimates are for 1/`divisor` of the size; `smaller` is the same picture at half of that, where it has one scan.
     """
 
     format: str
@@ -51,11 +49,28 @@ class PricedPicture:
     memory_bytes: int
     pieces: tuple[bytes | memoryview, ...]
     at_once: bool = False
+    divisor: int = 1
+    one_scan: bool = False
+    smaller: PricedPicture | None = None
 
     @property
     def data(self) -> bytes:
         """All pieces in one copy."""
         return b"".join(self.pieces)
+
+    def side(self, min_side: int | None) -> int | None:
+        """Return the shorter side to decode to, where `min_side` is asked for: no finer than the scale of the price."""
+        if self.at_once:
+            return None
+        if self.divisor == 1:
+            return min_side
+        most = min(self.width, self.height) // self.divisor
+        return most if min_side is None else min(min_side, most)
+
+    @property
+    def remedy(self) -> str:
+        """What makes it cheaper to decode."""
+        return "scale it down" if self.one_scan else "scale it down or save it as a baseline JPEG"
 
     @property
     def pixels(self) -> int:
