@@ -8,9 +8,11 @@ from typing import Final
 
 UPRIGHT: Final = 1
 _TAG: Final = 0x0112
-_SHORT, _LONG = 3, 4
+_SHORT: Final = 3
+_LETTERS: Final = {1: "B", _SHORT: "H", 4: "I"}
+"""For struct, by EXIF's types of whole numbers: BYTE, SHORT and LONG."""
 _MOST_ENTRIES: Final = 1000
-_XMP: Final = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+_XMP: Final = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])""")
 
 
 def orientation_of(exif: bytes) -> int | None:
@@ -28,8 +30,8 @@ def orientation_of(exif: bytes) -> int | None:
     last = min(count, _MOST_ENTRIES, (len(exif) - start - 2) // 12)
     for at in range(start + 2, start + 2 + 12 * last, 12):
         tag, kind, _ = struct.unpack_from(order + "HHI", exif, at)
-        if tag == _TAG and kind in (_SHORT, _LONG):
-            (value,) = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), exif, at + 8)
+        if tag == _TAG and kind in _LETTERS:
+            (value,) = struct.unpack_from(order + _LETTERS[kind], exif, at + 8)
             return value if 1 <= value <= 8 else None
     return None
 

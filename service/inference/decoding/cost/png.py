@@ -16,7 +16,7 @@ from service.inference.decoding.cost.priced import MAX_PARTS, PricedPicture
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by colour type."""
-_PALETTE: Final = 3
+_GREY, _PALETTE = 0, 3
 _PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Adam7: first column and row, and steps between columns and rows."""
 _LONGEST_TEXT: Final = 2**18
@@ -40,9 +40,11 @@ def price(data: bytes) -> PricedPicture:
     work_ns += width * height * rates.PNG_INTERLACED_PIXEL_NS * bool(interlace)
     kept = [SIGNATURE, _chunk(b"IHDR", header)]
     before = list(takewhile(lambda chunk: chunk[0] != b"IDAT", chunks))  # behind the pixels they do not count
-    colours = {kind: content for kind, content in before if kind in (b"PLTE", b"tRNS")}
+    colours: dict[bytes, bytes | memoryview] = {kind: content for kind, content in before if kind in (b"PLTE", b"tRNS")}
     if colour == _PALETTE and not (colours.get(b"PLTE") and len(colours[b"PLTE"]) % 3 == 0):
         raise CorruptPicture("the PNG has no palette for its pixels; send it encoded anew")
+    if colour == _GREY and b"tRNS" in colours:
+        colours[b"tRNS"] = _scaled_key(colours[b"tRNS"], bits)
     kept += [_chunk(kind, content) for kind, content in sorted(colours.items())]
     if (turned := _orientation(chunks)) != UPRIGHT:
         kept.append(_chunk(b"eXIf", exif_with(turned)))
@@ -52,6 +54,14 @@ def price(data: bytes) -> PricedPicture:
     stripped = b"".join(kept)
     memory = width * height * (_stored(bits, colour) + 3) + 4 * ceil(width * bits_per_pixel / 8) + 2 * len(stripped)
     return PricedPicture("PNG", width, height, work_ns / 1e9, memory, (stripped,))
+
+
+def _scaled_key(key: memoryview | bytes, bits: int) -> memoryview | bytes:
+    """Return the transparent grey as one of 8 bits, to which Pillow scales the pixels of 2 and 4 but not this."""
+    if bits not in (2, 4):
+        return key
+    most = (1 << bits) - 1
+    return struct.pack(">H", (int.from_bytes(key[:2], "big") & most) * 255 // most)
 
 
 def _chunks(data: bytes) -> list[tuple[bytes, memoryview]]:

@@ -77,8 +77,19 @@ def test_stripping_keeps_which_way_is_up(fmt: str, orientation: int) -> None:
     assert stripped.shape == ((300, 512, 3) if orientation > 4 else (512, 300, 3))
 
 
-def test_stripping_keeps_which_way_is_up_where_only_xmp_says_it() -> None:
-    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'<x tiff:Orientation="6"/>',
+        b"<x tiff:Orientation='6'/>",
+        b'<x tiff:Orientation = "6"/>',
+        b"<x tiff:Orientation\n=\n' 6 '/>",
+        b"<tiff:Orientation>6</tiff:Orientation>",
+        b"<tiff:Orientation >\n6</tiff:Orientation>",
+    ],
+)
+def test_stripping_keeps_which_way_is_up_where_only_xmp_says_it(said: bytes) -> None:
+    xmp = b"<x:xmpmeta>" + said + b"</x:xmpmeta>"
     for fmt in ("JPEG", "WEBP"):
         data = encoded(fmt, Image.fromarray(astronaut()[:, :300]), xmp=xmp)
         assert decode_image(price(data).data).pixels.shape == (300, 512, 3), fmt
@@ -144,6 +155,11 @@ def test_orientation_is_read_in_both_byte_orders(order: str) -> None:
     magic = b"II*\0" if order == "<" else b"MM\0*"
     entries = struct.pack(order + "HHIHH", 0x010F, 2, 4, 0, 0) + struct.pack(order + "HHIHH", 0x0112, 3, 1, 8, 0)
     assert orientation_of(magic + struct.pack(order + "IH", 8, 2) + entries) == 8
+
+
+@pytest.mark.parametrize(("kind", "value"), [(1, b"\6\0\0\0"), (3, b"\0\6\0\0"), (4, b"\0\0\0\6")])
+def test_orientation_is_read_as_any_whole_number(kind: int, value: bytes) -> None:
+    assert orientation_of(b"MM\0*" + struct.pack(">IHHHI4s", 8, 1, 0x0112, kind, 1, value)) == 6
 
 
 @pytest.mark.parametrize(

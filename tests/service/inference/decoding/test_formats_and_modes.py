@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from PIL.Image import Transpose
 
+from benchmarks.soak.adversarial import png_chunk
 from service.errors import CorruptPicture, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding import formats as picture_formats
 from service.inference.decoding.decoder import DirectDecoder
@@ -145,6 +147,18 @@ def test_every_mode_of_every_format_has_the_right_pixels(kind: str) -> None:
     assert photo.pixels.dtype == np.uint8
     difference = np.abs(np.subtract(middles(photo.pixels), expected)).max()
     assert difference <= (2 if kind.startswith("PNG") else LOSSY), middles(photo.pixels)
+
+
+@pytest.mark.parametrize(("bits", "key"), [(bits, key) for bits in (1, 2, 4, 8) for key in range(min(16, 1 << bits))])
+def test_one_grey_of_a_png_is_transparent_whatever_its_depth(bits: int, key: int) -> None:
+    most = (1 << bits) - 1
+    width = min(16, most + 1)  # every grey once, of 8 bits the darkest
+    row = int("".join(f"{value:0{bits}b}" for value in range(width)).ljust(128, "0"), 2).to_bytes(16, "big")
+    header = struct.pack(">IIBBBBB", width, 1, bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"tRNS", struct.pack(">H", key)), (b"IDAT", zlib.compress(b"\0" + row)))
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*each) for each in (*chunks, (b"IEND", b"")))
+    seen = decoded(data).pixels[0, :, 0].tolist()
+    assert seen == [255 if value == key else value * 255 // most for value in range(width)]
 
 
 BACK = {
