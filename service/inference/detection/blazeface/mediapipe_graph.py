@@ -46,7 +46,7 @@ class MediapipeBlazeFace:
                 from mediapipe.tasks.python import BaseOptions
                 from mediapipe.tasks.python.vision import FaceDetector, FaceDetectorOptions
             except ImportError as error:
-                raise SetupError(f"{needs_extra('AGELENS_DETECTOR=mediapipe', 'mediapipe')} ({error})") from error
+                raise SetupError(needs_extra("AGELENS_DETECTOR=mediapipe", "mediapipe") + f" ({error})") from error
         # The buffer, not the path: mediapipe's own file loading needs a writable working directory.
         options = BaseOptions(model_asset_buffer=path.read_bytes())
         self._mediapipe = mediapipe
