@@ -91,6 +91,10 @@ def export_command(
         _warn_of_few(stores)
 
 
+def _warn(text: str) -> None:
+    typer.secho(f"agelens-train: warning: {text}", fg="yellow", err=True)
+
+
 def _warn_of_few(stores: list[Path]) -> None:
     """Say where there are too few `calib` faces for an interval of 95 % to have a bound."""
     from training.data.store import FaceStore
@@ -126,7 +130,7 @@ def calibrate_command(
         if unlabelled is not None and balance is not None:
             raise InvalidParameter("--balance and --unlabelled each say which mix of ages to take; give one of them")
         if unlabelled is None:
-            typer.echo(recalibrate(model, stores, balance, version))
+            typer.echo(recalibrate(model, stores, balance, version, _warn))
             _warn_of_few(stores)
             return
         crop = manifest_of(model_in(model), model.name).crop

@@ -30,6 +30,12 @@ LEVELS: Final = (
 RESTRAINT: Final = 10.0
 """Loss of a step of 1 between two knots of a curve, spread over all faces: 0.005 years with 2,000 of known age."""
 
+ENOUGH: Final = 500
+"""Faces from which on a correction is fitted as it is; of fewer, those left out say how much it must be restrained."""
+
+HOLDS: Final = (1000.0, 100.0, RESTRAINT)
+"""Restraints that are tried where there are fewer than `ENOUGH` faces, the strongest first."""
+
 BAND_EDGES: Final = (0, 10, 20, 30, 40, 50, 60, 70, AGES)
 
 SMALLEST_BAND: Final = 150
@@ -84,21 +90,56 @@ def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -
     let a few confidently wrong faces decide: with an overfitted network it chose a temperature of 2.8 where the CRPS
     chose 1.7, and the calibration error of P(age ≥ 18) was 0.07 instead of 0.03. Of a group the CRPS knows nothing.
     """
+    return float(losses(pmf, low, high).mean())
+
+
+def losses(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
+    """Return what `calibration_loss` is the mean of, float64, one for each face of known age, or for all in nats."""
     some = known(low, high)
     if some.any():
-        return float(ranked_probability_score(pmf[some], low[some], high[some]).mean())
-    return float(negative_log_likelihood(pmf, low, high).mean())
+        return ranked_probability_score(pmf[some], low[some], high[some])
+    return negative_log_likelihood(pmf, low, high)
 
 
 def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Correction:
     """Return the correction of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces.
 
-    Neighbouring knots are held together, and skews and shifts at none, the more so the fewer faces there are.
+    Neighbouring knots are held together, and skews and shifts at none, the more so the fewer faces there are. Of fewer
+    than `ENOUGH` faces, each half is corrected by what the other says, with each of `HOLDS` and not at all: the
+    strongest hold is taken that is as good as the best of them but for the standard error of the difference
+    (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3).
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
     some = fitted_to(low, high)
     pmf, low, high = np.asarray(pmf, dtype=np.float64)[some], low[some], high[some]
+    if len(pmf) >= ENOUGH:
+        return _fit(pmf, low, high, RESTRAINT)
+    hold = _hold_for(pmf, low, high)
+    return Correction() if hold is None else _fit(pmf, low, high, hold)
+
+
+def _hold_for(pmf: Floats, low: Integers, high: Integers) -> float | None:
+    """Return the strongest hold that few faces allow, or None where no correction can be told to help."""
+    halves = np.arange(len(pmf)) % 2 == 0
+    if halves.all():
+        return None
+    left_out: dict[float | None, Floats] = {None: losses(pmf, low, high)}
+    for hold in HOLDS:
+        corrected = np.empty_like(pmf)
+        for half in (halves, ~halves):
+            corrected[~half] = _fit(pmf[half], low[half], high[half], hold).applied(pmf[~half])
+        left_out[hold] = losses(corrected, low, high)
+    best = min(left_out.values(), key=lambda found: float(found.mean()))
+    return next(hold for hold, found in left_out.items() if found.mean() <= best.mean() + standard_error(found - best))
+
+
+def standard_error(values: Floats) -> float:
+    """Return the standard error of the mean of values [n]."""
+    return float(values.std() / len(values) ** 0.5)
+
+
+def _fit(pmf: Floats, low: Integers, high: Integers, hold: float) -> Correction:
     count = len(KNOTS)
     log_younger, log_older = logs_of_both_sides(pmf)
     mean = pmf @ np.arange(AGES)
@@ -123,9 +164,9 @@ def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> 
         by_older = -(by_logit * log_older).sum(axis=1) * older
         by_curves = [by_younger + by_older, by_younger - by_older, by_logit.sum(axis=1)]
         bends, by_bend = _bends(values.reshape(3, count))
-        gradient = np.concatenate([each @ weights for each in by_curves]) + RESTRAINT / len(pmf) * by_bend
+        gradient = np.concatenate([each @ weights for each in by_curves]) + hold / len(pmf) * by_bend
         corrected = np.diff(within, axis=1, prepend=0)
-        return calibration_loss(corrected, low, high) + RESTRAINT / len(pmf) * bends, gradient
+        return calibration_loss(corrected, low, high) + hold / len(pmf) * bends, gradient
 
     largest = np.log(10.0)
     bounds = [(-largest, largest)] * (2 * count) + [(-5.0, 5.0)] * count

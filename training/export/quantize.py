@@ -16,8 +16,8 @@ from service.inference.manifest import INPUT_NAME
 from service.inference.onnx_session import ort
 from training.export.calibration import Correction
 from training.export.calibration_nodes import SHIFT, set_correction, tail_nodes
-from training.export.graph import ExportRefused, run
-from training.export.release import Split, finish, mean_error, publish
+from training.export.graph import ExportRefused
+from training.export.release import Split, calibrated_error, finish, publish
 from training.onnx_manifest import manifest_of, model_in
 
 Faces = NDArray[np.uint8]
@@ -203,8 +203,7 @@ def quantize(
     manifest = manifest_of(model, path.name)
     if manifest.precision != "float32":
         raise ExportRefused(f"{path.name} is {manifest.precision} already; start from the float32 file")
-    val = Split.load(stores, "val", manifest.crop)
-    before = mean_error(run(model, val.faces), val.low, val.high, manifest.decode)
+    before = calibrated_error(model, manifest, stores)
     set_correction(model, Correction())
     if precision == "int8":
         faces = Split.load(stores, "train", manifest.crop, limit=CALIBRATION_FACES).faces
@@ -214,7 +213,7 @@ def quantize(
     cost = {"float32_val_mae": round(before, 4)}
     cost |= {name: value for name, value in manifest.metrics.items() if name == "balance"}
     facts: dict[str, Any] = {"name": name or f"{manifest.name}-{precision}", "precision": precision, "metrics": cost}
-    # Calibration moves medians, so only finished files can be compared.
+    # Calibration moves medians, so both are calibrated to the same faces.
     finished = finish(small, manifest.model_copy(update=facts), stores)
     refuse_costly(before, finished.metrics["val_mae"], precision)
     return publish(small, out_dir or path.parent, default)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from training.data.store import FaceSet, FaceStore, signed_error
 from training.data.wear import worn
 from training.datasets.sample import SPLITS
 from training.export.calibration import (
+    ENOUGH,
     SMALLEST_BAND,
     Correction,
     age_mix,
@@ -29,6 +30,8 @@ from training.export.calibration import (
     decoded,
     fit_correction,
     fitted_to,
+    losses,
+    standard_error,
 )
 from training.export.calibration_nodes import set_correction, set_mix
 from training.export.graph import embed, run
@@ -45,6 +48,9 @@ WIDTHS = 3
 
 NO_LONGER_TRUE = ("balance", "temperature", *(f"{split}_" for split in (*SPLITS, "all")))
 """How metrics begin that a new calibration makes wrong: what was measured before was another file's."""
+
+FEWEST_HALVED = 4
+"""Faces of which each half can calibrate the other."""
 
 DECODE_GAIN = 0.05
 """Years of `val` MAE by which the mean must beat the median to be preferred.
@@ -183,9 +189,7 @@ def finish(
     are None, they are what they were. With a `target` the table is read off faces of that mix, and there is none if
     those are too few: the service then takes the distribution's own central interval.
     """
-    if target is None and balance is None:
-        balance = manifest.metrics.get("balance", None if manifest.age_mix else 0.0)
-        target = None if balance is not None else mix_of(np.array(manifest.age_mix))
+    balance, target = _aims(manifest, balance, target)
     calib, val = Split.load(stores, "calib", manifest.crop), Split.load(stores, "val", manifest.crop)
     fitted = calibrate(model, calib, balance or 0.0, target)
     pmf = run(model, val.faces)
@@ -217,6 +221,26 @@ def finish(
     return finished
 
 
+def _aims(
+    manifest: Manifest, balance: float | None, target: NDArray[np.float64] | None
+) -> tuple[float | None, NDArray[np.float64] | None]:
+    """Return `calibrate`'s balance or target; where both are None, they are what they were."""
+    if target is None and balance is None:
+        balance = manifest.metrics.get("balance", None if manifest.age_mix else 0.0)
+        target = None if balance is not None else mix_of(np.array(manifest.age_mix))
+    return balance, target
+
+
+def calibrated_error(model: onnx.ModelProto, manifest: Manifest, stores: Sequence[Path]) -> float:
+    """Return the mean absolute error on `val` in years that a copy of the graph has, calibrated to `stores`."""
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    calib, val = (Split.load(stores, split, manifest.crop) for split in ("calib", "val"))
+    balance, target = _aims(manifest, None, None)
+    calibrate(copied, calib, balance or 0.0, target)
+    return mean_error(run(copied, val.faces), val.low, val.high, manifest.decode)
+
+
 def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> Path:
     """Write a finished graph as `out/NAME.onnx` with its lock entry; return the path."""
     path = write_model(model, out)
@@ -224,14 +248,55 @@ def publish(model: onnx.ModelProto, out: Path, default: bool | None = None) -> P
     return path
 
 
-def recalibrate(path: Path, stores: Sequence[Path], balance: float | None = None, version: str | None = None) -> Path:
+def recalibrate(
+    path: Path,
+    stores: Sequence[Path],
+    balance: float | None = None,
+    version: str | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Path:
     """Fit correction, decode and intervals of a finished file anew from `stores`; return its path.
 
-    `version` None keeps the file's. Raises pydantic's ValidationError for one that is not three numbers.
+    `version` None keeps the file's. A calibrated file is kept as it is, and `notice` told why, where few faces do not
+    show that they calibrate it better. Raises pydantic's ValidationError for a version that is not three numbers.
     """
     model = model_in(path)
-    finish(model, _to_calibrate(manifest_of(model, path.name), version), stores, balance)
+    before = manifest_of(model, path.name)
+    few = (
+        _too_few(model, before, Split.load(stores, "calib", before.crop)) if before.age_mix and balance is None else ""
+    )
+    if few:
+        embed(model, _versioned(before, version))
+        if notice:
+            notice(few)
+    else:
+        finish(model, _to_calibrate(before, version), stores, balance)
     return publish(model, path.parent)
+
+
+def _too_few(model: onnx.ModelProto, manifest: Manifest, calib: Split) -> str:
+    """Say that faces are too few, unless each half of them is answered better by what the other half calibrates."""
+    calib = calib.where(fitted_to(calib.low, calib.high))
+    count = len(calib.low)
+    kept = f"{manifest.name} keeps its calibration: {count} `calib` faces do not show that they calibrate it better"
+    remedy = f"give more, {ENOUGH} are always taken, or name the mix of ages with --balance"
+    if count >= ENOUGH:
+        return ""
+    if count < FEWEST_HALVED:
+        return f"{kept}; {remedy}"
+    balance, target = _aims(manifest, None, None)
+    before = run(model, calib.faces)
+    after = np.empty_like(before)
+    halves = np.arange(len(before)) % 2 == 0
+    for half in (halves, ~halves):
+        copied = onnx.ModelProto()
+        copied.CopyFrom(model)
+        calibrate(copied, calib.where(half), balance or 0.0, target)
+        after[~half] = run(copied, calib.where(~half).faces)
+    old, new = (losses(pmf, calib.low, calib.high) for pmf in (before, after))
+    if (new - old).mean() < -standard_error(new - old):
+        return ""
+    return f"{kept} (CRPS {old.mean():.2f} years; of halves that calibrate each other {new.mean():.2f}); {remedy}"
 
 
 def recalibrate_for(
@@ -253,6 +318,9 @@ def recalibrate_for(
 def _to_calibrate(manifest: Manifest, version: str | None) -> Manifest:
     """Return a finished file's manifest as of another version, without what its float32 file was measured at."""
     metrics = {name: value for name, value in manifest.metrics.items() if name != "float32_val_mae"}
-    return Manifest.model_validate(
-        {**manifest.model_dump(), "version": manifest.version if version is None else version, "metrics": metrics}
-    )
+    return _versioned(manifest.model_copy(update={"metrics": metrics}), version)
+
+
+def _versioned(manifest: Manifest, version: str | None) -> Manifest:
+    """Return a manifest as of another version, if one is given."""
+    return Manifest.model_validate({**manifest.model_dump(), "version": version or manifest.version})

@@ -100,7 +100,7 @@ def test_the_gradient_of_the_fit_is_that_of_its_loss(
 
     monkeypatch.setattr("training.export.calibration.minimize", look)
     fit_correction(pmf, low, high)
-    ((_, told, measured),) = seen
+    *_, (_, told, measured) = seen
     assert told == pytest.approx(measured, abs=1e-6)
     assert np.abs(measured).max() > 0.1
 
@@ -300,3 +300,17 @@ def test_ages_below_27_that_somebody_has_are_lifted() -> None:
     # Adults only: nothing is known of minors, so there are none in any mix.
     adults = np.repeat(np.arange(30, 60), 100)
     assert balanced(adults, adults, 1) == pytest.approx(age_mix(adults, adults))
+
+
+def test_few_faces_of_a_calibrated_network_leave_it_about_as_good_as_it_is() -> None:
+    fresh, true = bells(4000, 99, claimed=5, real=5)
+    before = ranked_probability_score(fresh, true).mean()
+    for seed in range(8):
+        pmf, ages = bells(40, seed, claimed=5, real=5)
+        after = ranked_probability_score(fit_correction(pmf, ages, ages).applied(fresh), true).mean()
+        assert after < 1.03 * before, seed
+
+
+def test_one_face_corrects_nothing() -> None:
+    pmf, ages = bells(1, 0, claimed=5, real=5)
+    assert fit_correction(pmf, ages, ages) == Correction()

@@ -16,7 +16,7 @@ from tests.training.export.bell_model import (
     write_bell_model,
     write_grey_store,
 )
-from training.export.calibration import age_mix, balanced
+from training.export.calibration import age_mix, balanced, calibration_loss
 from training.export.calibration_nodes import set_mix, tail_nodes
 from training.export.graph import ExportRefused, embed, run
 from training.export.quantize import quantize
@@ -138,3 +138,43 @@ def test_probabilities_hold_for_the_faces_whose_age_is_known_not_for_groups(tmp_
     manifest = manifest_of(onnx.load(recalibrate(path, [exact, groups], balance=0.0)), "bell")
     alone = Split.load([exact], "calib", bell_manifest().crop)
     assert manifest.age_mix == pytest.approx(age_mix(alone.low, alone.high), rel=1e-4)
+
+
+def test_a_few_faces_leave_a_calibrated_file_as_it_is_and_say_so(store: Path, tmp_path: Path) -> None:
+    path = recalibrate(write_bell_model(tmp_path, sigma=2), [store])
+    before, said = manifest_of(onnx.load(path), "bell"), list[str]()
+    few = write_grey_store(tmp_path / "few", count=200, seed=5)
+    faces = Split.load([few], "calib", before.crop).faces
+    answers = run(onnx.load(path), faces)
+    recalibrate(path, [few], version="1.0.1", notice=said.append)
+    assert manifest_of(onnx.load(path), "bell") == before.model_copy(update={"version": "1.0.1"})
+    assert (run(onnx.load(path), faces) == answers).all()
+    assert "bell keeps its calibration: 50 `calib` faces do not show that they calibrate it better (CRPS" in said[0]
+    recalibrate(path, [write_grey_store(tmp_path / "two", count=8)], notice=said.append)
+    assert "bell keeps its calibration: 2 `calib` faces" in said[1]
+    recalibrate(path, [few], balance=0.5, notice=said.append)
+    assert len(said) == 2
+    assert manifest_of(onnx.load(path), "bell").metrics["balance"] == 0.5
+
+
+def test_a_few_faces_calibrate_a_file_that_is_wrong_about_them(store: Path, tmp_path: Path) -> None:
+    path, said = recalibrate(write_bell_model(tmp_path, sigma=2), [store]), list[str]()
+    few = write_grey_store(tmp_path / "few", count=200, seed=5)
+    table = (few / "index.csv").read_text().splitlines()
+    older = [row.split(",") for row in table[1:]]
+    aged = [",".join([*row[:3], *(str(min(int(age) + 12, 100)) for age in row[3:5]), *row[5:]]) for row in older]
+    (few / "index.csv").write_text("\n".join([table[0], *aged]) + "\n")
+    test = Split.load([few], "test", bell_manifest().crop)
+    before = calibration_loss(run(onnx.load(path), test.faces), test.low, test.high)
+    recalibrate(path, [few], notice=said.append)
+    assert not said
+    assert calibration_loss(run(onnx.load(path), test.faces), test.low, test.high) < 0.7 * before
+
+
+def test_a_smaller_file_is_compared_with_the_larger_one_as_both_are_calibrated_to_the_same_faces(
+    tmp_path: Path,
+) -> None:
+    path = recalibrate(write_bell_model(tmp_path, sigma=2), [write_grey_store(tmp_path / "usual", count=400)])
+    few = write_grey_store(tmp_path / "few", count=40, seed=7)
+    metrics = manifest_of(onnx.load(quantize(path, "float16", [few])), "bell").metrics
+    assert metrics["val_mae"] == pytest.approx(metrics["float32_val_mae"], abs=0.01)
