@@ -17,6 +17,7 @@ from service.inference.age_mix import described, mixes_in
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
 from service.inference.pipeline import load_model, stated_mix
+from service.printable import shown
 from service.scoring.archive import Finished, NotScored, agree, chunks, finished, locked
 from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
@@ -101,9 +102,9 @@ class ScoreCommand:
             archive = self._score(job, inputs, total, size, workers, console)
             if self.fit_prior and stated is not None:
                 path, found = write_prior(output, self.format, stated)
-                console.print(f"{described(found)}: {path}", highlight=False, soft_wrap=True)
+                _say(console, f"{described(found)}: {path}")
             if self.report:
-                console.print(f"report: {write_report(output, self.format, console)}", highlight=False, soft_wrap=True)
+                _say(console, f"report: {write_report(output, self.format, console)}")
         return SOME_NOT_SCORED if archive.not_scored else 0
 
     def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> Finished:
@@ -118,8 +119,7 @@ class ScoreCommand:
         seconds = time.monotonic() - began
         console.print(_summary(totals, already, before.failures, seconds, self.report), highlight=False)
         for reason, photographs in sorted(after.not_scored.items()):
-            text = f"not scored, {reason}: {_listed(photographs)}"
-            console.print(text, highlight=False, markup=False, soft_wrap=True)
+            _say(console, f"not scored, {reason}: {_listed(photographs)}")
         return after
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
@@ -146,10 +146,16 @@ def _chunk_size(total: int, workers: int) -> int:
     return max(_LEAST_CHUNK, min(_FULL_CHUNK, total // (workers * _CHUNKS_PER_WORKER)))
 
 
+def _say(console: Console, text: str) -> None:
+    """Print one line, however long, in which a name of a file is text and nothing more."""
+    console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
+
+
 def _listed(photographs: NotScored) -> str:
     rest = photographs.count - len(photographs.first)
     more = f" and {rest:,} more" if rest else ""
-    return f"{photographs.count:,}: {', '.join(map(repr, photographs.first))}{more}"
+    names = ", ".join(f"'{ident}'" for ident in photographs.first)
+    return f"{photographs.count:,}: {names}{more}"
 
 
 def _summary(totals: Tally, before: int, failed_before: int, seconds: float, report: bool) -> str:

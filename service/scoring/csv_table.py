@@ -8,13 +8,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import pyarrow as pa
 
 from service.errors import InvalidParameter
-from service.scoring.storage import is_uri, located
+from service.scoring.storage import open_bytes
 
 CSV_SUFFIX: Final = ".csv"
 BEYOND: Final = "\0"
@@ -41,7 +40,7 @@ def csv_records(where: str) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _opened(where: str) -> Iterator[csv.DictReader[str]]:
     try:
-        with _bytes(where) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
+        with open_bytes(where) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
             first = text.readline()
             if told := _TOLD.fullmatch(first):
                 separator, first = told[1], text.readline()
@@ -50,10 +49,3 @@ def _opened(where: str) -> Iterator[csv.DictReader[str]]:
             yield csv.DictReader(chain([first], text), restkey=BEYOND, delimiter=separator)
     except (OSError, pa.ArrowException, UnicodeError, csv.Error) as error:
         raise InvalidParameter(f"{where} cannot be read as CSV: {error}") from error
-
-
-def _bytes(where: str) -> BinaryIO:
-    if not is_uri(where):
-        return Path(where).open("rb")
-    root, path = located(where)
-    return cast("BinaryIO", root.open_input_stream(path))

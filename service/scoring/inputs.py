@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
@@ -12,8 +13,9 @@ from pyarrow import fs
 
 from service.errors import InvalidParameter
 from service.inference.decoding.formats import SUFFIXES
+from service.printable import as_utf8
 from service.scoring.job import UNREADABLE, Fault, Item
-from service.scoring.storage import is_uri, located
+from service.scoring.storage import is_uri, located, open_bytes
 from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
 
 Entry = tuple[str, str] | tuple[str, str, Fault]
@@ -72,7 +74,7 @@ def _entries(text: str, skip: Path) -> Callable[[], Iterator[Entry]]:
         return lambda: _of_folder(path, skip)
     if path.is_file():
         single = is_table(text) or path.suffix.lower() in SUFFIXES
-        return (lambda: iter([(path.name, text)])) if single else (lambda: _of_list(path))
+        return (lambda: iter([(path.name, text)])) if single else (lambda: _of_list(text))
     if glob.has_magic(text):
         return lambda: _of_pattern(text)
     raise InvalidParameter(f"{text} is not a folder, file, pattern or URI; nothing can be scored")
@@ -89,7 +91,7 @@ def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:
         except OSError as error:
             if folder == str(root):
                 raise
-            yield _printable(os.path.relpath(folder, root)), folder, Fault(UNREADABLE, error.strerror or str(error))
+            yield as_utf8(os.path.relpath(folder, root)), folder, Fault(UNREADABLE, error.strerror or str(error))
             continue
         with found:
             for entry in found:
@@ -99,7 +101,7 @@ def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:
                     if Path(entry.path).resolve() != skipped:
                         waiting.append(entry.path)
                     continue
-                name = _printable(os.path.relpath(entry.path, root))
+                name = as_utf8(os.path.relpath(entry.path, root))
                 if Path(entry.path).is_dir():
                     yield name, entry.path, Fault("folder-link", "a link to a folder, which is not followed")
                 elif _is_wanted(entry.name):
@@ -109,14 +111,14 @@ def _of_folder(root: Path, skip: Path) -> Iterator[Entry]:
 def _of_pattern(pattern: str) -> Iterator[Entry]:
     for found in glob.iglob(pattern, recursive=True):  # noqa: PTH207 - pathlib takes no absolute patterns
         if not Path(found).is_dir():
-            yield _printable(found), found
+            yield as_utf8(found), found
 
 
-def _of_list(path: Path) -> Iterator[Entry]:
-    with path.open(encoding="utf-8", errors="surrogateescape") as lines:
+def _of_list(text: str) -> Iterator[Entry]:
+    with open_bytes(text) as stream, io.TextIOWrapper(stream, "utf-8-sig", "surrogateescape") as lines:
         for line in lines:
             if where := line.strip():
-                yield _printable(where), where
+                yield as_utf8(where), where
 
 
 def _of_store(uri: str) -> Iterator[Entry]:
@@ -126,9 +128,7 @@ def _of_store(uri: str) -> Iterator[Entry]:
         if is_table(uri) or _is_wanted(info.base_name):
             yield info.base_name, uri
             return
-        with root.open_input_stream(path) as stream:
-            lines = stream.read().decode().splitlines()
-        yield from ((line.strip(), line.strip()) for line in lines if line.strip())
+        yield from _of_list(uri)
         return
     if info.type != fs.FileType.Directory:
         raise InvalidParameter(f"{uri} is not there; nothing can be scored")
@@ -153,8 +153,3 @@ def _is_wanted(name: str) -> bool:
 def _is_hidden(name: str) -> bool:
     """Whether a file is a program's own: thumbnails, trash, virtual environments."""
     return name.startswith(".")
-
-
-def _printable(path: str) -> str:
-    """Make a name of any file UTF-8: Linux lets names be any bytes."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")

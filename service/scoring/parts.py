@@ -83,7 +83,7 @@ def columns_in(part: Path, fmt: Format, *names: str) -> pa.Table:
     """
     wanted = pa.schema([schema().field(name) for name in names])
     try:
-        table = _READERS[fmt](part, wanted).flatten()
+        table = _READERS[fmt](io.BytesIO(part.read_bytes()), wanted).flatten()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise CorruptPicture(f"{part} is not a part that can be read; delete it and score again") from error
     return table.rename_columns(flat_columns(wanted))
@@ -116,11 +116,11 @@ def _jsonl(rows: Sequence[Row], _columns: pa.Schema) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
-def _read_parquet(part: Path, wanted: pa.Schema) -> pa.Table:
-    return pq.read_table(part, columns=wanted.names, partitioning=None)
+def _read_parquet(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
+    return pq.read_table(part, columns=wanted.names)
 
 
-def _read_csv(part: Path, wanted: pa.Schema) -> pa.Table:
+def _read_csv(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
     flattened = wanted.empty_table().flatten().schema
     types = dict(zip(flat_columns(wanted), flattened.types, strict=True))
     convert = pyarrow.csv.ConvertOptions(include_columns=list(types), column_types=types)
@@ -135,7 +135,7 @@ def _read_csv(part: Path, wanted: pa.Schema) -> pa.Table:
     return table
 
 
-def _read_jsonl(part: Path, wanted: pa.Schema) -> pa.Table:
+def _read_jsonl(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
     options = pyarrow.json.ParseOptions(explicit_schema=wanted, unexpected_field_behavior="ignore")
     return pyarrow.json.read_json(part, pyarrow.json.ReadOptions(block_size=_LONGEST_LINE), options)
 

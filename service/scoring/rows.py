@@ -12,6 +12,7 @@ import pyarrow as pa
 from service.inference.faces import LANDMARK_NAMES
 from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction
+from service.printable import as_utf8
 from service.scoring.job import UNREADABLE, Fault
 
 OK: Final = "ok"
@@ -74,12 +75,13 @@ def rows_of(ident: str, prediction: PhotoPrediction, options: PredictOptions) ->
 def failure(ident: str, error: Exception | Fault) -> Row:
     """Return the row of a photograph that could not be read: a reason as the HTTP API names it, and its text."""
     if isinstance(error, Fault):
-        return {"id": ident, "status": ERROR, "error": error.reason, "detail": error.detail}
-    if isinstance(error, OSError):
+        reason, detail = error
+    elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return {"id": ident, "status": ERROR, "error": UNREADABLE, "detail": f"{where}{error.strerror or error}"}
-    reason = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
-    return {"id": ident, "status": ERROR, "error": reason, "detail": str(error)}
+        reason, detail = UNREADABLE, f"{where}{error.strerror or error}"
+    else:
+        reason, detail = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower(), str(error)
+    return {"id": ident, "status": ERROR, "error": reason, "detail": as_utf8(detail)}
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Row:

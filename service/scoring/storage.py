@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 import pyarrow as pa
 from pyarrow import fs
@@ -37,6 +37,14 @@ def located(uri: str) -> tuple[fs.FileSystem, str]:
     except pa.ArrowInvalid:
         return _by_fsspec(scheme), rest
     return root, path
+
+
+def open_bytes(where: str) -> BinaryIO:
+    """Open a path or URI to read its bytes, from any place in it; raise OSError or ArrowException."""
+    if not is_uri(where):
+        return Path(where).open("rb")
+    root, path = located(where)
+    return cast("BinaryIO", root.open_input_file(path))
 
 
 def pictures(items: Sequence[Item]) -> Iterator[tuple[Item, bytes | OSError | Fault]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -14,7 +15,7 @@ from service.errors import InvalidParameter
 from service.inference.decoding.formats import SUFFIXES
 from service.scoring.csv_table import BEYOND, CSV_SUFFIX, csv_columns, csv_records
 from service.scoring.job import UNREADABLE, Fault, Item
-from service.scoring.storage import is_uri, located
+from service.scoring.storage import is_uri, open_bytes
 
 SUFFIX: Final = ".parquet"
 _ROWS_AT_ONCE: Final = 32
@@ -181,11 +182,10 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return any(fits(kind) for fits in kinds)
 
 
-def _opened(where: str) -> pq.ParquetFile:
+@contextmanager
+def _opened(where: str) -> Iterator[pq.ParquetFile]:
     try:
-        if is_uri(where):
-            root, path = located(where)
-            return pq.ParquetFile(root.open_input_file(path))
-        return pq.ParquetFile(where)
-    except (pa.ArrowException, OSError) as error:
+        with open_bytes(where) as stream, pq.ParquetFile(stream) as table:
+            yield table
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise InvalidParameter(f"{where} cannot be read as Parquet: {error}") from error

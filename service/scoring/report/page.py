@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from service.atomic_write import atomic_write
+from service.printable import shown
 from service.scoring.archive import AGREEMENT
 from service.scoring.job import Format
 from service.scoring.parts import finished_parts, writing
@@ -58,8 +59,3 @@ def page(terms: dict[str, Any], findings: Findings) -> str:
         style=style,
         digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
     )
-
-
-def shown(text: str) -> str:
-    """Replace invisible characters, such as those that reverse the direction of text, by their codes."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

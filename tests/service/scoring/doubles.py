@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -62,12 +63,12 @@ def scored(output: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for part in output.glob("part-*"):
         if part.suffix == ".parquet":
-            rows += pq.read_table(part).to_pylist()
+            rows += pq.read_table(io.BytesIO(part.read_bytes())).to_pylist()
         elif part.suffix == ".csv":
             with part.open(newline="") as stream:
                 rows += csv.DictReader(stream)
         else:
-            rows += [json.loads(line) for line in part.read_text().splitlines()]
+            rows += [json.loads(line) for line in part.read_text().split("\n") if line]
     return sorted(rows, key=lambda row: (row["id"], int(row.get("face") or 0)))
 
 

@@ -296,3 +296,21 @@ def test_what_is_no_regular_file_is_an_error_and_hangs_nobody(tmp_path: Path) ->
 def test_names_that_are_not_utf8_can_be_written_down(tmp_path: Path) -> None:
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg"))).write_bytes(b"x")
     assert contents(open_inputs(str(tmp_path), tmp_path / "out")) == {"\\xff.jpg": b"x"}
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_the_first_line_of_a_list_counts_also_after_a_byte_order_mark(
+    folder: Path, tmp_path: Path, scheme: str
+) -> None:
+    (tmp_path / "list.txt").write_text(f"\ufeff{folder}/a.jpg\r\n{folder}/b.PNG\r\n", encoding="utf-8")
+    found = contents(open_inputs(f"{scheme}{tmp_path}/list.txt", tmp_path / "out"))
+    assert found == {f"{folder}/a.jpg": b"a.jpg", f"{folder}/b.PNG": b"b.PNG"}
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_lines_of_a_list_that_are_not_utf8_are_photographs_too(folder: Path, tmp_path: Path, scheme: str) -> None:
+    (folder / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
+    (tmp_path / "list.txt").write_bytes(os.fsencode(folder) + b"/\xff.jpg\n/\xfe\n")
+    found = contents(open_inputs(f"{scheme}{tmp_path}/list.txt", tmp_path / "out"))
+    assert found.pop(f"{folder}/\\xff.jpg") == b"x"
+    assert [type(data) for data in found.values()] == [FileNotFoundError]

@@ -377,3 +377,53 @@ def test_faces_cut_out_need_no_detector(tmp_path: Path, models_dir: Path) -> Non
     ).run(QUIET)
     (row,) = scored(tmp_path / "out")
     assert (row["age"], row["landmarks"]) == (pytest.approx(20, abs=1e-4), None)
+
+
+@pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("source", ["album", "list"])
+def test_an_unreadable_file_whose_name_is_not_utf8_is_a_row(
+    tmp_path: Path, models_dir: Path, fmt: Any, source: str
+) -> None:
+    (tmp_path / "album").mkdir()
+    gone = os.fsdecode(b"x\xff.jpg")
+    (tmp_path / "album" / gone).symlink_to("nowhere")
+    (tmp_path / "album" / "a.png").write_bytes(grey(51))
+    (tmp_path / "list").write_bytes(os.fsencode(f"album/{gone}\n{tmp_path}/album/a.png\n") + bytes(range(256)))
+    command = ScoreCommand(
+        str(tmp_path / source),
+        tmp_path / os.fsdecode(b"out\xff"),
+        format=fmt,
+        models_dir=models_dir,
+        pipeline=middle_face,
+        engine=THREADS,
+        report=True,
+    )
+    for _ in range(2):
+        assert command.run(QUIET) == 4
+    rows = scored(command.output)
+    assert [row["status"] for row in rows].count("ok") == 1
+    failed = {row["id"]: row["detail"] for row in rows if row.get("error") == "unreadable"}
+    (detail,) = (each for ident, each in failed.items() if ident.endswith("x\\xff.jpg"))
+    assert detail.endswith("x\\xff.jpg: No such file or directory")
+    assert len(rows) == len(failed) + 1
+
+
+def test_the_report_names_a_folder_that_is_not_utf8(score: Any, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (folder / "a.png").write_bytes(grey(51))
+    assert "\\xff" in (score(folder, report=True) / "report.html").read_text()
+
+
+def test_the_summary_names_files_as_text_in_one_line_that_does_nothing_to_a_terminal(
+    tmp_path: Path, models_dir: Path
+) -> None:
+    folder = tmp_path / "[red]\n\x1b[31m"
+    folder.mkdir()
+    (folder / os.fsdecode(b"x\xff\n.jpg")).symlink_to("nowhere")
+    said = io.StringIO()
+    options: Any = {"models_dir": models_dir, "pipeline": middle_face, "engine": THREADS, "report": True}
+    ScoreCommand(str(folder), folder / "out", **options).run(Console(file=said, width=500))
+    lines = said.getvalue().splitlines()
+    assert r"not scored, unreadable: 1: 'x\xff\n.jpg'" in lines
+    assert rf"report: {tmp_path}/[red]\n\x1b[31m/out/report.html" in lines
