@@ -23,8 +23,8 @@ AGREEMENT: Final = "score.json"
 _LOCK: Final = ".lock"
 _DIGEST_BYTES: Final = 16
 _FRESH: Final = 1 << 16
-_NAMED: Final = 5
-"""Most photographs that are named for each reason why they could not be scored."""
+NAMED: Final = 5
+"""Most names that are listed for each reason why something was not scored."""
 CHUNK_BYTES: Final = 32 * 2**20
 """Bytes of pictures from a table after which a chunk is full."""
 
@@ -117,7 +117,7 @@ class NotScored:
     def add(self, ident: str) -> None:
         """Count one."""
         self.count += 1
-        if self.count <= _NAMED:
+        if self.count <= NAMED:
             self.first.append(ident)
 
 

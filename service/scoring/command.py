@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
 from service.inference.pipeline import load_model, stated_mix
 from service.printable import shown
-from service.scoring.archive import Finished, NotScored, agree, chunks, finished, locked
+from service.scoring.archive import NAMED, Finished, agree, chunks, finished, locked
 from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
@@ -76,8 +76,8 @@ class ScoreCommand:
         asked = self.options.completed(settings)
         if self.fit_prior:
             refuse_unfit(asked, self.format)
+        inputs = open_inputs(self.input, output, self.columns)
         with locked(output):
-            inputs = open_inputs(self.input, output, self.columns)
             options, facts, manifest = _model_facts(folder, asked, settings)
             stated = None
             if self.fit_prior or options.prior:
@@ -98,6 +98,9 @@ class ScoreCommand:
             )
             with console.status("counting"):
                 total = inputs.count()
+            if inputs.results:
+                earlier = _listed(sorted(inputs.results)[:NAMED], len(inputs.results))
+                _say(console, f"left out, results of an earlier `agelens score`: {earlier}")
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
             archive = self._score(job, inputs, total, size, workers, console)
             if self.fit_prior and stated is not None:
@@ -119,7 +122,7 @@ class ScoreCommand:
         seconds = time.monotonic() - began
         console.print(_summary(totals, already, before.failures, seconds, self.report), highlight=False)
         for reason, photographs in sorted(after.not_scored.items()):
-            _say(console, f"not scored, {reason}: {_listed(photographs)}")
+            _say(console, f"not scored, {reason}: {_listed(photographs.first, photographs.count)}")
         return after
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
@@ -151,11 +154,9 @@ def _say(console: Console, text: str) -> None:
     console.print(shown(text), highlight=False, markup=False, soft_wrap=True)
 
 
-def _listed(photographs: NotScored) -> str:
-    rest = photographs.count - len(photographs.first)
-    more = f" and {rest:,} more" if rest else ""
-    names = ", ".join(f"'{ident}'" for ident in photographs.first)
-    return f"{photographs.count:,}: {names}{more}"
+def _listed(first: Sequence[str], count: int) -> str:
+    more = f" and {count - len(first):,} more" if count > len(first) else ""
+    return f"{count:,}: " + ", ".join(f"'{name}'" for name in first) + more
 
 
 def _summary(totals: Tally, before: int, failed_before: int, seconds: float, report: bool) -> str:

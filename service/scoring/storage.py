@@ -47,6 +47,14 @@ def open_bytes(where: str) -> BinaryIO:
     return cast("BinaryIO", root.open_input_file(path))
 
 
+def is_there(where: str) -> bool:
+    """Whether there is a file of this path or URI."""
+    if not is_uri(where):
+        return Path(where).is_file()
+    root, path = located(where)
+    return bool(root.get_file_info(path).type == fs.FileType.File)
+
+
 def pictures(items: Sequence[Item]) -> Iterator[tuple[Item, bytes | OSError | Fault]]:
     """Yield each item with its bytes, or with what kept them from being read; a few are read ahead from a store."""
     if not any(item.path and is_uri(item.path) for item in items):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -39,33 +39,58 @@ def is_table(where: str) -> bool:
     return where.lower().endswith((SUFFIX, CSV_SUFFIX))
 
 
-def rows_in(where: str) -> int:
-    """Return the number of a table's rows; raise InvalidParameter if it is none."""
+def rows_in(where: str, columns: Columns) -> int:
+    """Return the number of a table's rows; raise InvalidParameter as `items_in` does."""
     if _is_csv(where):
+        _csv_columns(where, columns)
         return sum(1 for _ in csv_records(where))
     with _opened(where) as table:
+        _parquet_columns(table.schema_arrow, where, columns)
         return int(table.metadata.num_rows)
 
 
 def items_in(name: str, where: str, columns: Columns) -> Iterator[Item]:
     """Yield the photographs of a table, named by its id column or else `name#row`, a few rows in memory.
 
-    Raises InvalidParameter if a column is missing, or several may hold the photographs.
+    Raises InvalidParameter if it cannot be read, a column is missing, or several may hold the photographs.
     """
     if _is_csv(where):
-        names = csv_columns(where)
-        picture = columns.picture or _csv_picture_column(names, where)
-        _refuse_missing([picture, columns.id], names, where)
+        picture, *_ = _csv_columns(where, columns)
         yield from _items(name, where, csv_records(where), picture, columns)
         return
     with _opened(where) as table:
-        names = table.schema_arrow.names
-        picture = columns.picture or _picture_column(table.schema_arrow, where)
-        wanted = _refuse_missing([picture, columns.id], names, where)
-        _refuse_unfit(table.schema_arrow.field(picture).type, picture, where)
-        batches = table.iter_batches(_ROWS_AT_ONCE, columns=wanted)
-        records = (record for batch in batches for record in batch.to_pylist())
-        yield from _items(name, where, records, picture, columns)
+        picture, *others = _parquet_columns(table.schema_arrow, where, columns)
+        batches = table.iter_batches(_ROWS_AT_ONCE, columns=[picture, *others])
+        yield from _items(name, where, _records(batches), picture, columns)
+
+
+def _csv_columns(where: str, columns: Columns) -> list[str]:
+    names = csv_columns(where)
+    picture = columns.picture or _csv_picture_column(names, where)
+    return _refuse_missing([picture, columns.id], names, where)
+
+
+def _parquet_columns(found: pa.Schema, where: str, columns: Columns) -> list[str]:
+    picture = columns.picture or _picture_column(found, where)
+    wanted = _refuse_missing([picture, columns.id], found.names, where)
+    _refuse_unfit(found.field(picture).type, picture, where)
+    return wanted
+
+
+def _records(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """Yield the rows; a cell that cannot be read is the fault that says so."""
+    for batch in batches:
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        yield from ({name: _cell(cells[row]) for name, cells in columns.items()} for row in range(batch.num_rows))
+
+
+def _cell(value: Any) -> Any:
+    try:
+        if isinstance(value, pa.StructScalar) and value.is_valid:
+            return {name: _cell(member) for name, member in value.items()}
+        return value.as_py()
+    except (ValueError, OverflowError) as error:  # text that is not UTF-8, a date in the year 300,000
+        return Fault(UNREADABLE, f"the cell cannot be read: {error}")
 
 
 def _refuse_missing(wanted: list[str | None], names: list[str], where: str) -> list[str]:
@@ -109,6 +134,8 @@ def _items(name: str, where: str, records: Iterator[dict[str, Any]], picture: st
 
 
 def _with_id(item: Item, ident: Any) -> Item:
+    if isinstance(ident, Fault):
+        return item._replace(fault=Fault("missing-id", f"the row has no id: {ident.detail}"))
     if ident is None or ident != ident or not str(ident).strip():
         return item._replace(fault=Fault("missing-id", "the row has no id"))
     return item._replace(id=str(ident))
@@ -118,6 +145,8 @@ def _item(value: Any, where: str, any_path: bool) -> Item:
     """Return the photograph of a cell: bytes, or a path relative to the table's folder."""
     if isinstance(value, dict):  # the layout of image data sets: bytes, or else a path
         value = value.get("bytes") or value.get("path")
+    if isinstance(value, Fault):
+        return Item("", None, fault=value)
     if value is None or value == "":
         return Item("", None, fault=Fault("missing-picture", "the row has no photograph"))
     if isinstance(value, bytes):

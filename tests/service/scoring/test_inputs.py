@@ -115,10 +115,12 @@ def test_commas_within_quotes_and_at_the_end_of_rows_are_no_columns(folder: Path
         (b"path\n\xff\n", Columns(), r"t\.csv cannot be read as CSV: .*utf-8"),
     ],
 )
-def test_a_csv_table_that_is_not_clear_is_named(folder: Path, content: bytes, columns: Columns, said: str) -> None:
+def test_a_csv_table_that_is_not_clear_is_named(
+    folder: Path, tmp_path: Path, content: bytes, columns: Columns, said: str
+) -> None:
     (folder / "t.csv").write_bytes(content)
     with pytest.raises(InvalidParameter, match=said):
-        list(open_inputs(str(folder / "t.csv"), folder, columns))
+        open_inputs(str(folder / "t.csv"), tmp_path, columns).count()
 
 
 def test_csv_rows_that_are_longer_or_shorter_than_the_header_are_faults(folder: Path, tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ def test_columns_that_are_not_clear_are_asked_for(
 ) -> None:
     path = table(tmp_path / "t.parquet", **columns)
     with pytest.raises(InvalidParameter, match=message):
-        list(open_inputs(str(path), tmp_path / "out", Columns(picture=named)))
+        open_inputs(str(path), tmp_path / "out", Columns(picture=named)).count()
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
@@ -314,3 +316,73 @@ def test_lines_of_a_list_that_are_not_utf8_are_photographs_too(folder: Path, tmp
     found = contents(open_inputs(f"{scheme}{tmp_path}/list.txt", tmp_path / "out"))
     assert found.pop(f"{folder}/\\xff.jpg") == b"x"
     assert [type(data) for data in found.values()] == [FileNotFoundError]
+
+
+def test_tables_that_cannot_be_read_are_a_fault_each_beside_pictures(folder: Path, tmp_path: Path) -> None:
+    (folder / "noise.parquet").write_bytes(b"PAR1 and something else")
+    table(folder / "ages.parquet", age=[1, 2])
+    table(folder / "good.parquet", image=[b"one"])
+    assert ids(open_inputs(str(folder), folder / "out")) == sorted(
+        [*NAMES, "ages.parquet", "good.parquet#0", "noise.parquet"]
+    )
+    found = contents(open_inputs(str(folder), folder / "out"))
+    assert found["good.parquet#0"] == b"one"
+    assert "noise.parquet cannot be read as Parquet" in str(found["noise.parquet"])
+    assert "which column holds the photographs? " in str(found["ages.parquet"])
+
+
+def test_rows_before_the_damage_of_a_table_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    columns = pa.table({"image": [bytes([row]) * 4096 for row in range(64)]})
+    pq.write_table(columns, path, row_group_size=32, compression="none", use_dictionary=False)
+    damaged = bytearray(path.read_bytes())
+    start = pq.read_metadata(path).row_group(1).column(0).data_page_offset
+    damaged[start : start + 64] = b"\xff" * 64
+    path.write_bytes(damaged)
+    found = contents(open_inputs(str(path), tmp_path / "out"))
+    assert list(found) == [*(f"t.parquet#{row}" for row in range(32)), "t.parquet"]
+    fault = found["t.parquet"]
+    assert isinstance(fault, Fault)
+    assert (fault.reason, "t.parquet cannot be read as Parquet: " in fault.detail) == ("unreadable", True)
+
+
+def test_cells_that_are_not_utf8_are_faults_of_their_rows(tmp_path: Path) -> None:
+    def texts(*values: bytes) -> Any:
+        return pa.array(values, pa.binary()).view(pa.string())
+
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    path = table(tmp_path / "t.parquet", path=texts(b"a.jpg", b"\xff.jpg"))
+    found = contents(open_inputs(str(path), tmp_path / "out"))
+    assert found["t.parquet#0"] == b"x"
+    assert "the cell cannot be read: 'utf-8' codec" in str(found["t.parquet#1"])
+    path = table(tmp_path / "ids.parquet", image=[b"one", b"two"], key=texts(b"\xff", b"x"))
+    found = contents(open_inputs(str(path), tmp_path / "out", Columns(id="key")))
+    assert found["x"] == b"two"
+    assert "the row has no id: the cell cannot be read" in str(found["ids.parquet#0"])
+    members = [pa.array([b"one"]), texts(b"\xff")]
+    path = table(tmp_path / "struct.parquet", image=pa.StructArray.from_arrays(members, ["bytes", "path"]))
+    assert contents(open_inputs(str(path), tmp_path / "out")) == {"struct.parquet#0": b"one"}
+
+
+@pytest.mark.parametrize("source", ["{}", "{}/**", "file://{}"])
+def test_results_of_an_earlier_run_are_left_out_and_named(folder: Path, tmp_path: Path, source: str) -> None:
+    for name in ("score.json", "part-1.parquet", "prior.csv", "report.html", "beside.jpg"):
+        (folder / "ages").mkdir(exist_ok=True)
+        (folder / "ages" / name).write_bytes(b"x")
+    table(folder / "part-0.parquet", image=[b"one"])
+    inputs = open_inputs(source.format(folder), tmp_path / "out")
+    found = [each.removeprefix(f"{folder}/") for each in ids(inputs)]
+    assert {"ages/beside.jpg", "part-0.parquet#0", *NAMES} <= set(found)
+    assert not [name for name in found if name.startswith("ages/") and name != "ages/beside.jpg"]
+    assert inputs.results == {source.format(folder).removesuffix("/**") + "/ages"}
+
+
+def test_output_that_is_the_input_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(InvalidParameter, match=r"--output is INPUT itself; name another folder, such as .*/in/ages"):
+        open_inputs(str(folder), tmp_path / "link")
+
+
+def test_input_without_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="INPUT is empty; name a folder"):
+        open_inputs("", tmp_path)

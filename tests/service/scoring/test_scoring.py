@@ -427,3 +427,19 @@ def test_the_summary_names_files_as_text_in_one_line_that_does_nothing_to_a_term
     lines = said.getvalue().splitlines()
     assert r"not scored, unreadable: 1: 'x\xff\n.jpg'" in lines
     assert rf"report: {tmp_path}/[red]\n\x1b[31m/out/report.html" in lines
+
+
+def test_results_that_lie_in_the_input_are_said_to_be_left_out(tmp_path: Path, photos: Path, models_dir: Path) -> None:
+    said = io.StringIO()
+    options: Any = {"models_dir": models_dir, "pipeline": middle_face, "engine": THREADS}
+    for name in ("first", "second"):
+        ScoreCommand(str(photos), photos / name, **options).run(Console(file=said, width=500))
+    assert f"left out, results of an earlier `agelens score`: 1: '{photos}/first'\n" in said.getvalue()
+    assert {row["id"] for row in scored(photos / "first")} == {row["id"] for row in scored(photos / "second")}
+
+
+def test_output_that_is_the_input_is_left_as_it_was(score: Any, photos: Path) -> None:
+    before = sorted(photos.iterdir())
+    with pytest.raises(InvalidParameter, match="--output is INPUT itself"):
+        score(photos, photos.name)
+    assert sorted(photos.iterdir()) == before
