@@ -33,7 +33,8 @@ def part_name(ids: Iterable[str], fmt: Format) -> str:
     """Name a part by the photographs in it: the same ones make the same name, whenever and wherever they are scored."""
     digest = hashlib.blake2b(digest_size=12)
     for ident in ids:
-        digest.update(ident.encode() + b"\0")
+        name = ident.encode()
+        digest.update(len(name).to_bytes(8) + name)
     return f"{PREFIX}{digest.hexdigest()}.{fmt}"
 
 

@@ -45,7 +45,7 @@ def test_an_id_in_two_parts_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
 def test_ids_come_back_from_parts(tmp_path: Path, fmt: Any) -> None:
-    ids = ['"quoted", comma', "new\nline", "ünïcode", "007", "null", *RUNS, *(f"'{run}" for run in RUNS), "'", "''a"]
+    ids = ['"quoted", comma', "null\0", "null\0\0character", "new\nline", "ünïcode", "007", "null", *RUNS, *(f"'{run}" for run in RUNS), "'", "''a"]
     write_part(tmp_path / "part", [failure(ident, OSError()) for ident in ids for _ in range(2)], fmt, (18,))
     assert list(ids_in(tmp_path / "part", fmt)) == [(ident, "unreadable") for ident in ids]
 
@@ -73,6 +73,11 @@ def test_chunks_are_named_by_what_is_in_them() -> None:
     assert [chunk["ids"] for chunk in made] == [["0", "1"], ["2", "3"], ["4", "0#again"]]
     assert [fault and fault[0] for fault in made[2]["faults"]] == [None, "repeated-id"]
     assert made[0]["part"] == part_name(["0", "1"], "csv") != part_name(["01"], "csv")
+
+
+def test_ids_with_a_null_character_do_not_share_the_name_of_a_part() -> None:
+    names = {part_name(ids, "csv") for ids in (["a\0b"], ["a", "b"], ["a\0", "b"], ["a", "\0b"])}
+    assert len(names) == 4
 
 
 def test_heavy_pictures_fill_a_chunk_sooner() -> None:
