@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
+from service.atomic_write import atomic_write
+from service.cli.photos import STANDARD_INPUT
 from service.errors import InvalidParameter
 from service.inference.decoding.photo import Photo
 from service.inference.faces import AgePrediction, Pixels
@@ -24,6 +27,17 @@ def check_suffix(path: Path) -> None:
         raise InvalidParameter(f"--annotate writes {', '.join(FORMATS)}; {path.name} has another ending")
 
 
+def refuse_overwriting(path: Path, photo: str) -> None:
+    """Raise InvalidParameter if a file is the photograph itself, under whatever name; `-` is standard input."""
+    try:
+        same = path.samefile("/dev/stdin" if photo == STANDARD_INPUT else photo)
+    except OSError:  # one of them is not there
+        return
+    if same:
+        other = path.with_stem(f"{path.stem}-ages")
+        raise InvalidParameter(f"--annotate: {path} is the photograph itself; name another file, such as {other}")
+
+
 def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:
     """Return a copy of the picture with frames and ages; boxes are in pixels of `pixels`."""
     image = Image.fromarray(pixels)
@@ -34,10 +48,14 @@ def annotate(pixels: Pixels, faces: Sequence[AgePrediction]) -> Image.Image:
 
 
 def save_annotated(path: Path, photo: Photo, faces: Sequence[AgePrediction]) -> None:
-    """Write the annotated picture in the format of the file name's ending; raise InvalidParameter or OSError."""
+    """Write the annotated picture in the format of the file name's ending.
+
+    Raises InvalidParameter, OSError, or ValueError if the format does not hold pictures of its size.
+    """
     check_suffix(path)
     decoded = [replace(prediction, face=prediction.face.scaled(photo.scale)) for prediction in faces]
-    annotate(photo.pixels, decoded).save(path, FORMATS[path.suffix.lower()], quality=92)
+    with atomic_write(Path(os.path.realpath(path))) as partial:
+        annotate(photo.pixels, decoded).save(partial, FORMATS[path.suffix.lower()], quality=92)
 
 
 def _draw_face(draw: ImageDraw.ImageDraw, prediction: AgePrediction, side: int) -> None:

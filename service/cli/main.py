@@ -12,6 +12,7 @@ from rich.console import Console
 
 from service.cli.options import predict_options, takes_predict_options
 from service.errors import AgelensError, InvalidParameter, PictureError, RequestError
+from service.printable import shown
 from service.scoring.job import EngineName, Format
 
 app = typer.Typer(
@@ -210,7 +211,7 @@ def _exit_with(command: Callable[[], int]) -> None:
     try:
         status = command()
     except AgelensError as error:
-        typer.echo(f"agelens: {error}", err=True)
+        typer.echo(shown(f"agelens: {error}"), err=True)
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)
     raise typer.Exit(status)
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.api.schemas import PredictReply
-from service.cli.annotation import check_suffix, save_annotated
+from service.cli.annotation import check_suffix, refuse_overwriting, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
 from service.inference.age_mix import mixes_in
@@ -25,6 +25,7 @@ from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
 from service.inference.pipeline import PhotoPrediction, Pipeline, load_model, no_checkpoint, open_pipeline
+from service.printable import as_utf8, shown
 from service.settings import Settings, load_settings
 
 UNREADABLE: Final = 3
@@ -48,43 +49,46 @@ class PredictCommand:
 
         Raises AgelensError for what concerns all photographs, such as a missing model.
         """
-        paths = find_photos(self.photos)
+        photos = find_photos(self.photos)
+        alone = len(photos) == 1
         if self.annotate:
             check_suffix(self.annotate)
-            if len(paths) > 1:
-                raise InvalidParameter(f"--annotate takes one photograph; {len(paths)} were named")
+            if not alone:
+                raise InvalidParameter(f"--annotate takes one photograph; {len(photos)} were named")
+            refuse_overwriting(self.annotate, photos[0].where)
         settings = load_settings(models_dir=self.models_dir)
         options = self.options.completed(settings)
         console = console or Console()
         waiting = Console(stderr=True)
         failed: list[str] = []
         with _open(options.model, settings) as pipeline:
-            for path in paths:
+            for photo in photos:
+                name = as_utf8(photo.where)
                 try:
                     with waiting.status("estimating"):
-                        data = read_photo(path)
+                        data = read_photo(photo)
                         prediction = pipeline.predict(data, options, max_pixels=settings.max_pixels)
                     if self.annotate:
                         _draw(self.annotate, data, prediction, settings)
                 except PictureError as error:
-                    failed.append(f"agelens: {path}: {error}")
-                    if self.as_json and len(paths) > 1:
-                        console.out(json.dumps({"file": path, "error": str(error)}), highlight=False)
+                    failed.append(f"agelens: {name}: {error}")
+                    if self.as_json and not alone:
+                        console.out(json.dumps({"file": name, "error": str(error)}), highlight=False)
                     continue
-                self._print(path, prediction, console, alone=len(paths) == 1)
+                self._print(name, prediction, console, alone)
         for line in failed:
-            typer.echo(line, err=True)
+            typer.echo(shown(line), err=True)
         return UNREADABLE if failed else 0
 
-    def _print(self, path: str, prediction: PhotoPrediction, console: Console, alone: bool) -> None:
+    def _print(self, name: str, prediction: PhotoPrediction, console: Console, alone: bool) -> None:
         if self.as_json:
             fields = json_of(prediction, self.options)
-            text = json.dumps(fields, indent=2) if alone else json.dumps({"file": path, **fields})
+            text = json.dumps(fields, indent=2) if alone else json.dumps({"file": name, **fields})
             console.out(text, highlight=False)
             return
         model = prediction.model
         console.print(
-            f"{escape(path)}  {prediction.width} x {prediction.height} pixels, "
+            f"{escape(shown(name))}  {prediction.width} x {prediction.height} pixels, "
             f"{model.name} {model.version}, {prediction.timings_ms['total']:.0f} ms",
             highlight=False,
         )
@@ -99,8 +103,9 @@ def _draw(path: Path, data: bytes, prediction: PhotoPrediction, settings: Settin
         photo = decode(None)
     try:
         save_annotated(path, photo, prediction.faces)
-    except OSError as error:
-        raise InvalidParameter(f"--annotate: {path} cannot be written: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # a disk that is full, a picture too wide for the format
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidParameter(f"--annotate: {path} cannot be written: {reason}") from error
 
 
 def json_of(prediction: PhotoPrediction, options: PredictOptions) -> dict[str, Any]:

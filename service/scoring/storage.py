@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,8 +15,8 @@ from pyarrow import fs
 
 from service.errors import InvalidParameter
 from service.scoring.job import Fault, Item
+from service.scoring.local_file import check_size, read_file
 
-MAX_FILE_BYTES: Final = 256 * 2**20
 _AHEAD: Final = 8
 
 
@@ -76,31 +75,18 @@ def _read(item: Item) -> bytes | OSError | Fault:
     try:
         if item.path is None:
             return item.data or b""
-        return _read_uri(item.path) if is_uri(item.path) else _read_file(Path(item.path))
+        return _read_uri(item.path) if is_uri(item.path) else read_file(Path(item.path))
     except OSError as error:
         return error
     except Exception as error:  # a scheme that nobody knows, a path with a null character, a store's own types
         return OSError(errno.EINVAL, str(error))
 
 
-def _read_file(path: Path) -> bytes:
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
-    _check_size(found.st_size)
-    return path.read_bytes()
-
-
 def _read_uri(uri: str) -> bytes:
     root, path = located(uri)
     with root.open_input_file(path) as stream:
-        _check_size(stream.size())
+        check_size(stream.size())
         return stream.read()
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_FILE_BYTES:
-        raise OSError(errno.EFBIG, f"a file of {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -301,3 +302,95 @@ def test_version_is_that_of_the_package() -> None:
 
 def test_completion_can_be_installed() -> None:
     assert "--install-completion" in agelens("--help").stdout
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """One picture, and what cannot be read: a pipe, a link to nothing and one to a folder; and a hidden picture."""
+    album = tmp_path / "album"
+    album.mkdir()
+    (album / "a.png").write_bytes(grey(51))
+    (album / ".hidden.png").write_bytes(grey(51))
+    os.mkfifo(album / "pipe.png")
+    (album / "gone.png").symlink_to("nowhere")
+    (album / "link").symlink_to(tmp_path)
+    return album
+
+
+def test_what_cannot_be_read_in_a_folder_is_named(folder: Path, album: Path) -> None:
+    result = agelens("predict", album, "--no-detect", "--models-dir", folder)
+    assert (result.exit_code, result.stdout.count("brightness 1.0.0")) == (3, 1)
+    assert result.stderr.splitlines() == [
+        f"agelens: {album}/gone.png: cannot be read: No such file or directory",
+        f"agelens: {album}/link: cannot be read: a link to a folder, which is not followed",
+        f"agelens: {album}/pipe.png: cannot be read: not a file; a pipe is read from standard input, as -",
+    ]
+
+
+def test_a_pattern_passes_folders_over_and_names_the_link_to_nothing(folder: Path, album: Path) -> None:
+    (album / "sub.png").mkdir()
+    result = agelens("predict", f"{album}/[ags]*.png", "--no-detect", "--models-dir", folder)
+    assert result.stderr == f"agelens: {album}/gone.png: cannot be read: No such file or directory\n"
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(folder: Path, album: Path) -> None:
+    result = agelens("predict", album / "pipe.png", "--models-dir", folder)
+    assert (result.exit_code, "not a file; a pipe is read" in result.stderr) == (3, True)
+
+
+def test_names_are_one_line_that_does_nothing_to_a_terminal(folder: Path, tmp_path: Path) -> None:
+    for name in (b"\n\x1b[31m.png", b"\xff.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(grey(51))
+        (tmp_path / os.fsdecode(b"bad" + name)).write_bytes(b"no picture")
+    words = ("predict", tmp_path, "--no-detect", "--models-dir", folder)
+    result = agelens(*words)
+    for printed in (r"\n\x1b[31m.png", r"\xff.png"):
+        assert f"{tmp_path}/{printed}  64 x 64" in result.stdout
+        assert f"agelens: {tmp_path}/bad{printed}: " in result.stderr
+    assert ("\x1b" in result.output, len(result.stderr.splitlines())) == (False, 2)
+    files = [json.loads(line)["file"] for line in agelens(*words, "--json").stdout.splitlines()]
+    assert rf"{tmp_path}/\xff.png" in files
+    refused = agelens("predict", "\n\x1b*", "--models-dir", folder)
+    assert r"agelens: \n\x1b*: no picture found" in refused.stderr
+
+
+@pytest.mark.parametrize(("word", "said"), [("", "PHOTO is empty; name a file or folder"), ("x" * 300, "x: cannot be")])
+def test_a_name_that_none_can_be_is_refused(folder: Path, word: str, said: str) -> None:
+    result = agelens("predict", word, "--models-dir", folder)
+    assert (result.exit_code, said in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["s.png", "sub/../s.png", "link.png", "hard.png"])
+def test_the_photograph_is_not_drawn_over(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "sub").mkdir()
+    photo = tmp_path / "s.png"
+    photo.write_bytes(grey(51))
+    (tmp_path / "link.png").symlink_to(photo)
+    (tmp_path / "hard.png").hardlink_to(photo)
+    words = ("--no-detect", "--models-dir", folder, "--annotate", tmp_path / name)
+    result = agelens("predict", photo, *words)
+    assert (result.exit_code, photo.read_bytes() == grey(51)) == (2, True)
+    assert "is the photograph itself; name another file, such as " in result.stderr
+    command = [sys.executable, "-m", "service.cli.main", "predict", "-", *map(str, words)]
+    with photo.open("rb") as stream:
+        assert subprocess.run(command, check=False, capture_output=True, stdin=stream).returncode == 2
+    assert photo.read_bytes() == grey(51)
+
+
+def test_a_drawing_that_fails_leaves_the_file_before_it(folder: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.webp"
+    drawn.write_bytes(b"before")
+    wide = io.BytesIO()
+    Image.new("L", (17_000, 20), 51).save(wide, "PNG")
+    words = ("predict", "-", "--no-detect", "--models-dir", folder, "--annotate", drawn)
+    result = agelens(*words, stdin=wide.getvalue())
+    assert (result.exit_code, drawn.read_bytes(), list(tmp_path.iterdir())) == (2, b"before", [drawn])
+    assert "drawn.webp cannot be written: " in result.stderr
+    assert "16383" in result.stderr
+
+
+def test_a_drawing_goes_where_its_link_leads(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(tmp_path / "drawn.png")
+    words = ("predict", "-", "--no-detect", "--models-dir", folder, "--annotate", tmp_path / "link.png")
+    assert agelens(*words, stdin=grey(51)).exit_code == 0
+    assert ((tmp_path / "link.png").is_symlink(), (tmp_path / "drawn.png").is_file()) == (True, True)

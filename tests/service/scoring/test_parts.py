@@ -45,7 +45,19 @@ def test_an_id_in_two_parts_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])
 def test_ids_come_back_from_parts(tmp_path: Path, fmt: Any) -> None:
-    ids = ['"quoted", comma', "null\0", "null\0\0character", "new\nline", "ünïcode", "007", "null", *RUNS, *(f"'{run}" for run in RUNS), "'", "''a"]
+    ids = [
+        '"quoted", comma',
+        "null\0",
+        "null\0\0character",
+        "new\nline",
+        "ünïcode",
+        "007",
+        "null",
+        *RUNS,
+        *(f"'{run}" for run in RUNS),
+        "'",
+        "''a",
+    ]
     write_part(tmp_path / "part", [failure(ident, OSError()) for ident in ids for _ in range(2)], fmt, (18,))
     assert list(ids_in(tmp_path / "part", fmt)) == [(ident, "unreadable") for ident in ids]
 
