@@ -14,8 +14,11 @@ from service.cli.options import predict_options, takes_predict_options
 from service.errors import AgelensError, InvalidParameter, PictureError, RequestError
 from service.printable import shown
 from service.scoring.job import EngineName, Format
+from service.usage import OneLineUsage
 
 app = typer.Typer(
+    name="agelens",
+    cls=OneLineUsage,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

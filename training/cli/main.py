@@ -12,13 +12,16 @@ from typing import Annotated
 import typer
 
 from service.errors import InvalidParameter
+from service.usage import OneLineUsage
 from training.cli import data as data_commands
 from training.cli import release as release_commands
 from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.native_notes import import_tensorflow
 from training.run_folder import BEST, CHECKPOINT, METRICS, RUN_FILE, TENSORBOARD
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="agelens-train", cls=OneLineUsage, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 data_commands.register(app)
 
 

@@ -394,3 +394,30 @@ def test_a_drawing_goes_where_its_link_leads(folder: Path, tmp_path: Path) -> No
     words = ("predict", "-", "--no-detect", "--models-dir", folder, "--annotate", tmp_path / "link.png")
     assert agelens(*words, stdin=grey(51)).exit_code == 0
     assert ((tmp_path / "link.png").is_symlink(), (tmp_path / "drawn.png").is_file()) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("predict", "--threshold", "18"),
+            "no such option: --threshold (Possible options: --thresholds); see `agelens pre",
+        ),
+        (("predict",), "missing argument 'PHOTO'; see `agelens predict --help`"),
+        (("predict", "-", "--fields", "x"), "invalid value for '--fields': 'x' is not one of 'all', 'summary'; see"),
+        (("predict", "-", "--interval", "x"), "invalid value for '--interval': it should be a valid number"),
+        (("score", "x"), "missing option '--output'; see `agelens score --help`"),
+        (("foo\n\x1b[31m",), "no such command 'foo"),
+        (("models", "foo"), "no such command 'foo'; see `agelens models --help`"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_says_where_to_look(words: tuple[str, ...], said: str) -> None:
+    result = agelens(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"agelens: {said}")
+    assert (result.stderr.count("\n"), "\x1b" in result.stderr) == (1, False)
+
+
+def test_no_words_at_all_show_the_help() -> None:
+    result = agelens()
+    assert (result.exit_code, "Estimate ages from photographs." in result.stdout, result.stderr) == (2, True, "")

@@ -43,3 +43,9 @@ def test_the_last_line_says_the_error_after_training_and_before(store_path: Path
     before = first.output.split("val_mae ")[-1].split(" years")[0]
     assert f"before training  val_mae {before}" in second.output
     assert f"({before} before training); weights in {tmp_path / 'second'}" in second.stdout.replace("\n", " ")
+
+
+def test_a_wrong_command_line_is_one_line_that_says_where_to_look() -> None:
+    result = CliRunner().invoke(app, ["train"])
+    said = "agelens-train: missing argument 'recipe'; see `agelens-train train --help`\n"
+    assert (result.exit_code, result.stderr) == (2, said)
