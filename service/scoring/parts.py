@@ -22,6 +22,7 @@ from service.atomic_write import PARTIAL, atomic_write
 from service.errors import CorruptPicture, InvalidSetting
 from service.scoring.job import Format
 from service.scoring.rows import Row, flat, flat_columns, schema
+from service.scoring.storage import open_bytes
 
 PREFIX: Final = "part-"
 _LONGEST_LINE: Final = 1 << 24
@@ -84,7 +85,8 @@ def columns_in(part: Path, fmt: Format, *names: str) -> pa.Table:
     """
     wanted = pa.schema([schema().field(name) for name in names])
     try:
-        table = _READERS[fmt](io.BytesIO(part.read_bytes()), wanted).flatten()
+        with open_bytes(str(part)) as stream:
+            table = _READERS[fmt](stream, wanted).flatten()
     except (pa.ArrowException, OSError, KeyError) as error:
         raise CorruptPicture(f"{part} is not a part that can be read; delete it and score again") from error
     return table.rename_columns(flat_columns(wanted))
@@ -117,17 +119,17 @@ def _jsonl(rows: Sequence[Row], _columns: pa.Schema) -> bytes:
     return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
-def _read_parquet(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
-    return pq.read_table(part, columns=wanted.names)
+def _read_parquet(stream: Any, wanted: pa.Schema) -> pa.Table:
+    return pq.read_table(stream, columns=wanted.names)
 
 
-def _read_csv(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
+def _read_csv(stream: Any, wanted: pa.Schema) -> pa.Table:
     flattened = wanted.empty_table().flatten().schema
     types = dict(zip(flat_columns(wanted), flattened.types, strict=True))
     convert = pyarrow.csv.ConvertOptions(include_columns=list(types), column_types=types)
     quoted = pyarrow.csv.ParseOptions(newlines_in_values=True)
     blocks = pyarrow.csv.ReadOptions(block_size=_LONGEST_LINE)
-    table = pyarrow.csv.read_csv(part, blocks, quoted, convert)
+    table = pyarrow.csv.read_csv(stream, blocks, quoted, convert)
     for place, (name, kind) in enumerate(types.items()):
         if pa.types.is_string(kind):
             table = table.set_column(
@@ -136,9 +138,9 @@ def _read_csv(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
     return table
 
 
-def _read_jsonl(part: io.BytesIO, wanted: pa.Schema) -> pa.Table:
+def _read_jsonl(stream: Any, wanted: pa.Schema) -> pa.Table:
     options = pyarrow.json.ParseOptions(explicit_schema=wanted, unexpected_field_behavior="ignore")
-    return pyarrow.json.read_json(part, pyarrow.json.ReadOptions(block_size=_LONGEST_LINE), options)
+    return pyarrow.json.read_json(stream, pyarrow.json.ReadOptions(block_size=_LONGEST_LINE), options)
 
 
 _ENCODERS: Final = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl}

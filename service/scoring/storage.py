@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, Final
 
 import pyarrow as pa
 from pyarrow import fs
@@ -38,12 +38,16 @@ def located(uri: str) -> tuple[fs.FileSystem, str]:
     return root, path
 
 
-def open_bytes(where: str) -> BinaryIO:
+def open_bytes(where: str) -> Any:
     """Open a path or URI to read its bytes, from any place in it; raise OSError or ArrowException."""
-    if not is_uri(where):
-        return Path(where).open("rb")
-    root, path = located(where)
-    return cast("BinaryIO", root.open_input_file(path))
+    if is_uri(where):
+        root, path = located(where)
+        return root.open_input_file(path)
+    try:
+        return pa.OSFile(where, "rb")
+    except UnicodeEncodeError:  # pyarrow takes no such names, and its threads must not outlive a file of Python's
+        with Path(where).open("rb") as opened:
+            return pa.OSFile(f"/dev/fd/{opened.fileno()}", "rb")
 
 
 def is_there(where: str) -> bool:
