@@ -30,11 +30,15 @@ LEVELS: Final = (
 RESTRAINT: Final = 10.0
 """Loss of a step of 1 between two knots of a curve, spread over all faces: 0.005 years with 2,000 of known age."""
 
-ENOUGH: Final = 500
-"""Faces from which on a correction is fitted as it is; of fewer, those left out say how much it must be restrained."""
+ENOUGH: Final = 2000
+"""Faces of known age that are restrained by no more than `RESTRAINT`; fewer by as much more as they are fewer.
 
-HOLDS: Final = (1000.0, 100.0, RESTRAINT)
-"""Restraints that are tried where there are fewer than `ENOUGH` faces, the strongest first."""
+Of 50 of `calib`'s 2,089 faces, a fit held by 10 made the CRPS of `val` 0.2 years worse than none at worst, and this one
+no worse than 0.01.
+"""
+
+FEWEST_HALVED: Final = 4
+"""Faces of which each half can calibrate the other."""
 
 BAND_EDGES: Final = (0, 10, 20, 30, 40, 50, 60, 70, AGES)
 
@@ -104,34 +108,35 @@ def losses(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
 def fit_correction(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Correction:
     """Return the correction of the lowest `calibration_loss` of pmf [n, 101]; ValueError without faces.
 
-    Neighbouring knots are held together, and skews and shifts at none, the more so the fewer faces there are. Of fewer
-    than `ENOUGH` faces, each half is corrected by what the other says, with each of `HOLDS` and not at all: the
-    strongest hold is taken that is as good as the best of them but for the standard error of the difference
-    (Breiman, Friedman, Olshen and Stone 1984, section 3.4.3).
+    Neighbouring knots are held together, and skews and shifts at none, the more so the fewer faces there are. Fewer
+    than `ENOUGH` are held as those are only where that tells: where each half, corrected by what the other says, then
+    has a loss that is lower by two standard errors of the difference. Fewer than `FEWEST_HALVED` correct nothing.
     """
     if not len(pmf):
         raise ValueError("the calib split is empty; prepare a store with `calib` rows")
     some = fitted_to(low, high)
     pmf, low, high = np.asarray(pmf, dtype=np.float64)[some], low[some], high[some]
-    if len(pmf) >= ENOUGH:
-        return _fit(pmf, low, high, RESTRAINT)
-    hold = _hold_for(pmf, low, high)
-    return Correction() if hold is None else _fit(pmf, low, high, hold)
+    if len(pmf) < FEWEST_HALVED:
+        return Correction()
+    held = RESTRAINT * max(1.0, ENOUGH / len(pmf))
+    if len(pmf) < ENOUGH:
+        more = _halved_losses(pmf, low, high, held) - _halved_losses(pmf, low, high, RESTRAINT)
+        held = RESTRAINT if more.mean() > 2 * standard_error(more) else held
+    return _fit(pmf, low, high, held)
 
 
-def _hold_for(pmf: Floats, low: Integers, high: Integers) -> float | None:
-    """Return the strongest hold that few faces allow, or None where no correction can be told to help."""
-    halves = np.arange(len(pmf)) % 2 == 0
-    if halves.all():
-        return None
-    left_out: dict[float | None, Floats] = {None: losses(pmf, low, high)}
-    for hold in HOLDS:
-        corrected = np.empty_like(pmf)
-        for half in (halves, ~halves):
-            corrected[~half] = _fit(pmf[half], low[half], high[half], hold).applied(pmf[~half])
-        left_out[hold] = losses(corrected, low, high)
-    best = min(left_out.values(), key=lambda found: float(found.mean()))
-    return next(hold for hold, found in left_out.items() if found.mean() <= best.mean() + standard_error(found - best))
+def _halved_losses(pmf: Floats, low: Integers, high: Integers, hold: float) -> Floats:
+    """Return the losses of faces of which each half is corrected by what the other says."""
+    corrected = np.empty_like(pmf)
+    for half in halves_of(len(pmf)):
+        corrected[~half] = _fit(pmf[half], low[half], high[half], hold).applied(pmf[~half])
+    return losses(corrected, low, high)
+
+
+def halves_of(count: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return every other one of `count` faces, and the others."""
+    half = np.arange(count) % 2 == 0
+    return half, ~half
 
 
 def standard_error(values: Floats) -> float:

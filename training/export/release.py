@@ -21,6 +21,7 @@ from training.data.wear import worn
 from training.datasets.sample import SPLITS
 from training.export.calibration import (
     ENOUGH,
+    FEWEST_HALVED,
     SMALLEST_BAND,
     Correction,
     age_mix,
@@ -30,6 +31,7 @@ from training.export.calibration import (
     decoded,
     fit_correction,
     fitted_to,
+    halves_of,
     losses,
     standard_error,
 )
@@ -48,9 +50,6 @@ WIDTHS = 3
 
 NO_LONGER_TRUE = ("balance", "temperature", *(f"{split}_" for split in (*SPLITS, "all")))
 """How metrics begin that a new calibration makes wrong: what was measured before was another file's."""
-
-FEWEST_HALVED = 4
-"""Faces of which each half can calibrate the other."""
 
 DECODE_GAIN = 0.05
 """Years of `val` MAE by which the mean must beat the median to be preferred.
@@ -287,8 +286,7 @@ def _too_few(model: onnx.ModelProto, manifest: Manifest, calib: Split) -> str:
     balance, target = _aims(manifest, None, None)
     before = run(model, calib.faces)
     after = np.empty_like(before)
-    halves = np.arange(len(before)) % 2 == 0
-    for half in (halves, ~halves):
+    for half in halves_of(count):
         copied = onnx.ModelProto()
         copied.CopyFrom(model)
         calibrate(copied, calib.where(half), balance or 0.0, target)
