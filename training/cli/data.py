@@ -26,12 +26,14 @@ def register(app: typer.Typer) -> None:
     app.command("face-proposals", rich_help_panel=MORE)(face_proposals_command)
 
 
-def datasets_command(dataset: Dataset, root: Root, index: Index = None, option: Option = None) -> None:
+def datasets_command(
+    dataset: Dataset, root: Root, index: Index = None, option: Option = None, duplicates: Duplicates = "group"
+) -> None:
     """Count a dataset's faces by split, age, sex and race, and its rejected files by reason."""
     from training.data.gather import gather, show
 
     with exit_on_error():
-        show(gather(dataset, root, index, option or (), "keep"))
+        show(gather(dataset, root, index, option or (), duplicates))
 
 
 def prepare_command(
@@ -55,11 +57,9 @@ def prepare_command(
     with exit_on_error():
         crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
         listing = gather(dataset, root, index, option or (), duplicates)
-        show(listing)
-        reasons = prepare(listing, out, default_models_dir(), crop, bleed, workers)
-    prepared = reasons.pop("", 0)
-    left_out = ", ".join(f"{count} ({reason})" for reason, count in reasons.items())
-    typer.echo(f"{prepared} faces in {out}; photographs left out: {left_out or 'none'}")
+        kept = prepare(listing, out, default_models_dir(), crop, bleed, workers)
+        show(kept)
+    typer.echo(f"{len(kept.samples)} faces in {out}")
 
 
 def face_proposals_command(

@@ -11,7 +11,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.lib.format import open_memmap
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.atomic_write import atomic_write
@@ -35,6 +35,7 @@ from training.datasets.source import Source
 DEFAULT_CROP: Final = CropSpec(size=128, margin=0.04, detector_threshold=CONFIDENCE)
 DEFAULT_BLEED: Final = 24
 _JOURNAL: Final = "index.partial.csv"
+_LABELS: Final = ("low", "high", "subject", "group", "sex", "race", "split")
 _CHUNK: Final = 16
 
 
@@ -59,10 +60,11 @@ def prepare(
     crop: CropSpec = DEFAULT_CROP,
     bleed: int = DEFAULT_BLEED,
     workers: int | None = None,
-) -> Counter[str]:
+) -> Listing:
     """Write the store `out` of a listing, going on where an interrupted run stopped.
 
-    Returns how many pictures were kept ("" as the key) and left out, by reason. Raises PrepareError where `out`
+    A store of the same pictures gets the listing's labels and splits. Returns the listing of the pictures that have a
+    face in the store, the others rejected by reason. Raises PrepareError where `out`
     holds a store of other pictures or another crop, and where there is no picture or none with a face; FileMissing
     where `models_dir` lacks the detector's file.
     """
@@ -74,7 +76,7 @@ def prepare(
     out.mkdir(parents=True, exist_ok=True)
     done = _start_or_continue(out, listing, crop, bleed)
     if (out / "index.csv").exists():
-        return _reasons(out, listing)
+        return _kept(out, listing)
     side = crop.size + 2 * bleed
     mode = "r+" if (out / "faces.npy").exists() else "w+"
     faces = open_memmap(out / "faces.npy", mode, np.uint8, (len(listing.samples), side, side, 3))
@@ -88,7 +90,7 @@ def prepare(
             stream.flush()
     faces.flush()
     _finish(out)
-    return _reasons(out, listing)
+    return _kept(out, listing)
 
 
 def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) -> set[int]:
@@ -101,10 +103,34 @@ def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) 
         about.write_text(json.dumps(made_from, indent=2) + "\n")
     journal = out / _JOURNAL
     if not journal.exists():
+        _relabel(out / "index.csv", listing)
         return set()
     whole = [line for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
     journal.write_text("".join(whole))  # a killed run may leave half a line
+    _relabel(journal, listing)
     return {int(row[0]) for row in csv.reader(whole)}
+
+
+def _relabel(table: Path, listing: Listing) -> None:
+    """Give a store's rows the labels and splits that the listing has, and say how many are others than before."""
+    if not table.exists():
+        return
+    samples = {sample.path: sample for sample in listing.samples}
+    file = COLUMNS.index("file")
+    with table.open(newline="") as stream:
+        before = list(csv.reader(stream))
+    after = [_with_labels(row, samples[row[file]]) if row[file] in samples else row for row in before]
+    changed = sum(one != other for one, other in zip(before, after, strict=True))
+    if not changed:
+        return
+    with atomic_write(table) as partial, partial.open("w", newline="") as stream:
+        csv.writer(stream).writerows(after)
+    Console(stderr=True).print(f"{changed} rows of {table} have new labels or splits now", highlight=False)
+
+
+def _with_labels(row: list[str], sample: Sample) -> list[str]:
+    labels = {name: "" if value is None else str(value) for name, value in asdict(sample).items() if name in _LABELS}
+    return [labels.get(name, value) for name, value in zip(COLUMNS, row, strict=True)]
 
 
 def _work(
@@ -185,9 +211,14 @@ def _finish(out: Path) -> None:
     (out / _JOURNAL).unlink()
 
 
-def _reasons(out: Path, listing: Listing) -> Counter[str]:
+def _kept(out: Path, listing: Listing) -> Listing:
+    kept = listing.replaced([])
     with (out / "index.csv").open(newline="") as stream:
-        reasons = Counter(row["reason"] for row in csv.DictReader(stream))
-    if not reasons[""]:
+        for sample, row in zip(listing.samples, csv.DictReader(stream), strict=True):
+            if row["reason"]:
+                kept.reject(sample.path, row["reason"])
+            else:
+                kept.samples.append(sample)
+    if not kept.samples:
         raise PrepareError(f"no photograph of {listing.dataset} has a face that was found, so the store is empty")
-    return reasons
+    return kept

@@ -92,7 +92,7 @@ def run_protocol(
     _refuse_without_lists(name, listing, options)
     _refuse_another_recipe(run_dir, recipe)
     crop = DEFAULT_CROP.model_copy(update={"size": recipe.size})
-    left_out = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)
+    kept = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)
     store = _split_as_listed(FaceStore.open(run_dir / "store"), listing, dict(protocol.renamed))
     folds = people_left_out(store) if protocol.leave_out else {"all": store}
     for fold, faces in folds.items():
@@ -103,7 +103,7 @@ def run_protocol(
             console.rule(f"{name}: fold {fold}, {number} of {len(folds)}")
             _run_fold(faces, run_dir / fold, recipe, max_minutes)
     errors = {fold: json.loads((run_dir / fold / RESULT).read_text())["errors"] for fold in folds}
-    without = sum(count for reason, count in left_out.items() if reason)
+    without = len(listing.samples) - len(kept.samples)
     found = {"protocol": name, "recipe": recipe.name, **summarised(errors), "photographs_without_a_face": without}
     _write(run_dir / RESULT, found)
     return run_dir / RESULT

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +46,12 @@ def index_of(store: Path) -> list[dict[str, str]]:
 
 
 def test_a_store_holds_every_face_and_a_reason_for_the_rest(tmp_path: Path) -> None:
-    reasons = prepare(dataset(tmp_path / "faces"), tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    kept = prepare(dataset(tmp_path / "faces"), tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
     rows = index_of(tmp_path / "store")
     assert len(rows) == 8
-    assert reasons[""] == 6
-    assert reasons["no face found"] == 1
+    assert len(kept.samples) == 6
+    assert kept.rejected["no face found"] == 1
+    assert kept.examples["no face found"] == ["70_0_0_20170101000000010.jpg.chip.jpg"]
     assert [row["row"] == "" for row in rows] == [row["reason"] != "" for row in rows]
     assert rows[-1]["reason"].startswith("unreadable")
     assert rows[0]["low"] == rows[0]["high"] == "20"
@@ -75,6 +77,26 @@ def test_preparing_again_changes_nothing(tmp_path: Path) -> None:
     assert prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1) == first
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "store").iterdir()}
     assert after == before
+
+
+def test_a_finished_store_gets_corrected_labels_and_keeps_its_pixels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listing = dataset(tmp_path / "faces", count=2)
+    prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    first, *rest = listing.samples
+    corrected = listing.replaced([replace(first, low=40, high=45, subject="Ann", split="test"), *rest])
+    written = (tmp_path / "store" / "faces.npy").stat().st_mtime_ns
+    capsys.readouterr()
+    prepare(corrected, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
+    said = " ".join(capsys.readouterr().err.split())
+    (tmp_path / "whole").mkdir()
+    prepare(corrected, tmp_path / "whole", MODELS, CROP, bleed=8, workers=1)
+    assert index_of(tmp_path / "store") == index_of(tmp_path / "whole")
+    assert len(FaceStore.open(tmp_path / "store").select("test")) == 1
+    assert said.startswith("1 rows of")
+    assert said.endswith("have new labels or splits now")
+    assert (tmp_path / "store" / "faces.npy").stat().st_mtime_ns == written
 
 
 def test_another_crop_in_the_same_folder_is_refused(tmp_path: Path) -> None:
@@ -106,6 +128,7 @@ def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
     process.wait()
     done = journal.read_text().count("\n")
     assert 3 <= done < len(listing.samples)
+    listing = listing.replaced([replace(sample, split="test") for sample in listing.samples])
     journal.write_text(journal.read_text() + "23,utkface,half a li")  # what a kill may leave
     prepare(listing, tmp_path / "store", MODELS, CROP, bleed=8, workers=1)
     whole = tmp_path / "whole"
