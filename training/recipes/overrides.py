@@ -20,7 +20,8 @@ Part = TypeVar("Part", Recipe, Stage, Augmentation)
 def overridden(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """Return the recipe with each `FIELD=VALUE` applied, VALUE in JSON or a bare word.
 
-    FIELD is the recipe's own, `augmentation.X`, `head_options.X`, `stage.X` for its last stage, `stages.X` for all.
+    FIELD is the recipe's own, `augmentation.X` for the recipe's augmentation and those that stages have of their own,
+    `head_options.X`, `stage.X` for its last stage, `stages.X` for all.
     Raises InvalidParameter naming the fields there are.
     """
     for setting in settings:
@@ -45,8 +46,18 @@ def _with(recipe: Recipe, name: str, value: Any) -> Recipe:
     if group == "head_options":  # the family says which it knows
         return dataclasses.replace(recipe, head_options={**recipe.head_options, inner: value})
     if group == "augmentation":
-        return dataclasses.replace(recipe, augmentation=_replaced(recipe.augmentation, inner, value, "an augmentation"))
+        stages = tuple(
+            dataclasses.replace(stage, augmentation=_augmentation(stage.augmentation, inner, value))
+            if stage.augmentation
+            else stage
+            for stage in recipe.stages
+        )
+        return dataclasses.replace(recipe, augmentation=_augmentation(recipe.augmentation, inner, value), stages=stages)
     raise InvalidParameter(f"--set {name}: before the dot goes augmentation, stage, stages or head_options")
+
+
+def _augmentation(augmentation: Augmentation, name: str, value: Any) -> Augmentation:
+    return _replaced(augmentation, name, value, "an augmentation")
 
 
 def _replaced(whole: Part, name: str, value: Any, what: str) -> Part:

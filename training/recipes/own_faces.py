@@ -15,17 +15,8 @@ RECIPE = replace(
     "years on 152 others, 5.18 before; on the 50 to choose by 4.87, 4.75 before",
     weights="models/mean-variance-resnet.onnx",
     # A tenth of the rate that the network was trained with: a few faces must not make it forget what it knows.
-    stages=(
-        Stage(
-            "all",
-            epochs=20,
-            learning_rate=1e-4,
-            final_learning_rate=1e-6,
-            warmup_steps=10,
-            patience=5,
-            augmentation=MILD,
-        ),
-    ),
+    stages=(Stage("all", epochs=20, learning_rate=1e-4, final_learning_rate=1e-6, warmup_steps=10, patience=5),),
+    augmentation=MILD,
     batch_size=16,
     sampling="uniform",
     seed=1,

@@ -16,7 +16,7 @@ from training.fit.ablation import ENDED, ROWS, ablate, by_difference, rows_for
 from training.fit.comparison import TOLD
 from training.fit.validation import WornFaces
 from training.recipes.overrides import overridden
-from training.recipes.recipe import recipe_named
+from training.recipes.recipe import recipe_named, recipe_names
 from training.run_folder import BEST
 
 ROOT = Path(__file__).parents[3]
@@ -136,6 +136,19 @@ def test_each_piece_of_coral_imdbwiki_can_be_left_out() -> None:
     assert rows["rare-ages"].changes_nothing(recipe)
     assert not rows["recipe"].changes_nothing(recipe)
     assert rows["vggface2"].changes_nothing(recipe_named("coral_mobilenet"))
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_a_row_of_augmentation_sets_that_of_every_stage(recipe: str) -> None:
+    base = recipe_named(recipe)
+    for row in (each for each in ROWS if any("augmentation." in word for word in each.arguments)):
+        settings = row.arguments[1::2]
+        changed = overridden(base, settings)
+        learnt_with = [stage.augmentation or changed.augmentation for stage in changed.stages]
+        was = [stage.augmentation or base.augmentation for stage in base.stages]
+        assert row.changes_nothing(base) == (learnt_with == was), row.name
+        for name, value in (each.removeprefix("augmentation.").split("=") for each in settings):
+            assert [getattr(augmentation, name) for augmentation in learnt_with] == [float(value)] * len(was)
 
 
 @pytest.mark.parametrize(("recipe", "row"), [("dldl_imagenet", "imagenet"), ("mean_variance_resnet", "mean-variance")])

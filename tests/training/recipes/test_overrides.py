@@ -27,6 +27,15 @@ def test_one_stage_or_all_of_them_are_changed() -> None:
     assert [stage.backbone_rate for stage in every.stages] == [0.5] * len(rates)
 
 
+def test_an_augmentation_is_set_for_stages_that_have_their_own() -> None:
+    first, last = overridden(RECIPE, ["augmentation.grey_share=1"]).stages
+    assert first.augmentation is None
+    assert last.augmentation is not None
+    assert last.augmentation.grey_share == 1.0
+    assert RECIPE.stages[-1].augmentation is not None
+    assert last.augmentation.scale_low == RECIPE.stages[-1].augmentation.scale_low != RECIPE.augmentation.scale_low
+
+
 def test_all_else_stays() -> None:
     assert overridden(overridden(RECIPE, ["seed=7"]), [f"seed={RECIPE.seed}"]) == RECIPE
 
