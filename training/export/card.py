@@ -185,12 +185,9 @@ def _without_faces(share: float) -> list[str]:
 
 
 def source_part(source: str, result: Tree) -> str:
-    """Return the part of the card about one source, children and the old first."""
-    rows = result["by_true_age"]
-    first = [row for row in rows if row["group"].startswith(("0–", "6", "7", "8", "9"))]
-    rest = [row for row in rows if row not in first]
+    """Return the part of the card about one source."""
     whole = {"group": "**all**", **{key: value for key, value in result.items() if not isinstance(value, list | dict)}}
-    lines = [accuracy_line(row) for row in (whole, *first, *rest, *result.get("by_youth", ()))]
+    lines = [accuracy_line(row) for row in (whole, *result["by_true_age"], *result.get("by_youth", ()))]
     for group in ("sex", "race"):
         lines += [accuracy_line(row) for row in result[f"by_{group}"]]
     constant = result["constant"]
