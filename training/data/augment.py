@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil, log
-from typing import Final
+from typing import Annotated, Final
 
 import cv2
 import numpy as np
+from annotated_types import Ge, Gt, Interval
 from numpy.random import Generator
 from numpy.typing import NDArray
+from pydantic import AllowInfNan
 
 from service.inference.faces import Pixels
 from service.inference.imaging import exposed
@@ -17,6 +19,9 @@ from service.inference.manifest import CropSpec
 from training.data.wear import compressed, worn
 
 Colour = NDArray[np.float32]
+Share = Annotated[float, Interval(ge=0, le=1), AllowInfNan(False)]
+NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
+Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 
 STRETCHED: Final = CropSpec(size=160, margin=0.0, exposure="stretched")
 """Says only how faces are exposed: no face is cut by it."""
@@ -31,33 +36,33 @@ class Augmentation:
     tightly cut picture: black outside a rectangle of `chip_low` to `chip_high` times the nominal window.
     """
 
-    scale_low: float = 0.9
-    scale_high: float = 1.2
-    shift: float = 0.05
-    rotation_deg: float = 8.0
-    flip_share: float = 0.5
-    chip_share: float = 0.3
-    chip_low: float = 0.85
-    chip_high: float = 1.1
-    grey_share: float = 0.12
-    tint_share: float = 0.08
-    brightness: float = 0.15
-    contrast: float = 0.2
-    saturation: float = 0.2
-    gamma: float = 0.15
-    blur_share: float = 0.06
-    blur_sigma: float = 1.6
-    low_resolution_share: float = 0.1
-    low_resolution_px: int = 24
-    jpeg_share: float = 0.15
-    jpeg_quality: int = 25
-    noise_share: float = 0.08
-    noise_sigma: float = 10.0
-    erase_share: float = 0.05
-    erase_side: float = 0.3
-    wear_share: float = 0.0
+    scale_low: Positive = 0.9
+    scale_high: Positive = 1.2
+    shift: Share = 0.05
+    rotation_deg: NotNegative = 8.0
+    flip_share: Share = 0.5
+    chip_share: Share = 0.3
+    chip_low: Positive = 0.85
+    chip_high: Positive = 1.1
+    grey_share: Share = 0.12
+    tint_share: Share = 0.08
+    brightness: Share = 0.15
+    contrast: Share = 0.2
+    saturation: Share = 0.2
+    gamma: NotNegative = 0.15
+    blur_share: Share = 0.06
+    blur_sigma: Positive = 1.6
+    low_resolution_share: Share = 0.1
+    low_resolution_px: Annotated[int, Ge(1)] = 24
+    jpeg_share: Share = 0.15
+    jpeg_quality: Annotated[int, Interval(ge=0, le=95)] = 25
+    noise_share: Share = 0.08
+    noise_sigma: NotNegative = 10.0
+    erase_share: Share = 0.05
+    erase_side: Share = 0.3
+    wear_share: Share = 0.0
     """Worn as `training.data.wear` does it, after all else but what lies beyond the picture and compression."""
-    stretch_share: float = 0.0
+    stretch_share: Share = 0.0
     """Exposed last of all as the service exposes faces for a model with `exposure: stretched`."""
 
 

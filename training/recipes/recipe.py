@@ -12,14 +12,14 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from service.errors import InvalidParameter
-from training.data.augment import Augmentation
+from training.data.augment import Augmentation, NotNegative, Share
 from training.data.store import Sampling
 
 TeacherSees = Literal["clean", "batches", "framed"]
-Share = Annotated[float, Interval(ge=0, le=1)]
+Natural = Annotated[int, Ge(0)]
 
 # Strict, so that a number is no text and a share no truth value; parts are checked again when a field is replaced.
-CONFIG: Final = ConfigDict(strict=True, extra="forbid", revalidate_instances="always")
+CONFIG: Final = ConfigDict(strict=True, extra="forbid", revalidate_instances="always", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
@@ -36,16 +36,16 @@ class Stage:
 
     name: str
     epochs: Annotated[int, Ge(1)]
-    learning_rate: float
-    final_learning_rate: float = 1e-5
+    learning_rate: NotNegative
+    final_learning_rate: NotNegative = 1e-5
     trainable: str = "all"
-    backbone_rate: float = 1.0
-    weight_decay: float = 1e-4
-    warmup_steps: int = 200
+    backbone_rate: NotNegative = 1.0
+    weight_decay: NotNegative = 1e-4
+    warmup_steps: Natural = 200
     sources: tuple[str, ...] = ()
-    patience: int = 0
+    patience: Natural = 0
     augmentation: Augmentation | None = None
-    mixing: Annotated[float, Ge(0)] = 0.0
+    mixing: NotNegative = 0.0
 
 
 @dataclass(frozen=True, slots=True, config=CONFIG)
@@ -77,27 +77,27 @@ class Recipe:
     head_options: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     preprocessing: str | None = None
-    size: int = 128
+    size: Annotated[int, Ge(1)] = 128
     shrunk_to: int | None = None
     batch_size: Annotated[int, Ge(2)] = 64
     augmentation: Augmentation = field(default_factory=Augmentation)
     sampling: Sampling = "uniform"
-    seed: int = 0
-    batch_norm_momentum: float = 0.97
-    ramp_epochs: float = 2.0
-    ema_decay: float = 0.999
-    clip_norm: float = 5.0
+    seed: Natural = 0
+    batch_norm_momentum: Share = 0.97
+    ramp_epochs: NotNegative = 2.0
+    ema_decay: Annotated[float, Interval(ge=0, lt=1)] = 0.999
+    clip_norm: NotNegative = 5.0
     mixed_precision: bool = False
     teacher: str | None = None
     teacher_sees: TeacherSees = "clean"
     teacher_weight: Share = 0.5
-    imitation_weight: Annotated[float, Ge(0)] = 1.0
+    imitation_weight: NotNegative = 1.0
     start_share: Annotated[float, Interval(ge=0, lt=1)] = 0.0
     merged_with: str | None = None
     merged_share: Share = 0.3
     first_layers: str | None = None
-    checkpoint_steps: int = 200
-    faces_per_set: int | None = None
+    checkpoint_steps: Annotated[int, Ge(1)] = 200
+    faces_per_set: Annotated[int, Ge(1)] | None = None
 
     def __post_init__(self) -> None:
         """Raise InvalidParameter where a share of the initial weights is to be kept and there are none.

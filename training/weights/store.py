@@ -66,7 +66,8 @@ def source_for(backbone: str, weights: str | Path) -> WeightSource:
             return source
     names = ", ".join(source.name for source in SOURCES if source.backbone == backbone) or "none"
     raise InvalidParameter(
-        f"{backbone} has no weights called {str(weights)!r}; named ones: {names}; or give an .npz file"
+        f"{backbone} has no weights called {str(weights)!r}; named ones: {names}; or give an .onnx file that "
+        "`agelens-train export` wrote, the folder of a run, or an .npz file"
     )
 
 

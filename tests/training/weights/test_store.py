@@ -204,3 +204,8 @@ def test_a_merge_is_the_mean_of_what_each_convolution_adds_up_to() -> None:
 def test_a_share_beyond_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"0\.\.1, got 1\.5"):
         merge(small(), small(), 1.5)
+
+
+def test_initial_weights_that_are_not_there_name_every_kind_there_is() -> None:
+    with pytest.raises(InvalidParameter, match=r"named ones: .*vggface2.*an \.onnx file .*, the folder of a run, or"):
+        source_for("mobilenet", "nonexist")
