@@ -34,7 +34,7 @@ def gather(
     if index is None and duplicates != "keep":
         listing, found = find_duplicates(listing)
         listing = (group_duplicates if duplicates == "group" else drop_duplicates)(listing, found)
-    result = listing.replaced(assign_splits(listing.samples))
+    result = listing.replaced(assign_splits(listing.samples, by_path=listing.by_path))
     for given, got in zip(listing.samples, result.samples, strict=True):
         if given.split not in (None, got.split):
             result.note(given.path, MOVED)

@@ -119,7 +119,8 @@ def group_duplicates(listing: Listing, found: Sequence[Cluster], tolerance_years
         touched = [i for i in members if len(keys[i]) > 1 or any(key.startswith("cluster") for key in keys[i])]
         if touched:
             known = [group for i in members if (group := listing.samples[i].group)]
-            group = min(known, default=f"alike-{min(listing.samples[i].name for i in members)}")
+            names = (listing.samples[i].path if listing.by_path else listing.samples[i].name for i in members)
+            group = min(known, default=f"alike-{min(names)}")
             for i in members:
                 result.samples[i] = replace(listing.samples[i], group=group)
     return result

@@ -40,7 +40,7 @@ def read(root: Path, labels: str = "labels.csv", name: str = "own") -> Listing:
     """
     if root.suffix.lower() == ".csv":
         root, labels = root.parent, root.name
-    listing = Listing(name, Folder(root) if root.is_dir() else open_source(root))
+    listing = Listing(name, Folder(root) if root.is_dir() else open_source(root), by_path=True)
     if labels in listing.source.names:
         _read_table(listing, labels)
     else:

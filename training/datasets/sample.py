@@ -66,7 +66,8 @@ class Sample:
 class Listing:
     """The samples of one dataset, and what was left out (`rejected`) or changed (`noted`) by reason.
 
-    `examples` holds the first few names for each reason. `source` opens the pictures: `open(sample.path)`.
+    `examples` holds the first few names for each reason. `source` opens the pictures: `open(sample.path)`. `by_path`
+    says that pictures of one name in several folders have nothing in common: a published set has no such names.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class Listing:
     rejected: Counter[str] = field(default_factory=Counter)
     noted: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    by_path: bool = False
 
     def reject(self, name: str, reason: str) -> None:
         """Count the row or picture `name` as left out because of `reason`."""
@@ -89,7 +91,9 @@ class Listing:
     def replaced(self, samples: list[Sample]) -> Listing:
         """Copy the listing with other samples and its own counts."""
         examples = {reason: list(names) for reason, names in self.examples.items()}
-        return Listing(self.dataset, self.source, samples, self.rejected.copy(), self.noted.copy(), examples)
+        return Listing(
+            self.dataset, self.source, samples, self.rejected.copy(), self.noted.copy(), examples, self.by_path
+        )
 
     def open(self, path: str) -> bytes:
         """Bytes of the picture at `path`; FileNotFoundError where the source has none."""

@@ -20,9 +20,11 @@ SHARES: Final[Mapping[str, float]] = {"train": 0.76, "val": 0.08, "calib": 0.07,
 
 
 def assign_splits(
-    samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, salt: str = "agelens"
+    samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, salt: str = "agelens", *, by_path: bool = False
 ) -> list[Sample]:
     """Give every sample a split; samples connected by a subject or group stay together.
+
+    `by_path` draws lone pictures of one name in several folders apart, and not alike.
 
     A split that is set already is kept. Where such splits disagree within one cluster, all of it goes to the one
     used last (test, calib, val, train): a test person is never trained on. Other clusters are drawn by hash, so
@@ -33,7 +35,7 @@ def assign_splits(
     result = list(samples)
     for cluster in clusters(samples):
         fixed = {samples[i].split for i in cluster} & set(SPLITS)
-        split = max(fixed, key=SPLITS.index) if fixed else _drawn(_position(samples, cluster, salt), shares)
+        split = max(fixed, key=SPLITS.index) if fixed else _drawn(_position(samples, cluster, salt, by_path), shares)
         for i in cluster:
             result[i] = replace(samples[i], split=split)
     return result
@@ -78,12 +80,13 @@ def _keys(sample: Sample) -> list[str]:
     return [f"{kind} {value}" for kind, value in known.items() if value is not None]
 
 
-def _position(samples: Sequence[Sample], cluster: Sequence[int], salt: str) -> float:
-    """Place of a cluster in 0..1, from its smallest key; a lone picture's key is its name without folders.
+def _position(samples: Sequence[Sample], cluster: Sequence[int], salt: str, by_path: bool = False) -> float:
+    """Place of a cluster in 0..1, from its smallest key; a lone picture's key is its path, or name without folders.
 
-    So neither the order of files nor whether they lie in an archive changes a split.
+    With names, neither the order of files nor whether they lie in an archive changes a split.
     """
-    key = min(key for i in cluster for key in _keys(samples[i]) or [f"file {samples[i].name}"])
+    lone = (samples[i].path if by_path else samples[i].name for i in cluster)
+    key = min(key for i, name in zip(cluster, lone, strict=True) for key in _keys(samples[i]) or [f"file {name}"])
     digest = hashlib.sha256(f"{salt}/{key}".encode()).digest()
     return int.from_bytes(digest[:8]) / 2**64
 

@@ -188,7 +188,10 @@ def select(recipe: Recipe, stores: Sequence[FaceStore], split: str, sources: tup
     if not len(faces):
         given = ", ".join(store.source for store in stores) or "none"
         wanted = ", ".join(sources) or "any store"
-        raise NothingToTrain(f"split {split!r} of {wanted} holds no faces; the stores given are: {given}")
+        raise NothingToTrain(
+            f"split {split!r} of {wanted} holds no faces; the stores given are: {given}. Give faces the split {split} "
+            "(of your own: in the column split of labels.csv), run `agelens-train prepare` again, or name another store"
+        )
     return faces if recipe.faces_per_set is None else faces.limited(recipe.faces_per_set)
 
 

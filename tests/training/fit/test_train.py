@@ -200,7 +200,7 @@ def test_a_budget_ends_the_run_early_with_weights(stores: list[FaceStore], tmp_p
 
 def test_a_split_without_faces_is_named(stores: list[FaceStore], tmp_path: Path) -> None:
     recipe = tiny_recipe(stages=(Stage("all", 1, 1e-3, sources=("imdb_wiki",)),))
-    with pytest.raises(NothingToTrain, match=r"imdb_wiki.*the stores given are: synthetic"):
+    with pytest.raises(NothingToTrain, match=r"imdb_wiki.*are: synthetic\. Give faces the split train .*labels\.csv"):
         train(recipe, stores, tmp_path)
 
 
