@@ -22,12 +22,15 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from rich.console import Console
+
 from service.inference.decoding.formats import NOT_READ, SUFFIXES
 from training.datasets.errors import DatasetError
 from training.datasets.sample import SPLITS, Listing, Sample
 from training.datasets.source import Folder, open_source
 from training.datasets.tables import Row, parse_ages, parse_sex, read_table
 
+_COLUMNS: Final = ("file", "age", "low", "high", "subject", "group", "sex", "race", "split")
 _NO_AGE: Final = "no age within 0..100"
 _NOT_READ: Final = "GIF, BMP and TIFF are not read; save it as JPEG or PNG"
 
@@ -54,6 +57,8 @@ def _read_table(listing: Listing, labels: str) -> None:
     rows = read_table(listing.source.read(labels), labels, ("file",))
     if rows and "age" not in rows[0] and not {"low", "high"} <= rows[0].keys():
         raise DatasetError(f"{labels} needs a column age, or the columns low and high")
+    if rows:
+        _say_unread(labels, rows[0])
     present, seen = set(listing.source.names), set[str]()
     for row in rows:
         file = row["file"]
@@ -75,6 +80,13 @@ def _read_table(listing: Listing, labels: str) -> None:
     for path in _pictures(listing):
         if path not in seen:
             listing.reject(path, "no row in the table")
+
+
+def _say_unread(labels: str, row: Row) -> None:
+    """Name columns that are not read: a `person` may have been meant as the subject."""
+    for column in (name for name in row if name and name not in _COLUMNS):
+        told = f"{labels}: column {column} is not read; known columns are {', '.join(_COLUMNS)}"
+        Console(stderr=True).print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _sample(listing: Listing, row: Row, ages: tuple[int, int], split: str | None) -> Sample:

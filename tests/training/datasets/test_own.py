@@ -35,6 +35,19 @@ def test_a_set_may_have_a_name_of_its_own(tmp_path: Path) -> None:
     assert read("own", tmp_path, name="family").dataset == "family"
 
 
+def test_a_column_that_is_not_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = from_table(tmp_path, "file,age,person,Subject\n1.jpg,30,Ann,Ann\n", "1.jpg")
+    said = capsys.readouterr().err.splitlines()
+    assert found.samples == [Sample("1.jpg", 30, 30)]
+    assert said[0].startswith("labels.csv: column person is not read; known columns are file, age, low, high, subject")
+    assert said[1].startswith("labels.csv: column Subject is not read")
+
+
+def test_columns_that_are_read_are_not_remarked_upon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from_table(tmp_path, "file,age,subject,group,sex,race,split\n1.jpg,30,Ann,,,,\n", "1.jpg")
+    assert capsys.readouterr().err == ""
+
+
 def test_low_and_high_instead_of_age(tmp_path: Path) -> None:
     found = from_table(tmp_path, "file,low,high\n1.jpg,3,5\n", "1.jpg")
     assert found.samples == [Sample("1.jpg", 3, 5)]
