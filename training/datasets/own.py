@@ -18,7 +18,7 @@ Folders: `35/anything.jpg`, `25-32/...`, `60+/...`, also within `train/`, `val/`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -57,8 +57,7 @@ def _read_table(listing: Listing, labels: str) -> None:
     rows = read_table(listing.source.read(labels), labels, ("file",))
     if rows and "age" not in rows[0] and not {"low", "high"} <= rows[0].keys():
         raise DatasetError(f"{labels} needs a column age, or the columns low and high")
-    if rows:
-        _say_unread(labels, rows[0])
+    _say_unread(labels, rows[:1])
     present, seen = set(listing.source.names), set[str]()
     for row in rows:
         file = row["file"]
@@ -82,9 +81,9 @@ def _read_table(listing: Listing, labels: str) -> None:
             listing.reject(path, "no row in the table")
 
 
-def _say_unread(labels: str, row: Row) -> None:
+def _say_unread(labels: str, first: Sequence[Row]) -> None:
     """Name columns that are not read: a `person` may have been meant as the subject."""
-    for column in (name for name in row if name and name not in _COLUMNS):
+    for column in (name for row in first for name in row if name and name not in _COLUMNS):
         told = f"{labels}: column {column} is not read; known columns are {', '.join(_COLUMNS)}"
         Console(stderr=True).print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
