@@ -10,6 +10,7 @@ from typing import Final
 
 from tensorboardX import SummaryWriter
 
+from service.atomic_write import atomic_write
 from service.inference.faces import Pixels
 from training.recipes.recipe import Recipe
 from training.revision import revision
@@ -67,14 +68,22 @@ class CsvTracker(Tracker):
     def __init__(self, path: Path) -> None:
         """Append to `path`."""
         self.path = path
+        self.there = frozenset[tuple[str, str]]()
+
+    def begin(self, recipe: Recipe, step: int) -> None:  # noqa: ARG002 - only the step matters to the file
+        """Cut the file back to `step`: what a killed run wrote after its checkpoint is written again."""
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",")[0]) <= step]
+        with atomic_write(self.path) as partial:
+            partial.write_text("".join(["step,name,value\n", *kept]))
+        self.there = frozenset((at, name) for at, name, _ in (line.split(",") for line in kept) if at == str(step))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Append one line for each value."""
-        new = not self.path.exists()
+        """Append one line for each value that is not there yet: a validation that was cut off is repeated."""
         with self.path.open("a") as stream:
-            if new:
-                stream.write("step,name,value\n")
-            stream.writelines(f"{step},{name},{value:.6g}\n" for name, value in values.items())
+            for name, value in values.items():
+                if (str(step), name) not in self.there:
+                    stream.write(f"{step},{name},{value:.6g}\n")
 
 
 class TensorBoardTracker(Tracker):

@@ -40,12 +40,19 @@ def test_tensorboard_shows_metrics_pictures_recipe_and_commit(tmp_path: Path) ->
     assert texts["commit"] == revision() != ""
 
 
-def test_a_resumed_run_adds_to_its_csv_file(tmp_path: Path) -> None:
-    for _ in range(2):
-        a_short_run(CsvTracker(tmp_path / "metrics.csv"))
-    lines = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert lines[:4] == ["step,name,value", "1,loss,2.5", "2,loss,1.5", "2,val_mae,4.25"]
-    assert len(lines) == 7
+def test_a_resumed_run_goes_on_in_its_csv_file_from_its_checkpoint(tmp_path: Path) -> None:
+    path, first, again = tmp_path / "metrics.csv", {"loss": 2.5}, {"loss": 1.5, "val_mae": 4.25}
+    a_short_run(CsvTracker(path))
+    CsvTracker(path).scalars(3, {"loss": 1.25})
+    with path.open("a") as stream:
+        stream.write("4,lo")  # a killed run may leave half a line
+    for step, left in ((2, [(3, {"loss": 1.0})]), (1, [(2, again), (3, {"loss": 1.0})])):
+        tracker = CsvTracker(path)
+        tracker.begin(recipe_named("smoke"), step)
+        for at, values in [(step, again if step == 2 else first), *left]:
+            tracker.scalars(at, values)
+        lines = path.read_text().splitlines()
+        assert lines == ["step,name,value", "1,loss,2.5", "2,loss,1.5", "2,val_mae,4.25", "3,loss,1"]
 
 
 def test_several_trackers_are_told_the_same(tmp_path: Path) -> None:
