@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,12 @@ class FaceStore:
             rows = tuple(row for row in csv.DictReader(stream) if row["row"])
         crop = CropSpec.model_validate(about["crop"])
         return cls(about["source"], np.load(path / "faces.npy", mmap_mode="r"), rows, crop, int(about["bleed"]))
+
+    @property
+    def digest(self) -> str:
+        """What tells the store apart from one of other pictures, labels, splits or another crop."""
+        about = [self.source, self.crop.model_dump(mode="json"), self.bleed, self.rows]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
     def select(self, split: str) -> FaceSet:
         """Return the faces of one split (`train`, `val`, `calib` or `test`)."""

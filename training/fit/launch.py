@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -16,7 +17,7 @@ from training.fit.trackers import CsvTracker, Tracker, Trackers
 from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
-from training.run_folder import BEST, CHECKPOINT, METRICS, RUN_FILE, TENSORBOARD
+from training.run_folder import BEST, CHECKPOINT, METRICS, PREVIOUS, RUN_FILE, TENSORBOARD
 
 
 def launch(
@@ -36,6 +37,7 @@ def launch(
     changes that of size. Raises InvalidParameter where a folder is in use or a field is not there.
     """
     if (run_dir / RUN_FILE).exists():
+        _refuse_without_checkpoint(run_dir)
         raise InvalidParameter(
             f"{run_dir} holds a run already; resume it with --resume, or choose another folder with --run"
         )
@@ -50,7 +52,12 @@ def launch(
             raise InvalidParameter(f"{folder} holds a run already, which would be written over: choose another --run")
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
-    about = {"stores": [str(store.resolve()) for store in stores], "max_minutes": max_minutes, "wandb": wandb}
+    about: dict[str, Any] = {
+        "stores": [str(store.resolve()) for store in stores],
+        "digests": [store.digest for store in opened],
+        "max_minutes": max_minutes,
+        "wandb": wandb,
+    }
     for other in others:
         (run_dir / other.name).mkdir(exist_ok=True)
         member = {**about, "trained_with": str(run_dir.resolve())}
@@ -62,19 +69,29 @@ def launch(
 
 
 def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
-    """Resume the run in a folder, with its recipe, stores and time, or with `max_minutes` in all; raise FileMissing."""
+    """Resume the run in a folder, with its recipe, stores and time, or with `max_minutes` in all.
+
+    Raises FileMissing, and InvalidParameter where there is no checkpoint or a store is no longer as it was.
+    """
     for name in (RUN_FILE, "recipe.json"):
         if not (run_dir / name).is_file():
             raise FileMissing(f"{run_dir} has no {name}, so there is no run to resume; start one without --resume")
     about = json.loads((run_dir / RUN_FILE).read_text())
     if "trained_with" in about:
         raise InvalidParameter(f"{run_dir} is trained together with {about['trained_with']}: resume that run")
+    _refuse_without_checkpoint(run_dir)
+    stores = [FaceStore.open(Path(store)) for store in about["stores"]]
+    for path, store, before in zip(about["stores"], stores, about.get("digests", ()), strict=False):
+        if store.digest != before:
+            raise InvalidParameter(
+                f"{path} has been prepared anew since {run_dir} began: labels, splits or the crop are others, so val "
+                "may hold faces that were trained on; start another run with --run"
+            )
     if max_minutes is not None:
         about["max_minutes"] = max_minutes
         (run_dir / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
     recipe = Recipe.from_json((run_dir / "recipe.json").read_text())
     beside = [Recipe.from_json(json.dumps(other)) for other in about.get("beside", [])]
-    stores = [FaceStore.open(Path(store)) for store in about["stores"]]
     return train(
         recipe,
         stores,
@@ -84,6 +101,15 @@ def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
         tracker=trackers(run_dir, about.get("wandb", False)),
         beside=beside,
     )
+
+
+def _refuse_without_checkpoint(run_dir: Path) -> None:
+    """Raise InvalidParameter where a run's folder has neither checkpoint nor weights."""
+    if not any((run_dir / name).exists() for name in (CHECKPOINT, PREVIOUS, BEST)):
+        raise InvalidParameter(
+            f"{run_dir} has no checkpoint to resume from: its run was cut off before the first one, or is still "
+            f"running; if it is not, delete the folder (rm -r {run_dir}) and start again without --resume"
+        )
 
 
 def use_all_devices() -> None:

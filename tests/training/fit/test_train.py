@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from training.fit.train import UNBLENDED, TrainResult, select, train
 from training.fit.validation import Scores, score
 from training.fit.weight_average import read
 from training.model.initialise import merged_run, new_model, trained_model
-from training.recipes.recipe import Stage
+from training.recipes.recipe import Stage, recipe_named
 from training.run_folder import BEST, CHECKPOINT
 from training.weights.merge import fold_batch_norm
 
@@ -344,6 +345,31 @@ def test_a_launched_run_remembers_what_resuming_needs(store_path: Path, tmp_path
     assert relaunch(run, max_minutes=7) == result
     assert json.loads((run / "run.json").read_text())["max_minutes"] == 7
     assert isinstance(result, TrainResult)
+
+
+@pytest.mark.parametrize("change", [{"split": "val"}, {"low": "3"}])
+def test_a_run_is_not_resumed_on_a_store_that_has_changed(tmp_path: Path, change: dict[str, str]) -> None:
+    store, run = synthetic_store(tmp_path / "store", 100, size=32, bleed=6), tmp_path / "run"
+    launch("smoke", [store], run, changes={"backbone": "two_convolutions", "epochs": 1, "size": 32})
+    index = store / "index.csv"
+    with index.open(newline="") as stream:
+        first, *rest = csv.DictReader(stream)
+    with index.open("w", newline="") as stream:
+        table = csv.DictWriter(stream, list(first))
+        table.writeheader()
+        table.writerows([{**first, **change}, *rest])
+    with pytest.raises(InvalidParameter, match=r"store has been prepared anew .*; start another run with --run"):
+        relaunch(run)
+
+
+def test_a_folder_whose_run_left_no_checkpoint_says_what_to_do(store_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"stores": [str(store_path)], "max_minutes": None}))
+    recipe_named("smoke").save(tmp_path)
+    said = r"no checkpoint to resume from.*rm -r .* start again without --resume"
+    with pytest.raises(InvalidParameter, match=said):
+        launch("smoke", [store_path], tmp_path)
+    with pytest.raises(InvalidParameter, match=said):
+        relaunch(tmp_path)
 
 
 def test_two_runs_that_began_alike_become_one_that_is_their_mean(store_path: Path, tmp_path: Path) -> None:
