@@ -65,7 +65,13 @@ def export_command(
     version: Version,
     stores: Stores,
     out: Out = MODELS,
-    licence: Annotated[str | None, typer.Option(help="licence of the model; default: research use only")] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            help="terms of your own data, instead of research use only; those of the data behind the initial weights "
+            "and the teacher are added"
+        ),
+    ] = None,
     default: Default = None,
     flip: Annotated[bool, typer.Option(help="average over the face and its mirror image, at twice the cost")] = False,
     balance: Balance = None,

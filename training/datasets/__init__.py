@@ -33,9 +33,13 @@ ABOUT: Final[dict[str, About]] = {
     "appa_real": appa_real.ABOUT,
     "fgnet": fgnet.ABOUT,
     "imdb_wiki": imdb_wiki.ABOUT,
+    "portraits": About(
+        "official portraits of members of the US Congress; works of the US government or on their sources' terms",
+        ("The portraits, from the 1870s to today, many of them old prints, have no ages: all are of 25 and older.",),
+    ),
     "utkface": utkface.ABOUT,
 }
-"""What a model card says of each published dataset."""
+"""What a model card says of each published dataset, and of the portraits that the shipped models learnt from too."""
 
 
 def read(name: str, root: Path, index: Path | None = None, /, **options: object) -> Listing:

@@ -94,7 +94,7 @@ def card(
         ("answer", f"P(age = 0..100){MIRRORED * manifest.flip}; the age is its {manifest.decode}"),
         ("recipe", f"`{made.recipe}`, code {made.commit}, {made.created}"),
         ("data", "; ".join(with_terms(source) for source in made.data)),
-        ("initial weights", "; ".join(with_terms(name) for name in _origins(made.initial_weights))),
+        ("initial weights", "; ".join(with_terms(name) for name in origins(made.initial_weights))),
         ("licence", manifest.licence),
         ("sha256", f"`{sha256}`"),
     ]
@@ -147,7 +147,7 @@ def limits_part(data: Sequence[str], others: Sequence[str] = ()) -> list[str]:
     return ["## Limits\n\n" + "".join(f"- {limit}\n" for limit in (*limits, *others))] if limits or others else []
 
 
-def _origins(initial_weights: str) -> list[str]:
+def origins(initial_weights: str) -> list[str]:
     """Name each network that the weights come from once, in order: a merged one has many twice."""
     steps = (step.removeprefix("then ").removeprefix("merged with ") for step in initial_weights.split(", "))
     return list(dict.fromkeys(steps))
@@ -155,11 +155,19 @@ def _origins(initial_weights: str) -> list[str]:
 
 def with_terms(name: str) -> str:
     """Return a data set's or weights' name with its terms of use, where they are known; a path is cut to its stem."""
-    stem = Path(name).stem if Path(name).suffix in {".npz", ".onnx"} else Path(name).name
+    known = terms_of(name)
+    return f"{_stem(name)} ({known})" if known else _stem(name)
+
+
+def terms_of(name: str) -> str | None:
+    """Return the terms of use of a data set or weights; None where none are known."""
     terms = {**WEIGHTS_TERMS, **{key: about.terms for key, about in ABOUT.items()}}
-    word = stem.rpartition(" ")[2]
-    known = next((text for key, text in terms.items() if word == key or word.endswith(f"_{key}")), None)
-    return f"{stem} ({known})" if known else stem
+    word = _stem(name).rpartition(" ")[2]
+    return next((text for key, text in terms.items() if word == key or word.endswith(f"_{key}")), None)
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if Path(name).suffix in {".npz", ".onnx"} else Path(name).name
 
 
 def measured(tree: Tree) -> str:

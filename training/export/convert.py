@@ -18,6 +18,7 @@ from service.inference.manifest import INPUT_NAME, CropSpec, Exposure, Manifest,
 from training.data.store import FaceStore
 from training.export.calibration import decoded
 from training.export.calibration_nodes import append_calibration, smoothing
+from training.export.card import origins, terms_of, with_terms
 from training.export.graph import (
     OPSET,
     ExportRefused,
@@ -29,6 +30,7 @@ from training.export.graph import (
 )
 from training.export.release import Split, finish, publish
 from training.model.from_onnx import SUFFIX, ExportedFile
+from training.onnx_manifest import manifest_of, model_in
 from training.recipes.recipe import Recipe
 from training.revision import revision
 from training.run_folder import RUN_FILE
@@ -138,6 +140,7 @@ def export(
     """Export the best weights of a run as `out_dir/NAME.onnx`, calibrated and locked; return the path.
 
     With `flip` the file answers with the mean over a face and its mirror image, at twice the cost.
+    `licence` is that of one's own data; the terms of all else that the network learnt from are added to it.
     `balance` is `calibrate`'s, `exposure` that of the faces the file is to see, `head` as in `load_run`, `smooth_years`
     as in `convert`. `load` turns a run folder into a servable Keras model and its recipe. Raises ExportRefused if the
     file would differ from Keras, and FileMissing if files of the run or a store are missing.
@@ -150,6 +153,9 @@ def export(
     crop = shared_crop(stores, recipe.size, exposure)
     faces = Split.load(stores, "val", crop, limit=PARITY_FACES).faces
     model, parity = converted(servable, faces, smooth_years)
+    sources = (FaceStore.open(path).source for path in stores)
+    data = tuple(dict.fromkeys((*trained_on(run_dir), *sources, *data_behind(recipe))))
+    began_with = initial_weights(recipe)
     manifest = Manifest(
         name=name,
         version=version,
@@ -158,12 +164,12 @@ def export(
         crop=crop,
         provenance=Provenance(
             recipe=recipe.name,
-            data=tuple(dict.fromkeys((*trained_on(run_dir), *(FaceStore.open(path).source for path in stores)))),
-            initial_weights=initial_weights(recipe),
+            data=data,
+            initial_weights=began_with,
             commit=revision(),
             created=datetime.now(UTC).date().isoformat(),
         ),
-        licence=licence,
+        licence=licence if licence == LICENCE else with_terms_behind(licence, (*data, *origins(began_with))),
         metrics={"parity_probability": parity.probability, "parity_years": parity.years},
     )
     finish(model, manifest, stores, balance)
@@ -176,6 +182,32 @@ def trained_on(run_dir: Path) -> list[str]:
         return []
     stores = [Path(store) for store in json.loads((run_dir / RUN_FILE).read_text())["stores"]]
     return [FaceStore.open(store).source if (store / "store.json").is_file() else store.name for store in stores]
+
+
+def data_behind(recipe: Recipe) -> list[str]:
+    """Return the data that a recipe's initial weights and teachers learnt from, back to the first network.
+
+    Of a file that is gone, and of pretrained weights that teach, it is their name.
+    """
+    began = [each for each in (recipe.weights, recipe.merged_with, recipe.first_layers) if each]
+    teachers = recipe.teacher.split("+") if recipe.teacher else []
+    named = [each.rpartition(":")[2] for each in teachers if not Path(each).suffix and not Path(each).is_dir()]
+    return list(dict.fromkeys([*(source for each in (*began, *teachers) for source in _learnt_from(each)), *named]))
+
+
+def _learnt_from(name: str) -> list[str]:
+    path = Path(name)
+    if path.suffix == SUFFIX:
+        return list(manifest_of(model_in(path), path.name).provenance.data) if path.is_file() else [path.stem]
+    if (path / "recipe.json").is_file():
+        return [*trained_on(path), *data_behind(Recipe.from_json((path / "recipe.json").read_text()))]
+    return []
+
+
+def with_terms_behind(licence: str, names: Sequence[str]) -> str:
+    """Add to a licence the terms of the named data and weights that are known."""
+    bound = [with_terms(name) for name in dict.fromkeys(names) if terms_of(name)]
+    return f"{licence}; and the terms of {', '.join(bound)}" if bound else licence
 
 
 def initial_weights(recipe: Recipe) -> str:

@@ -34,6 +34,7 @@ from training.data.store import FaceStore
 from training.evaluation.metrics import humps
 from training.export.calibration import KNOTS, Correction, calibration_loss, conformal_table, decoded
 from training.export.calibration_nodes import set_correction, smoothing
+from training.export.card import card
 from training.export.convert import check_parity, convert, export, load_run
 from training.export.graph import (
     ExportRefused,
@@ -53,8 +54,9 @@ from training.model.backbones import build_backbone
 from training.model.heads import head_named
 from training.onnx_manifest import manifest_of
 from training.recipes.recipe import Recipe
-from training.run_folder import BEST
+from training.run_folder import BEST, RUN_FILE
 
+NOT_MEASURED = {"photographs": 1, "detection_rate": 1.0, "fallback_age": 30.0, "mae_with_missed": 0.0, "results": {}}
 FACES = grey_faces(np.linspace(5, 95, 19))
 
 
@@ -110,6 +112,41 @@ def test_a_file_names_the_data_that_its_run_learnt_from_beside_that_of_its_calib
     path = export(tmp_path, tmp_path / "models", "bell", "1.0.0", [store], load=load_bell)
     source = FaceStore.open(store).source
     assert manifest_of(onnx.load(path), "bell").provenance.data == (source, "gone")
+
+
+def test_a_file_carries_the_data_and_the_terms_of_what_its_network_began_with_and_was_taught_by(
+    store: Path, tmp_path: Path
+) -> None:
+    start, teacher = (write_bell_model(tmp_path, name) for name in ("start", "teacher"))
+    for path, data in ((start, ("utkface",)), (teacher, ("portraits", "utkface"))):
+        model = onnx.load(path)
+        manifest = manifest_of(model, path.name)
+        provenance = manifest.provenance.model_copy(update={"data": data, "initial_weights": "vggface2"})
+        embed(model, manifest.model_copy(update={"provenance": provenance}))
+        onnx.save(model, path)
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    tiny_recipe(weights=str(start)).save(earlier)
+    (earlier / RUN_FILE).write_text(json.dumps({"stores": ["all_age_faces"], "max_minutes": None}))
+
+    def load(run_dir: Path) -> tuple[Any, Recipe]:
+        return bell_network(), tiny_recipe(size=SIZE, weights=str(earlier), teacher=f"{teacher}+imdbwiki")
+
+    out = tmp_path / "models"
+    found = manifest_of(onnx.load(export(tmp_path, out, "bell", "1.0.0", [store], licence="Mine", load=load)), "bell")
+    assert found.provenance.data == (FaceStore.open(store).source, "all_age_faces", "utkface", "portraits", "imdbwiki")
+    assert found.licence.startswith(
+        "Mine; and the terms of all_age_faces (research, cite Cheng et al. (2019)), utkface"
+    )
+    assert "vggface2 (research" in found.licence
+    text = card(found, NOT_MEASURED, "0" * 64)
+    assert "utkface (non-commercial research)" in text
+    assert "## Limits" in text
+    assert "UTKFace's ages are estimates" in text
+    alone = manifest_of(
+        onnx.load(export(tmp_path, out, "own", "1.0.0", [store], licence="Mine", load=load_bell)), "own"
+    )
+    assert alone.licence == "Mine"
 
 
 def test_a_smoothed_file_has_no_spikes_and_the_same_ages(store: Path, tmp_path: Path) -> None:
