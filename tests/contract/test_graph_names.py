@@ -14,7 +14,7 @@ MODELS = default_models_dir()
 SHIPPED = [entry.file for entry in ModelLock.read(MODELS).of_kind("model")]
 
 SCOPE = re.compile(r"^(ConstantFolding/)?(member\d+_)?(coral|dldl|mean_variance)_functional_1_1/")
-"""What the files call the whole network: its head's name, and Keras's for a functional model behind it."""
+"""What files of before this was mended call the whole network: its head's name, and Keras's for a functional model."""
 
 CHANCE = re.compile(r"functional|StatefulPartitionedCall|model_\d|;", re.IGNORECASE)
 """Names that Keras and TensorFlow count up, and those of several nodes that were joined with a semicolon."""
@@ -44,7 +44,7 @@ def test_faces_go_in_and_ages_come_out(model: ModelProto) -> None:
     assert ends == [("faces", TensorProto.UINT8), ("age_pmf", TensorProto.FLOAT)]
 
 
-def test_no_name_was_made_up_by_keras_or_tensorflow(model: ModelProto) -> None:
+def test_no_name_behind_the_networks_own_was_made_up_by_keras_or_tensorflow(model: ModelProto) -> None:
     assert wrong_names(model) == []
 
 
