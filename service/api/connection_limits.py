@@ -95,7 +95,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Parse the bytes; refuse a head, or the chunk sizes and trailers of a body, that exceed the limit."""
         if self._refusal is not None:
             self._dropped_bytes += len(data)
-            if self._dropped_bytes > self.limits.settings.max_batch_bytes:
+            if self._dropped_bytes > max(self.limits.settings.max_batch_bytes, self.limits.settings.max_body_bytes):
                 self.drop()
             return
         self._unset_keepalive_if_required()

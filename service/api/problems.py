@@ -125,7 +125,7 @@ def plain_problem(
     status: int, detail: str, request_id: str, instance: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Problem:
     """Return the problem for a status that the framework or the server chose."""
-    return Problem(PLAIN[status], detail, request_id, instance, headers)
+    return Problem(PLAIN.get(status, PLAIN[500]), detail, request_id, instance, headers)
 
 
 def _said(error: HTTPException) -> str:

@@ -54,8 +54,11 @@ def save_annotated(path: Path, photo: Photo, faces: Sequence[AgePrediction]) -> 
     """
     check_suffix(path)
     decoded = [replace(prediction, face=prediction.face.scaled(photo.scale)) for prediction in faces]
-    with atomic_write(Path(os.path.realpath(path))) as partial:
+    target = Path(os.path.realpath(path))
+    with atomic_write(target) as partial:
         annotate(photo.pixels, decoded).save(partial, FORMATS[path.suffix.lower()], quality=92)
+        if target.exists():
+            partial.chmod(target.stat().st_mode)
 
 
 def _draw_face(draw: ImageDraw.ImageDraw, prediction: AgePrediction, side: int) -> None:

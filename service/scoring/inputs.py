@@ -25,7 +25,9 @@ from service.scoring.report.page import REPORT
 from service.scoring.storage import is_there, is_uri, located, open_bytes
 from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
 
-_OWN: Final = re.compile(rf"{PREFIX}.*|{re.escape(AGREEMENT)}|{re.escape(PRIOR)}|{re.escape(REPORT)}")
+_OWN: Final = re.compile(
+    rf"{PREFIX}[0-9a-f]{{24}}\.(?:parquet|csv|jsonl)|{re.escape(AGREEMENT)}|{re.escape(PRIOR)}|{re.escape(REPORT)}"
+)
 """Names of what `agelens score` writes into its output folder."""
 
 

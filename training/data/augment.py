@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import AllowInfNan
 
+from service.errors import InvalidParameter
 from service.inference.faces import Pixels
 from service.inference.imaging import exposed
 from service.inference.manifest import CropSpec
@@ -25,6 +26,13 @@ Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 
 STRETCHED: Final = CropSpec(size=160, margin=0.0, exposure="stretched")
 """Says only how faces are exposed: no face is cut by it."""
+
+
+LEAST_BLUR: Final = 0.4
+"""Sigma in pixels of the weakest blur."""
+
+LEAST_ERASED: Final = 0.08
+"""Side of the smallest rectangle that is hidden, as a share of the face's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class Augmentation:
     saturation: Share = 0.2
     gamma: NotNegative = 0.15
     blur_share: Share = 0.06
-    blur_sigma: Positive = 1.6
+    blur_sigma: Annotated[float, Ge(LEAST_BLUR)] = 1.6
     low_resolution_share: Share = 0.1
     low_resolution_px: Annotated[int, Ge(1)] = 24
     jpeg_share: Share = 0.15
@@ -59,11 +67,18 @@ class Augmentation:
     noise_share: Share = 0.08
     noise_sigma: NotNegative = 10.0
     erase_share: Share = 0.05
-    erase_side: Share = 0.3
+    erase_side: Annotated[float, Interval(ge=LEAST_ERASED, le=1)] = 0.3
     wear_share: Share = 0.0
     """Worn as `training.data.wear` does it, after all else but what lies beyond the picture and compression."""
     stretch_share: Share = 0.0
     """Exposed last of all as the service exposes faces for a model with `exposure: stretched`."""
+
+    def __post_init__(self) -> None:
+        """Raise InvalidParameter where the least of two limits is the greater."""
+        for name in ("scale", "chip"):
+            low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
+            if low > high:
+                raise InvalidParameter(f"augmentation: {name}_low is {low:g}, more than {name}_high, {high:g}")
 
 
 NO_AUGMENTATION = Augmentation(
@@ -190,7 +205,7 @@ def _degraded(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
         how = cv2.INTER_LINEAR if _happens(0.7, rng) else cv2.INTER_CUBIC
         face = np.asarray(cv2.resize(tiny, (size, size), interpolation=how), dtype=np.uint8)
     if _happens(strength.blur_share, rng):
-        sigma = rng.uniform(0.4, strength.blur_sigma)
+        sigma = rng.uniform(LEAST_BLUR, strength.blur_sigma)
         side = 2 * ceil(2 * sigma) + 1
         face = np.asarray(cv2.GaussianBlur(face, (side, side), sigma), dtype=np.uint8)
     return face
@@ -239,7 +254,7 @@ def _erased(face: Pixels, strength: Augmentation, rng: Generator) -> Pixels:
     if not _happens(strength.erase_share, rng):
         return face
     size = face.shape[0]
-    height, width = (rng.uniform(0.08, strength.erase_side, 2) * size).astype(int)
+    height, width = (rng.uniform(LEAST_ERASED, strength.erase_side, 2) * size).astype(int)
     top, left = int(rng.integers(0, size - height)), int(rng.integers(0, size - width))
     hidden = face.copy()
     hidden[top : top + height, left : left + width] = rng.integers(0, 256, 3)

@@ -125,7 +125,9 @@ def _relabel(table: Path, listing: Listing) -> None:
         return
     with atomic_write(table) as partial, partial.open("w", newline="") as stream:
         csv.writer(stream).writerows(after)
-    Console(stderr=True).print(f"{changed} rows of {table} have new labels or splits now", highlight=False)
+    Console(stderr=True).print(
+        f"{changed} rows of {table} have new labels or splits now", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _with_labels(row: list[str], sample: Sample) -> list[str]:

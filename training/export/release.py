@@ -32,6 +32,7 @@ from training.export.calibration import (
     fit_correction,
     fitted_to,
     halves_of,
+    known,
     losses,
     standard_error,
 )
@@ -294,7 +295,8 @@ def _too_few(model: onnx.ModelProto, manifest: Manifest, calib: Split) -> str:
     old, new = (losses(pmf, calib.low, calib.high) for pmf in (before, after))
     if (new - old).mean() < -standard_error(new - old):
         return ""
-    return f"{kept} (CRPS {old.mean():.2f} years; of halves that calibrate each other {new.mean():.2f}); {remedy}"
+    loss = "CRPS in years" if known(calib.low, calib.high).any() else "log loss in nats"
+    return f"{kept} ({loss} {old.mean():.2f}; of halves that calibrate each other {new.mean():.2f}); {remedy}"
 
 
 def recalibrate_for(
@@ -321,4 +323,6 @@ def _to_calibrate(manifest: Manifest, version: str | None) -> Manifest:
 
 def _versioned(manifest: Manifest, version: str | None) -> Manifest:
     """Return a manifest as of another version, if one is given."""
-    return Manifest.model_validate({**manifest.model_dump(), "version": version or manifest.version})
+    return Manifest.model_validate(
+        {**manifest.model_dump(), "version": manifest.version if version is None else version}
+    )

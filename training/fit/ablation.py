@@ -157,7 +157,8 @@ def ablate(
     """
     terms = {
         "recipe": recipe,
-        "stores": [str(path) for path in stores],
+        "stores": [str(path.resolve()) for path in stores],
+        "teacher": teacher,
         "weights": weights,
         "minutes": minutes,
         "settings": list(settings),

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import HTTPException
 
 from service import errors
 from service.api.problems import KINDS, Kind, problem_of
@@ -194,3 +195,7 @@ def test_detail_names_what_was_sent_and_is_wrong(client: httpx.Client, name: str
 
 def test_wrong_method_says_the_right_one(client: httpx.Client) -> None:
     assert client.get("/predict").headers["allow"] == "POST"
+
+
+def test_a_status_that_has_no_type_of_its_own_is_an_internal_error() -> None:
+    assert problem_of(HTTPException(401), "id").document()["status"] == 500

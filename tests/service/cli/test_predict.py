@@ -79,6 +79,14 @@ def test_annotate_draws_at_the_face(folder: Path, photo: Path, tmp_path: Path, r
     assert changed.mean() < 0.1
 
 
+def test_annotate_keeps_who_may_read_the_file_it_replaces(folder: Path, photo: Path, tmp_path: Path) -> None:
+    drawn = tmp_path / "drawn.png"
+    drawn.write_bytes(b"")
+    drawn.chmod(0o640)
+    assert agelens("predict", photo, "--models-dir", folder, "--annotate", drawn).exit_code == 0
+    assert drawn.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_photo_that_is_decoded_smaller_is_drawn_as_it_is_decoded(
     folder: Path, photo: Path, tmp_path: Path, reply: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

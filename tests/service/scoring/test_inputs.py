@@ -16,6 +16,7 @@ import pytest
 from service.errors import InvalidParameter
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Fault, Item
+from service.scoring.parts import part_name
 from service.scoring.storage import pictures
 from service.scoring.tables import Columns
 
@@ -366,14 +367,15 @@ def test_cells_that_are_not_utf8_are_faults_of_their_rows(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("source", ["{}", "{}/**", "file://{}"])
 def test_results_of_an_earlier_run_are_left_out_and_named(folder: Path, tmp_path: Path, source: str) -> None:
-    for name in ("score.json", "part-1.parquet", "prior.csv", "report.html", "beside.jpg"):
+    part = part_name(["a"], "parquet")
+    for name in ("score.json", part, "prior.csv", "report.html", "beside.jpg", "part-1.jpg"):
         (folder / "ages").mkdir(exist_ok=True)
         (folder / "ages" / name).write_bytes(b"x")
     table(folder / "part-0.parquet", image=[b"one"])
     inputs = open_inputs(source.format(folder), tmp_path / "out")
     found = [each.removeprefix(f"{folder}/") for each in ids(inputs)]
-    assert {"ages/beside.jpg", "part-0.parquet#0", *NAMES} <= set(found)
-    assert not [name for name in found if name.startswith("ages/") and name != "ages/beside.jpg"]
+    assert {"part-0.parquet#0", *NAMES} <= set(found)
+    assert {name for name in found if name.startswith("ages/")} == {"ages/beside.jpg", "ages/part-1.jpg"}
     assert inputs.results == {source.format(folder).removesuffix("/**") + "/ages"}
 
 

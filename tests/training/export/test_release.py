@@ -149,7 +149,12 @@ def test_a_few_faces_leave_a_calibrated_file_as_it_is_and_say_so(store: Path, tm
     recalibrate(path, [few], version="1.0.1", notice=said.append)
     assert manifest_of(onnx.load(path), "bell") == before.model_copy(update={"version": "1.0.1"})
     assert (run(onnx.load(path), faces) == answers).all()
-    assert "bell keeps its calibration: 50 `calib` faces do not show that they calibrate it better (CRPS" in said[0]
+    assert (
+        "bell keeps its calibration: 50 `calib` faces do not show that they calibrate it better (CRPS in years"
+        in said[0]
+    )
+    with pytest.raises(ValueError, match="version"):
+        recalibrate(path, [few], version="")
     recalibrate(path, [write_grey_store(tmp_path / "two", count=8)], notice=said.append)
     assert "bell keeps its calibration: 2 `calib` faces" in said[1]
     recalibrate(path, [few], balance=0.5, notice=said.append)

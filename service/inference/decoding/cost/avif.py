@@ -25,6 +25,7 @@ def price(data: bytes) -> PricedPicture:
     if primary not in items or not all(items[primary].size):
         raise CorruptPicture("the AVIF does not say how large its picture is; send it encoded anew")
     width, height = items[primary].size
+    kept[8:12] = b"avif"  # Pillow goes by the major brand alone
     coded = {number: item for number, item in items.items() if item.kind == b"av01"}
     if not coded or items[primary].kind not in (b"av01", b"grid"):
         raise UnsupportedPicture("the file has no AV1 picture in it; send JPEG, PNG or WebP")

@@ -87,7 +87,8 @@ def price(data: bytes, max_pixels: int) -> PricedPicture:
     tables = sum(each.end - each.content for each in segments if each.marker in (_DHT, _DQT))
     fixed_ns = rates.START_NS + tables * rates.JPEG_TABLE_BYTE_NS + scans_ns
     pieces = _stripped(data, segments)
-    if frame.progressive or scans > 1:
+    together = next(data[each.content] for each in segments if each.marker == _SOS) == len(frame.components)
+    if frame.progressive or scans > 1 or not together:
         priced = _at_scale(frame, pieces, fixed_ns, 1)
         return replace(priced, at_once=priced.processor_s > _DEAR_S)
     finest, *coarser = fitting_scales(frame.width, frame.height, max_pixels) or SCALES[-1:]

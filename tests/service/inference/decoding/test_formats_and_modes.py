@@ -128,6 +128,10 @@ MODES: dict[str, tuple[Callable[[], bytes], Sequence[tuple[int, ...]]]] = {
         lambda: encoded(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(180)], quality=95),
         COLOURS,
     ),
+    "AVIF of another major brand": (
+        lambda: encoded(quarters(), "AVIF", quality=95).replace(b"ftypavif", b"ftypmiaf"),
+        COLOURS,
+    ),
     "HEIF RGB of a film's brand": (
         lambda: encoded(quarters(), "HEIF", quality=95).replace(b"mif1heicmiaf", b"mif1heicmsf1"),
         COLOURS,

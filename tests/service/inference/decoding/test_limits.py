@@ -55,6 +55,21 @@ def test_every_scale_has_its_own_price_and_the_limit_on_pixels_holds_for_all() -
     assert [each.memory_bytes for each in chain] == sorted({each.memory_bytes for each in chain}, reverse=True)
 
 
+def test_a_scan_of_one_component_of_three_keeps_the_whole_picture_in_memory_at_any_scale() -> None:
+    tables = [adversarial_jpeg.huffman(0, 0), adversarial_jpeg.huffman(0x10, 0)]
+    one, together = (
+        price(
+            adversarial_jpeg.jpeg(
+                1600, 1200, [*tables, adversarial_jpeg.scan(shown, 0, 63, 0, bytes(8))], kind=0xC1, sampling=(0x11,) * 3
+            )
+        )
+        for shown in ((1,), (1, 2, 3))
+    )
+    assert one.smaller is None
+    assert together.smaller
+    assert one.memory_bytes > 1.5 * together.memory_bytes
+
+
 @pytest.mark.parametrize("data", [adversarial.flat_png(300), adversarial_jpeg.progressive_empty_scans(5, 600)])
 def test_what_cannot_be_decoded_cheaper_is_refused(data: bytes) -> None:
     price_s = price(data).processor_s
