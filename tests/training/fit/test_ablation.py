@@ -73,7 +73,7 @@ def test_rows_of_other_terms_do_not_stand_beside_one_another(
     tmp_path: Path, other: dict[str, Any], message: str
 ) -> None:
     out = tmp_path / "table.json"
-    terms = {"recipe": "smoke", "stores": [str(Path("usual").resolve())], "teacher": None}
+    terms: dict[str, Any] = {"recipe": "smoke", "stores": [str(Path("usual").resolve())], "teacher": None}
     terms |= {"weights": None, "minutes": 1, "settings": [], "seeds": 1}
     out.write_text(json.dumps([{"name": "recipe", "figures": {}, "terms": terms}]))
     asked = {"recipe": "smoke", "stores": [Path("usual")], "minutes": 1, **other}
