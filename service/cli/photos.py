@@ -10,8 +10,7 @@ from typing import Final
 
 from service.errors import CorruptPicture, InvalidParameter
 from service.inference.decoding.formats import NOT_READ, SUFFIXES
-from service.scoring.folder import Entry, files_in
-from service.scoring.local_file import read_file
+from service.scoring.folder import Entry, files_in, read_file
 
 STANDARD_INPUT: Final = "-"
 

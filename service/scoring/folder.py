@@ -1,14 +1,18 @@
-"""The photographs below a folder, one after the other, with what cannot be gone through named."""
+"""Files on a disk: those below a folder, with what cannot be gone through named, and the bytes of one."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from service.printable import as_utf8
 from service.scoring.job import UNREADABLE, Fault
+
+MAX_FILE_BYTES: Final = 256 * 2**20
 
 
 class Entry(NamedTuple):
@@ -55,3 +59,18 @@ def files_in(root: Path, is_wanted: Callable[[str], bool], skip: Path | None = N
 def is_hidden(name: str) -> bool:
     """Whether a file is a program's own: thumbnails, trash, virtual environments."""
     return name.startswith(".")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file; raise OSError, also for a pipe, which could keep its reader waiting for ever."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    check_size(found.st_size)
+    return path.read_bytes()
+
+
+def check_size(size: int) -> None:
+    """Raise OSError if a file has more bytes than are read."""
+    if size > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"a file of {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")

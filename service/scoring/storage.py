@@ -14,8 +14,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from service.errors import InvalidParameter
+from service.scoring.folder import check_size, read_file
 from service.scoring.job import Fault, Item
-from service.scoring.local_file import check_size, read_file
 
 _AHEAD: Final = 8
 
