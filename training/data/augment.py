@@ -59,7 +59,7 @@ class Augmentation:
     saturation: Share = 0.2
     gamma: NotNegative = 0.15
     blur_share: Share = 0.06
-    blur_sigma: Annotated[float, Ge(LEAST_BLUR)] = 1.6
+    blur_sigma: Annotated[float, Ge(LEAST_BLUR), AllowInfNan(False)] = 1.6
     low_resolution_share: Share = 0.1
     low_resolution_px: Annotated[int, Ge(1)] = 24
     jpeg_share: Share = 0.15

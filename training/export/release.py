@@ -275,7 +275,7 @@ def recalibrate(
 
 
 def _too_few(model: onnx.ModelProto, manifest: Manifest, calib: Split) -> str:
-    """Say that faces are too few, unless each half of them is answered better by what the other half calibrates."""
+    """Return why `calib` has too few faces to replace a calibration; "" if each half calibrates the other better."""
     calib = calib.where(fitted_to(calib.low, calib.high))
     count = len(calib.low)
     kept = f"{manifest.name} keeps its calibration: {count} `calib` faces do not show that they calibrate it better"

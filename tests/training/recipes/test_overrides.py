@@ -56,6 +56,7 @@ def test_all_else_stays() -> None:
         ("augmentation.scale_low=2", "augmentation: scale_low is 2, more than scale_high"),
         ("augmentation.chip_low=2", "augmentation: chip_low is 2, more than chip_high"),
         ("augmentation.blur_sigma=0.1", "augmentation.blur_sigma: Input should be greater than or equal to 0.4"),
+        ("augmentation.blur_sigma=Infinity", "augmentation.blur_sigma: Input should be a finite number"),
         ("augmentation.erase_side=0", "augmentation.erase_side: Input should be greater than or equal to 0.08"),
         ("stage.learning_rate=NaN", "learning_rate: Input should be a finite number"),
         ("stage.learning_rate=-1", "learning_rate: Input should be greater than or equal to 0"),
