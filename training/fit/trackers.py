@@ -90,11 +90,12 @@ class TensorBoardTracker(Tracker):
     """Scalars, pictures and the configuration in one event file a sitting."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a new event file in `folder`."""
-        self.writer = SummaryWriter(str(folder))
+        """Write to event files in `folder`."""
+        self.folder = folder
 
     def begin(self, recipe: Recipe, step: int) -> None:
-        """Record recipe and commit as text."""
+        """Open a new event file in which TensorBoard drops what a killed run wrote after `step`; record the recipe."""
+        self.writer = SummaryWriter(str(self.folder), purge_step=step + 1, filename_suffix=f".{step}")
         self.writer.add_text("recipe", f"```\n{recipe.to_json()}```", step)
         self.writer.add_text("commit", revision(), step)
 

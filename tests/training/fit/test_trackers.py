@@ -40,6 +40,19 @@ def test_tensorboard_shows_metrics_pictures_recipe_and_commit(tmp_path: Path) ->
     assert texts["commit"] == revision() != ""
 
 
+def test_tensorboard_shows_each_step_once_after_a_kill(tmp_path: Path) -> None:
+    a_short_run(TensorBoardTracker(tmp_path))
+    for step, left in ((1, {2: 1.25, 3: 1.0}), (3, {4: 0.75})):
+        tracker = TensorBoardTracker(tmp_path)
+        tracker.begin(recipe_named("smoke"), step)
+        for at, loss in left.items():
+            tracker.scalars(at, {"loss": loss})
+        tracker.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 2.5), (2, 1.25), (3, 1), (4, 0.75)]
+
+
 def test_a_resumed_run_goes_on_in_its_csv_file_from_its_checkpoint(tmp_path: Path) -> None:
     path, first, again = tmp_path / "metrics.csv", {"loss": 2.5}, {"loss": 1.5, "val_mae": 4.25}
     a_short_run(CsvTracker(path))
