@@ -52,13 +52,12 @@ test: setup-dev setup-training
 TEST_TRAINING := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 \
 	.venv-training/bin/python -m pytest
 .PHONY: test-fit test-other-training
+FIRST_HALF := $(addprefix tests/training/,ablation cli fit recipes teaching test_guide.py tracking)
 test-fit:
-	@bash -o pipefail -c "$(TEST_TRAINING) tests/training/fit tests/training/test_guide.py tests/training/recipes \
-		tests/training/cli 2>&1 | sed -u 's/^/1: /'"
+	@bash -o pipefail -c "$(TEST_TRAINING) $(FIRST_HALF) 2>&1 | sed -u 's/^/1: /'"
 
 test-other-training:
-	@bash -o pipefail -c "$(TEST_TRAINING) tests/training tests/contract --ignore=tests/training/fit \
-		--ignore=tests/training/test_guide.py --ignore=tests/training/recipes --ignore=tests/training/cli 2>&1 \
+	@bash -o pipefail -c "$(TEST_TRAINING) tests/training tests/contract $(addprefix --ignore=,$(FIRST_HALF)) 2>&1 \
 		| sed -u 's/^/2: /'"
 
 # A cluster of two nodes on this machine, one of them killed: minutes, and as much memory as Ray takes.

@@ -196,8 +196,8 @@ def _averaged(seed: int) -> dict[str, list[float]]:
     from training.data.synthetic import synthetic_store
     from training.fit.learner import Learner
     from training.fit.train import select
-    from training.fit.validation import score
     from training.fit.weight_average import assign, read
+    from training.measures.validation import score
     from training.model.initialise import new_model
     from training.recipes.recipe import recipe_named
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from service.inference.faces import Pixels
 from training.data.augment import NO_AUGMENTATION
-from training.fit.teacher import Faces, Targets
-from training.fit.trackers import Tracker
 from training.model.age_model import AgeModel
 from training.model.backbones import BACKBONES, build_backbone
 from training.model.heads import head_named
 from training.recipes.recipe import Recipe, Stage
+from training.teaching.teacher import Faces, Targets
+from training.tracking.trackers import Tracker
 
 SIZE = 32
 

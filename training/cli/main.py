@@ -169,7 +169,7 @@ def ablate_command(
 ) -> None:
     """Train a recipe with each of several changes, and compare errors, bias and coverage on `val` (ablation)."""
     import_tensorflow()
-    from training.fit.ablation import ablate, by_difference
+    from training.ablation.ablate import ablate, by_difference
 
     with exit_on_error():
         others = by_difference(other or ())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.store import signed_error
 from training.evaluation.predictions import Predictions
-from training.fit.validation import bootstrap
+from training.measures.validation import bootstrap
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AgeDistribution, IntervalBand
 from training.data.store import signed_error
-from training.export.calibration import conformity, decoded, known, negative_log_likelihood, ranked_probability_score
+from training.measures.calibration import conformity, decoded, known, negative_log_likelihood, ranked_probability_score
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

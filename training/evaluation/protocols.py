@@ -27,7 +27,7 @@ from training.datasets import DatasetError, Listing, Sample
 from training.datasets.fgnet import leave_one_out
 from training.evaluation.metrics import cumulative_score
 from training.fit.train import train
-from training.fit.validation import bootstrap, score
+from training.measures.validation import bootstrap, score
 from training.model.age_model import servable
 from training.model.initialise import trained_model
 from training.recipes.recipe import Recipe

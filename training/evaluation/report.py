@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.plots import bars_plot, coverage_plot, cumulative_score_plot, picture, pit_plot, scatter_plot
 from training.evaluation.reliability_diagram import reliability_diagram
-from training.export.calibration import decoded
 from training.export.card import FEW, over_clean, ranged
+from training.measures.calibration import decoded
 
 Tree = dict[str, Any]
 Row = dict[str, Any]

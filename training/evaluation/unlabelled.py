@@ -20,13 +20,13 @@ from service.inference.distribution import AGES
 from service.inference.manifest import Manifest
 from training.data.store import FaceStore
 from training.datasets import SPLITS
-from training.export.calibration import decoded
 from training.export.graph import run
 from training.export.release import Split
-from training.fit.teacher import Teacher, teacher_named
-from training.fit.validation import bootstrap
+from training.measures.calibration import decoded
+from training.measures.validation import bootstrap
 from training.model import imdb_wiki
 from training.onnx_manifest import manifest_of, model_in
+from training.teaching.teacher import Teacher, teacher_named
 
 BEYOND: Final = 5
 """Years above a label from which an answer counts as outside it."""

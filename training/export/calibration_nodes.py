@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from service.inference.distribution import AGES
 from service.inference.manifest import OUTPUT_NAME
-from training.export.calibration import KNOTS, SMALLEST, Correction
 from training.export.graph import ExportRefused, rename
+from training.measures.calibration import KNOTS, SMALLEST, Correction
 
 PREFIX: Final = "calibration_"
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from service.errors import FileMissing
 from service.inference.manifest import INPUT_NAME, CropSpec, Exposure, Manifest, Provenance
 from training.data.store import FaceStore
-from training.export.calibration import decoded
 from training.export.calibration_nodes import append_calibration, smoothing
 from training.export.card import origins, terms_of, with_terms
 from training.export.graph import (
@@ -29,6 +28,8 @@ from training.export.graph import (
     with_layer_names,
 )
 from training.export.release import Split, finish, publish
+from training.measures.calibration import decoded
+from training.measures.validation import LEAST_SPREAD
 from training.model.from_onnx import SUFFIX, ExportedFile
 from training.onnx_manifest import manifest_of, model_in
 from training.recipes.recipe import Recipe
@@ -38,8 +39,6 @@ from training.run_folder import RUN_FILE
 PARITY_FACES: Final = 64
 PARITY_PROBABILITY: Final = 1e-4
 PARITY_YEARS: Final = 0.01
-LEAST_SPREAD: Final = 0.5
-"""Years of standard deviation that ages of real faces must show before parity means anything."""
 
 LICENCE: Final = "Research use only, on the terms of the data it was trained on"
 

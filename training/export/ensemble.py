@@ -247,8 +247,8 @@ def gate_between(
 
     answers = answers_on_val(answer, stores, crop)
     if unlabelled:
-        from training.fit.teacher import teacher_named
         from training.model.imdb_wiki import WEIGHTS
+        from training.teaching.teacher import teacher_named
 
         teacher = teacher_named(WEIGHTS, crop.size)
         answers = Answers.joined([answers, answers_beside(answer, teacher, unlabelled, crop)])

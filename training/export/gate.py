@@ -27,14 +27,14 @@ from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from service.inference.manifest import CropSpec
 from training.data.store import FaceSet, FaceStore
-from training.export.calibration import wrong_thresholds
 from training.export.convert import shared_crop
 from training.export.release import Split
+from training.measures.calibration import wrong_thresholds
 from training.run_folder import BEST, RUN_FILE
 
 if TYPE_CHECKING:
-    from training.fit.teacher import Teacher
     from training.model.age_model import AgeModel
+    from training.teaching.teacher import Teacher
 
 Floats = NDArray[np.float64]
 Faces = NDArray[np.uint8]

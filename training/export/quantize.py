@@ -14,10 +14,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from service.inference.manifest import INPUT_NAME
 from service.inference.onnx_session import ort
-from training.export.calibration import Correction
 from training.export.calibration_nodes import SHIFT, set_correction, tail_nodes
 from training.export.graph import ExportRefused
 from training.export.release import Split, calibrated_error, finish, publish
+from training.measures.calibration import Correction
 from training.onnx_manifest import manifest_of, model_in
 
 Faces = NDArray[np.uint8]

@@ -19,7 +19,10 @@ from service.inference.manifest import CropSpec, IntervalTable, Manifest
 from training.data.store import FaceSet, FaceStore, signed_error
 from training.data.wear import worn
 from training.datasets.sample import SPLITS
-from training.export.calibration import (
+from training.export.calibration_nodes import set_correction, set_mix
+from training.export.graph import embed, run
+from training.export.lock import lock_model, write_model
+from training.measures.calibration import (
     ENOUGH,
     FEWEST_HALVED,
     SMALLEST_BAND,
@@ -36,9 +39,6 @@ from training.export.calibration import (
     losses,
     standard_error,
 )
-from training.export.calibration_nodes import set_correction, set_mix
-from training.export.graph import embed, run
-from training.export.lock import lock_model, write_model
 from training.onnx_manifest import manifest_of, model_in
 
 Integers = NDArray[np.int64]

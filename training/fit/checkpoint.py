@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.atomic_write import atomic_write
-from training.errors import CheckpointCorrupt, CheckpointNotWritten
+from training.errors import CheckpointCorrupt
 from training.fit.schedule import Progress
-from training.run_folder import CHECKPOINT, PREVIOUS
+from training.run_folder import CHECKPOINT, PREVIOUS, replace_file
 
 Arrays = list[NDArray[Any]]
 
@@ -43,7 +40,7 @@ class Checkpoint:
             with path.open("wb") as stream:
                 np.savez(stream, **arrays)  # type: ignore[arg-type]
 
-        replace(folder / CHECKPOINT, write, keep=folder / PREVIOUS)
+        replace_file(folder / CHECKPOINT, write, keep=folder / PREVIOUS)
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -65,21 +62,3 @@ class Checkpoint:
         for name in sorted(arrays):
             groups[name.split("/")[0]].append(arrays[name])
         return cls(about["recipe"], progress, **groups)
-
-
-def replace(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:
-    """Write a file beside `path`, force it to disk, then rename it over; the old one may be kept as `keep`.
-
-    Raises CheckpointNotWritten; `path` then still holds what it held.
-    """
-    try:
-        with atomic_write(path) as partial:
-            write(partial)
-            if keep is not None and path.exists():
-                keep.unlink(missing_ok=True)
-                os.link(path, keep)
-    except OSError as error:
-        raise CheckpointNotWritten(
-            f"{path} could not be written ({error.strerror or error}); the previous file is intact: "
-            "free some space or fix the folder, then resume with --resume"
-        ) from error

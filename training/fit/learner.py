@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from service.inference.distribution import AGES
 from training.data.store import Batch
 from training.fit.checkpoint import Arrays
-from training.fit.checkpoint import replace as replace_file
-from training.fit.distillation import as_drawn, as_one, trust
 from training.fit.loss import heard, packed_labels, packed_loss, trained_graph
 from training.fit.optimizer import build_optimizer
-from training.fit.teacher import Targets, Teacher
 from training.fit.weight_average import WeightAverage, assign, read
 from training.model.age_model import AgeModel
 from training.recipes.recipe import Recipe, Stage
-from training.run_folder import BEST
+from training.run_folder import BEST, replace_file
+from training.teaching.distillation import as_drawn, as_one, trust
+from training.teaching.teacher import Targets, Teacher
 
 Pmf = NDArray[np.float32]
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AGES
 from training.data.store import Batch
-from training.fit.distillation import WIDE_LABEL
-from training.fit.teacher import Targets, Teacher
 from training.model.age_model import AgeModel
+from training.teaching.distillation import WIDE_LABEL
+from training.teaching.teacher import Targets, Teacher
 
 LABELS = 3
 RAMP = 2

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from training.data.store import FaceSet, steps_in_epoch, train_batches
 from training.errors import LossNotFinite
-from training.fit.agreement import Agreement
 from training.fit.checkpoint import Checkpoint
 from training.fit.display import Display
-from training.fit.gallery import pictures
 from training.fit.learner import Learner
 from training.fit.schedule import Progress, fraction, learning_rate, time_left_s
-from training.fit.trackers import Tracker
-from training.fit.validation import Scores, mae_by_source, score
+from training.measures.validation import Scores, mae_by_source, score
 from training.recipes.recipe import Recipe, Stage
+from training.teaching.agreement import Agreement
+from training.tracking.gallery import pictures
+from training.tracking.trackers import Tracker
 
 EPOCHS_APART = 10_000
 """Keeps the random order of one stage's epochs apart from the next stage's."""

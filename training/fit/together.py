@@ -23,11 +23,11 @@ from service.errors import InvalidParameter
 from training.data.store import Batch, FaceSet
 from training.fit.checkpoint import Arrays
 from training.fit.learner import Learner, Pmf, distributions
-from training.fit.teacher import Targets
-from training.fit.validation import Scores, score
 from training.fit.weight_average import EVERY, assign
+from training.measures.validation import Scores, score
 from training.model.age_model import AgeModel
 from training.recipes.recipe import Recipe, Stage
+from training.teaching.teacher import Targets
 
 HEARD_FROM: Final = 0.1
 HEARD_BY: Final = 0.35

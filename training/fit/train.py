@@ -16,23 +16,21 @@ import keras
 from service.errors import InvalidParameter
 from training.data.store import FaceSet, FaceStore
 from training.errors import CheckpointCorrupt, NothingToTrain
-from training.export.convert import LEAST_SPREAD
-from training.fit.agreement import Agreement, keeps_imdb_wiki
 from training.fit.checkpoint import Arrays, Checkpoint
-from training.fit.checkpoint import replace as replace_file
 from training.fit.display import Display
-from training.fit.distillation import drawn_shares, lessons
 from training.fit.learner import Learner
 from training.fit.schedule import Progress
 from training.fit.stage import StageRun
-from training.fit.teacher import Targets, Teacher, teacher_named
 from training.fit.together import Together
-from training.fit.trackers import Tracker
-from training.fit.validation import Scores, score
 from training.fit.weight_average import assign, read
+from training.measures.validation import LEAST_SPREAD, Scores, score
 from training.model.initialise import new_model
 from training.recipes.recipe import Recipe, Stage
-from training.run_folder import BEST
+from training.run_folder import BEST, replace_file
+from training.teaching.agreement import Agreement, keeps_imdb_wiki
+from training.teaching.distillation import drawn_shares, lessons
+from training.teaching.teacher import Targets, Teacher, teacher_named
+from training.tracking.trackers import Tracker
 
 ENOUGH: Final = 100
 """Faces of `val` below which a small difference of errors may be chance."""

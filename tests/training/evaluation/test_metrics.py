@@ -28,9 +28,9 @@ from training.evaluation.reliability import (
     standing_for,
 )
 from training.evaluation.summary import summarise, summarise_sources
-from training.export.calibration import age_mix
 from training.export.card import reliability_line
-from training.fit.validation import bootstrap
+from training.measures.calibration import age_mix
+from training.measures.validation import bootstrap
 
 
 def bells(centers: NDArray[np.float64], sigma: float = 3.0) -> NDArray[np.float64]:

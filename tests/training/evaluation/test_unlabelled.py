@@ -14,8 +14,8 @@ from training.cli.main import app
 from training.data.store import FaceStore
 from training.evaluation import unlabelled
 from training.evaluation.unlabelled import on_unlabelled
-from training.export.calibration import decoded
-from training.fit.teacher import Faces, Targets, Teacher, teacher_named
+from training.measures.calibration import decoded
+from training.teaching.teacher import Faces, Targets, Teacher, teacher_named
 
 SIZE = 32
 

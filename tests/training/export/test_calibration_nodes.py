@@ -10,10 +10,10 @@ import pytest
 
 from service.inference.onnx_session import ort
 from tests.training.export.bell_model import bell_model, grey_faces
-from training.export.calibration import KNOTS, Correction
 from training.export.calibration_nodes import set_correction, set_mix, tail_nodes
 from training.export.graph import ExportRefused, keep_contract, run
 from training.export.quantize import to_float16
+from training.measures.calibration import KNOTS, Correction
 
 FACES = grey_faces(np.linspace(5, 95, 19))
 MODELS = Path(__file__).parents[3] / "models"

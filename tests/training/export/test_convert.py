@@ -32,7 +32,6 @@ from tests.training.export.bell_model import (
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceStore
 from training.evaluation.metrics import humps
-from training.export.calibration import KNOTS, Correction, calibration_loss, conformal_table, decoded
 from training.export.calibration_nodes import set_correction, smoothing
 from training.export.card import card
 from training.export.convert import check_parity, convert, export, load_run
@@ -49,6 +48,7 @@ from training.export.graph import (
 from training.export.lock import fingerprint, lock_model, set_default
 from training.export.release import WIDTHS, WORN_COPIES, Split, recalibrate
 from training.export.unlabelled import faces_in
+from training.measures.calibration import KNOTS, Correction, calibration_loss, conformal_table, decoded
 from training.model.age_model import AgeModel, servable
 from training.model.backbones import build_backbone
 from training.model.heads import head_named

@@ -23,11 +23,11 @@ from tests.training.export.bell_model import (
     write_bell_model,
     write_grey_store,
 )
-from training.export.calibration import decoded
 from training.export.calibration_nodes import set_mix
 from training.export.ensemble import ensemble, gate_between, mean_of
 from training.export.gate import Gate
 from training.export.graph import ExportRefused, drop_unused, embed, merge_repeats, run, take_parts_directly
+from training.measures.calibration import decoded
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 19))

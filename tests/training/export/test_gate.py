@@ -17,9 +17,9 @@ from training.export.convert import load_run, shared_crop
 from training.export.gate import Answers, Gate, answer_of, answers_beside, fit_gate, gated, mixture_loss
 from training.export.graph import ExportRefused
 from training.export.release import Split
-from training.fit.teacher import Teacher
 from training.fit.train import train
 from training.model.initialise import trained_model
+from training.teaching.teacher import Teacher
 
 COUNT = 400
 

@@ -11,11 +11,11 @@ import pytest
 from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock, sha256_of
 from tests.training.export.bell_model import bell_model, grey_faces, write_bell_model, write_grey_store
-from training.export.calibration import decoded
 from training.export.calibration_nodes import tail_nodes
 from training.export.graph import ExportRefused, run
 from training.export.quantize import first_nodes, quantize, refuse_costly, scaled_as_planes, to_float16, to_int8
 from training.export.release import recalibrate
+from training.measures.calibration import decoded
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 32))

@@ -16,11 +16,11 @@ from tests.training.export.bell_model import (
     write_bell_model,
     write_grey_store,
 )
-from training.export.calibration import age_mix, balanced, calibration_loss
 from training.export.calibration_nodes import set_mix, tail_nodes
 from training.export.graph import ExportRefused, embed, run
 from training.export.quantize import quantize
 from training.export.release import Split, faces_of_mix, finish, recalibrate, recalibrate_for
+from training.measures.calibration import age_mix, balanced, calibration_loss
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 19))

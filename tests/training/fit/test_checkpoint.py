@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from training.errors import CheckpointCorrupt, CheckpointNotWritten
-from training.fit.checkpoint import Checkpoint, replace
+from training.fit.checkpoint import Checkpoint
 from training.fit.schedule import Progress
-from training.run_folder import CHECKPOINT, PREVIOUS
+from training.run_folder import CHECKPOINT, PREVIOUS, replace_file
 
 
 def a_checkpoint(step: int) -> Checkpoint:
@@ -90,6 +90,6 @@ def test_a_writer_that_fails_leaves_the_file(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(CheckpointNotWritten, match="No space left"):
-        replace(path, fail)
+        replace_file(path, fail)
     assert path.read_text() == "good"
     assert list(tmp_path.iterdir()) == [path]

@@ -16,7 +16,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceStore
-from training.fit.trackers import Tracker
+from training.tracking.trackers import Tracker
 from training.fit.train import train
 
 class Killer(Tracker):

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from tests.training.tiny_run import AGES, FACES, corner, tiny_network
 from training.data.store import Batch
 from training.fit.loss import RAMP, packed_labels, packed_loss, trained_graph
-from training.fit.teacher import Targets, Teacher
 from training.fit.weight_average import read
 from training.model.age_model import AgeModel
+from training.teaching.teacher import Targets, Teacher
 
 
 @pytest.fixture

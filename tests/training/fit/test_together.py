@@ -20,7 +20,7 @@ from training.fit.learner import Learner, Pmf
 from training.fit.loss import LABELS, heard
 from training.fit.together import Together, refuse_unlike
 from training.fit.train import TrainResult, train
-from training.fit.validation import score
+from training.measures.validation import score
 from training.model.initialise import new_model, trained_model
 from training.recipes.recipe import Recipe, Stage
 

@@ -22,8 +22,8 @@ from training.fit import stage as stage_module
 from training.fit.checkpoint import Checkpoint
 from training.fit.launch import launch, relaunch
 from training.fit.train import UNBLENDED, TrainResult, select, train
-from training.fit.validation import Scores, score
 from training.fit.weight_average import read
+from training.measures.validation import Scores, score
 from training.model.initialise import merged_run, new_model, trained_model
 from training.recipes.recipe import Stage, recipe_named
 from training.run_folder import BEST, CHECKPOINT

@@ -17,11 +17,11 @@ from service.inference.manifest import Manifest, Provenance
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
-from training.export.calibration import Correction
 from training.export.calibration_nodes import set_correction
 from training.export.convert import convert, initial_weights
 from training.export.graph import embed, run
 from training.fit.train import select
+from training.measures.calibration import Correction
 from training.model.age_model import AgeModel, servable, with_mirror_image
 from training.model.from_onnx import ExportedFile
 from training.model.initialise import _lacks_shortcuts, new_model, preprocessing_of

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from service.errors import InvalidParameter
 from tests.training.tiny_run import SIZE, Memory, tiny_recipe
 from training.data.store import FaceSet, FaceStore
-from training.fit import agreement as agreement_module
 from training.fit import train as train_module
-from training.fit.agreement import Agreement, keeps_imdb_wiki
-from training.fit.teacher import Faces, Targets, Teacher
 from training.fit.train import train
-from training.fit.validation import WornFaces, score
+from training.measures.validation import WornFaces, score
 from training.recipes.recipe import recipe_named
+from training.teaching import agreement as agreement_module
+from training.teaching.agreement import Agreement, keeps_imdb_wiki
+from training.teaching.teacher import Faces, Targets, Teacher
 
 YOUNG, OLD = 30, 50
 

@@ -12,16 +12,16 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.training.tiny_run import SIZE, tiny_recipe
+from training.ablation import comparison
+from training.ablation.comparison import Told, digest, figures, told_by, values_of
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
-from training.fit import comparison
-from training.fit.agreement import Agreement
-from training.fit.comparison import Told, digest, figures, told_by, values_of
 from training.fit.train import train
-from training.fit.validation import Scores, score
+from training.measures.validation import Scores, score
 from training.model.age_model import servable
 from training.model.initialise import trained_model
 from training.run_folder import BEST
+from training.teaching.agreement import Agreement
 
 Answer = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 

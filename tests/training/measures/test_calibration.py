@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from service.inference.distribution import AgeDistribution
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability import claims, coverage
-from training.export.calibration import (
+from training.measures.calibration import (
     KNOTS,
     LEVELS,
     Correction,
@@ -98,7 +98,7 @@ def test_the_gradient_of_the_fit_is_that_of_its_loss(
         seen.append((*loss(point), np.array(slopes)))
         return SimpleNamespace(x=point)
 
-    monkeypatch.setattr("training.export.calibration.minimize", look)
+    monkeypatch.setattr("training.measures.calibration.minimize", look)
     fit_correction(pmf, low, high)
     *_, (_, told, measured) = seen
     assert told == pytest.approx(measured, abs=1e-6)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from service.errors import AgelensError, InvalidParameter
+from training.ablation.ablate import ENDED, ROWS, ablate, by_difference, rows_for
+from training.ablation.comparison import TOLD
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
-from training.fit.ablation import ENDED, ROWS, ablate, by_difference, rows_for
-from training.fit.comparison import TOLD
-from training.fit.validation import WornFaces
+from training.measures.validation import WornFaces
 from training.recipes.overrides import overridden
 from training.recipes.recipe import recipe_named, recipe_names
 from training.run_folder import BEST

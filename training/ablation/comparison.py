@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.store import FaceSet, signed_error
-from training.export.calibration import conformities, conformity, decoded, fitted_to
-from training.fit.agreement import Agreement
-from training.fit.checkpoint import replace
-from training.fit.distillation import WIDE_LABEL
-from training.fit.validation import WornFaces, bootstrap, score
-from training.run_folder import BEST
+from training.measures.calibration import conformities, conformity, decoded, fitted_to
+from training.measures.validation import WornFaces, bootstrap, score
+from training.run_folder import BEST, replace_file
+from training.teaching.agreement import Agreement
+from training.teaching.distillation import WIDE_LABEL
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +76,7 @@ def told_by(run: Path, faces: FaceSet) -> Told:
         with path.open("wb") as stream:
             np.savez(stream, asked=asked, clean=told.clean, worn=told.worn, mirrored=told.mirrored)
 
-    replace(kept, write)
+    replace_file(kept, write)
     return told
 
 

@@ -16,9 +16,9 @@ from tests.training.export.bell_model import bell_manifest, grey_faces, write_be
 from tests.training.tiny_run import FACES, SIZE, tiny_network, tiny_recipe
 from training.data.store import FaceStore
 from training.export.graph import embed
-from training.fit.teacher import AT_ONCE, Teacher, teacher_named
 from training.fit.train import train
 from training.fit.weight_average import read
+from training.teaching.teacher import AT_ONCE, Teacher, teacher_named
 from training.weights.store import save_npz
 
 

@@ -20,8 +20,8 @@ from scipy.ndimage import gaussian_filter1d
 from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from training.data.store import FaceSet, Sampling
-from training.fit.checkpoint import replace
-from training.fit.teacher import AT_ONCE, Targets, Teacher
+from training.run_folder import replace_file
+from training.teaching.teacher import AT_ONCE, Targets, Teacher
 
 LEAST_DEVIATION: Final = 1e-3
 """Smallest deviation that features are divided by."""
@@ -67,7 +67,7 @@ def _told(
     features = told[:, teacher.ages :]
     features -= features.mean(axis=0)
     features /= np.maximum(features.std(axis=0), LEAST_DEVIATION)
-    replace(file, lambda path: np.save(path, told))
+    replace_file(file, lambda path: np.save(path, told))
     return told
 
 

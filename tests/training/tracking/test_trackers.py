@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from training.fit.trackers import CsvTracker, TensorBoardTracker, Tracker, Trackers
 from training.recipes.recipe import recipe_named
 from training.revision import revision
+from training.tracking.trackers import CsvTracker, TensorBoardTracker, Tracker, Trackers
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -76,7 +76,7 @@ def test_several_trackers_are_told_the_same(tmp_path: Path) -> None:
 def test_weights_and_biases_keeps_an_offline_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    from training.fit.trackers import WandbTracker
+    from training.tracking.trackers import WandbTracker
 
     a_short_run(WandbTracker(tmp_path))
     (run,) = (tmp_path / "wandb").glob("offline-run-*")
@@ -90,7 +90,7 @@ def test_a_run_in_another_folder_of_the_same_name_is_another_run(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    from training.fit.trackers import WandbTracker
+    from training.tracking.trackers import WandbTracker
 
     ids = []
     for folder in (tmp_path / "a" / "own", tmp_path / "b" / "own", tmp_path / "a" / "own"):

@@ -15,13 +15,13 @@ from typing import Any, Final
 from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
+from training.ablation.comparison import Floats, digest, figures, sources_of, told_by, values_of
 from training.data.store import FaceSet, FaceStore
-from training.fit.agreement import Agreement, keeps_imdb_wiki
-from training.fit.comparison import Floats, digest, figures, sources_of, told_by, values_of
 from training.fit.launch import changed
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
 from training.run_folder import CHECKPOINT, METRICS
+from training.teaching.agreement import Agreement, keeps_imdb_wiki
 
 RECIPE: Final = "recipe"
 """The row that changes nothing, which the others are compared with."""

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from service.errors import InvalidParameter
 from service.inference.distribution import AGES
 from training.data.store import FaceSet
-from training.fit.distillation import WIDE_LABEL, lessons
-from training.fit.teacher import teacher_named
-from training.fit.validation import Scores, WornFaces, score
+from training.measures.validation import Scores, WornFaces, score
 from training.model import imdb_wiki
 from training.recipes.recipe import Recipe
+from training.teaching.distillation import WIDE_LABEL, lessons
+from training.teaching.teacher import teacher_named
 
 Floats = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from service.inference.distribution import AgeDistribution
 from service.inference.faces import Pixels
 from training.data.store import FaceSet, Ints
-from training.fit.validation import Scores
+from training.measures.validation import Scores
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,16 +16,16 @@ from tests.training.export.bell_model import bell_manifest, write_bell_model
 from tests.training.tiny_run import AGES, FACES, SIZE, Memory, corner, tiny_network, tiny_recipe
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
-from training.export.calibration import age_mix
 from training.export.graph import embed
-from training.fit.distillation import as_drawn, as_one, drawn_shares, lessons, trust
 from training.fit.learner import Learner
-from training.fit.teacher import Faces, Targets, Teacher, teacher_named
 from training.fit.train import train
+from training.measures.calibration import age_mix
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
 from training.model.heads import head_named
 from training.recipes.recipe import Stage
+from training.teaching.distillation import as_drawn, as_one, drawn_shares, lessons, trust
+from training.teaching.teacher import Faces, Targets, Teacher, teacher_named
 
 
 @pytest.fixture

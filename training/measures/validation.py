@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from service.inference.faces import Pixels
 from training.data.store import FaceSet, signed_error
 from training.data.wear import worn
-from training.export.calibration import decoded
+from training.measures.calibration import decoded
 
 Floats = NDArray[np.float64]
 
 RESAMPLES: Final = 1000
+
+LEAST_SPREAD: Final = 0.5
+"""Years of standard deviation that the ages of real faces have at least: less, and a network says the same of all."""
 
 
 @dataclass(frozen=True)

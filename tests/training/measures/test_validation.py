@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
-from training.fit.gallery import (
+from training.measures.validation import Scores, mae_by_source, score
+from training.measures.validation import scored as scores_of
+from training.tracking.gallery import (
     HEADING_PX,
     RELIABILITY_AGES,
     age_error_bands,
@@ -22,8 +24,6 @@ from training.fit.gallery import (
     spread,
     worst,
 )
-from training.fit.validation import Scores, mae_by_source, score
-from training.fit.validation import scored as scores_of
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What distributions are worth beside labels: errors, losses, calibration and intervals, from arrays alone."""
