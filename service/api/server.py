@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import logging
+import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 import uvicorn
@@ -55,6 +57,11 @@ class DrainingServer(uvicorn.Server):
             sys.stdout.flush()
             self.greeting = None
         return self.failure is not None or await super().on_tick(counter)
+
+    @property
+    def threads_ended(self) -> bool:
+        """Whether no thread is at a picture any more."""
+        return self._state.pool.stop(0)
 
     @property
     def failure(self) -> Exception | None:
@@ -105,7 +112,19 @@ def serve(load_models: Load = load, **overrides: Any) -> int:
     server.run(sockets=[listener])
     if isinstance(server.failure, SetupError):
         raise server.failure
-    return 1 if server.failure or not server.drained else 0
+    status = 1 if server.failure or not server.drained else 0
+    if not server.threads_ended:
+        _end_at_once(status)
+    return status
+
+
+def _end_at_once(status: int) -> NoReturn:
+    """End the process without Python's own clearing up, which aborts it while threads are in native code."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def make_server(settings: Settings, load_models: Load = load) -> DrainingServer:

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server_process import ROOT
+from tests.server_process import ROOT, run_server
 from tests.service.doubles import grey
+from tests.service.native_server import SERVE_NATIVE
 from tests.service.running import server_process
 
 
@@ -74,6 +75,25 @@ def test_grace_is_not_exceeded(models_dir: Path, fifo: Path) -> None:
         asked = pool.submit(httpx.post, f"{server.url}/predict", files={"file": grey()}, timeout=60)
         server.wait_for("at_gate")
         server.signal()
+        assert server.end() == 1
+        assert asked.result().status_code == 503
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_work_in_native_code_that_is_cut_short_ends_in_status_1_and_not_in_an_abort(
+    models_dir: Path, signals: int
+) -> None:
+    with (
+        run_server((*SERVE_NATIVE, str(models_dir)), drain_grace_s=600 if signals == 2 else 0) as server,
+        ThreadPoolExecutor() as pool,
+    ):
+        asked = pool.submit(httpx.post, f"{server.url}/predict", files={"file": grey()}, timeout=60)
+        server.wait_for("at_gate")
+        server.signal()
+        if signals == 2:
+            server.wait_for("draining")
+            server.signal()
+        assert server.wait_for("ended")["drained"] is False
         assert server.end() == 1
         assert asked.result().status_code == 503
 
