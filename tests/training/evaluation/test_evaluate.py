@@ -24,7 +24,7 @@ from training.data.gather import gather
 from training.datasets import Listing, read
 from training.evaluation.evaluate import RememberingDetector, evaluate, photographs, training_median
 from training.evaluation.reliability import binomial_interval
-from training.evaluation.robustness import CHANGES, old_print, robustness
+from training.evaluation.robustness import CHANGES, DARK, old_print, robustness
 from training.evaluation.run import command, listings, measure, named_paths
 from training.export.graph import embed
 
@@ -232,6 +232,24 @@ def test_each_change_changes_a_coloured_picture() -> None:
     for change in CHANGES.values():
         after = np.asarray(change(picture, box))
         assert after.shape != pixels.shape or not np.array_equal(after, pixels)
+
+
+def test_sunglasses_cover_both_eyes_and_little_else() -> None:
+    white, box = Image.new("RGB", (300, 300), (255, 255, 255)), BoundingBox(50, 60, 200, 200)
+    covered = np.asarray(CHANGES["sunglasses"](white, box)) == DARK[0]
+    assert covered[116, 106, 0]
+    assert covered[116, 192, 0]
+    assert not covered[:95].any()
+    assert not covered[150:].any()
+    assert 0.1 < covered[60:260, 50:250].mean() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("change", "width"), [("squeezed to 3/4 of the width", 75), ("stretched to 4/3 of the width", 133)]
+)
+def test_a_picture_in_another_format_changes_its_width_alone(change: str, width: int) -> None:
+    picture = Image.new("RGB", (100, 80))
+    assert CHANGES[change](picture, BoundingBox(0, 0, 50, 50)).size == (width, 80)
 
 
 def test_an_old_print_is_yellowed_grey_of_little_contrast() -> None:
