@@ -23,7 +23,7 @@ _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
 `agelens`; `agelens-train` reads the last."""
 
 _BLANKS: Final = ", \t\r\n"
-_ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/?#\sA-Z]+")
+_ORIGIN: Final = re.compile(r"\*|null|(?!http://.*:80$)(?!https://.*:443$)[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
 """What a browser sends as `Origin`, with which the setting is compared letter by letter."""
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -158,7 +158,10 @@ class Settings(BaseSettings):
     def _as_browsers_send_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin} is not an origin; write scheme and host only, as https://example.com")
+                raise ValueError(
+                    f"{origin} is not an origin; write scheme and host only, as https://example.com, in small letters "
+                    "(ASCII, as xn--…), without * and without the port that the scheme has anyway"
+                )
         return origins
 
     @model_validator(mode="after")

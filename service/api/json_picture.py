@@ -46,10 +46,11 @@ def picture_in(body: bytes) -> bytes:
     try:
         image = JsonPicture.model_validate_json(body).image
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        if first["type"] == "extra_forbidden":
-            raise InvalidParameter(unknown_field(str(first["loc"][0]), "JSON", "image")) from None
-        raise MalformedBody(_FAULTS.get(first["type"], "`image` in the JSON body is not text in base64")) from None
+        errors = error.errors(include_url=False)
+        for each in errors:  # a misspelt `image` is missing as well
+            if each["type"] == "extra_forbidden":
+                raise InvalidParameter(unknown_field(str(each["loc"][0]), "JSON", "image")) from None
+        raise MalformedBody(_FAULTS.get(errors[0]["type"], "`image` in the JSON body is not text in base64")) from None
     picture = _decoded(image)
     # Base64 has no quotation marks, so more of them mean more members, and no other name is known.
     if body.count(b'"') - body.count(b'\\"') > 4:

@@ -152,7 +152,9 @@ def _route(scope: Scope) -> str:
     """Return the route's template, never the requested path: metrics keep few labels, logs no private data."""
     if "endpoint" in scope and not scope.get("path_params"):
         return str(scope["path"])  # a route without parameters, matched as it is written
-    return str(getattr(scope.get("route"), "path", "unmatched"))
+    template = str(getattr(scope.get("route"), "path", "unmatched"))
+    versioned = template.startswith("/") and str(scope["path"]).startswith("/v1/")  # the router has cut its prefix off
+    return f"/v1{template}" if versioned and not template.startswith("/v1/") else template
 
 
 class LoggedCORSMiddleware(CORSMiddleware):

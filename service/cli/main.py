@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -213,6 +215,16 @@ def _exit_with(command: Callable[[], int]) -> None:
     """Exit with the status of the command; print an expected error as one line."""
     try:
         status = command()
+        if sys.stdout:
+            sys.stdout.flush()  # or Python would say that it failed at the end, in its own words
+    except BrokenPipeError:
+        raise  # nobody reads any more, as with `| head`
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a file that is named is no output of ours
+        typer.echo(f"agelens: standard output cannot be written: {error.strerror}", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes nowhere
+        status = 1
     except AgelensError as error:
         typer.echo(shown(f"agelens: {error}"), err=True)
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)

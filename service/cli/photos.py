@@ -23,6 +23,8 @@ def find_photos(words: Sequence[str]) -> list[Entry]:
 def read_photo(photo: Entry) -> bytes:
     """Return the bytes of a photograph; raise CorruptPicture if it cannot be read."""
     if photo.where == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise CorruptPicture("cannot be read: standard input is closed")
         return sys.stdin.buffer.read()
     if photo.fault:
         raise CorruptPicture(f"cannot be read: {photo.fault.detail}")

@@ -13,7 +13,9 @@ from service.settings import PREFIX, Settings, load_settings
 def print_settings(console: Console | None = None) -> int:
     """Print one row for each setting; raise InvalidSetting if one is invalid."""
     settings = load_settings()
-    table = Table("variable", "value", "set", "meaning")
+    table = Table()
+    for heading in ("variable", "value", "set", "meaning"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "variable")  # a name must be found by a search
     for name, field in Settings.model_fields.items():
         variable = PREFIX + name.upper()
         value = getattr(settings, name)

@@ -18,6 +18,7 @@ from service.api.schemas import BatchReply, ModelReply, ModelsReply, PredictRepl
 from service.client.protocol import (
     ClientError,
     InvalidOption,
+    Outcome,
     PhotoSource,
     Reply,
     Retry,
@@ -96,8 +97,8 @@ class Client:
         attempt = 1
         while True:
             try:
-                outcome: httpx.Response | httpx.TransportError = self._http.send(request)
-            except httpx.TransportError as error:
+                outcome: Outcome = self._http.send(request)
+            except httpx.RequestError as error:
                 outcome = error
             wait_s = self._retry.wait_s(attempt, outcome)
             if wait_s is None:
@@ -156,8 +157,8 @@ class AsyncClient:
         attempt = 1
         while True:
             try:
-                outcome: httpx.Response | httpx.TransportError = await self._http.send(request)
-            except httpx.TransportError as error:
+                outcome: Outcome = await self._http.send(request)
+            except httpx.RequestError as error:
                 outcome = error
             wait_s = self._retry.wait_s(attempt, outcome)
             if wait_s is None:

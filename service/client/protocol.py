@@ -16,11 +16,16 @@ from pydantic import BaseModel, ValidationError
 
 from service.api.schemas import ProblemReply
 from service.inference.options import PredictOptions, explain
+from service.printable import as_utf8
 
 PhotoSource = Path | str | bytes | BinaryIO
 """A path, the bytes of an encoded picture, or a file opened in binary mode."""
 
 Reply = TypeVar("Reply", bound=BaseModel)
+Outcome = httpx.Response | httpx.RequestError
+"""What a request led to: a response, or the reason why there is none that can be read."""
+
+_NOT_ARRIVED: Final = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
 _ASK_AGAIN: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -57,13 +62,17 @@ class ServiceProblem(ClientError):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Retry policy: after 429 and 503 wait as long as `Retry-After` says, otherwise with exponential backoff."""
+    """Retry policy: after 429 and 503 wait as long as `Retry-After` says, otherwise with exponential backoff.
+
+    A request that had no answer is sent again if no connection was made or it broke, but not after a time-out: the
+    service may still be at the picture, and more of the same would not make it faster.
+    """
 
     attempts: int = 4
     longest_wait_s: float = 30.0
     first_wait_s: float = 0.5
 
-    def wait_s(self, attempt: int, outcome: httpx.Response | httpx.TransportError) -> float | None:
+    def wait_s(self, attempt: int, outcome: Outcome) -> float | None:
         """Return the seconds to wait before attempt number `attempt` + 1, or None to give up.
 
         Up to a tenth is added at random (jitter), so that clients refused together do not retry together.
@@ -76,6 +85,8 @@ class Retry:
                 return None
             asked = retry_after_s(outcome)
             wait = wait if asked is None else asked
+        elif not isinstance(outcome, _NOT_ARRIVED):
+            return None
         return None if wait > self.longest_wait_s else wait * random.uniform(1.0, 1.1)  # noqa: S311 - no secret
 
 
@@ -97,8 +108,8 @@ def part_of(photo: PhotoSource) -> tuple[str, bytes]:
         return "photo", photo
     if isinstance(photo, str | Path):
         path = Path(photo)
-        return path.name, path.read_bytes()
-    return Path(str(getattr(photo, "name", "photo"))).name, photo.read()
+        return as_utf8(path.name), path.read_bytes()
+    return as_utf8(Path(str(getattr(photo, "name", "photo"))).name), photo.read()
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
@@ -116,11 +127,15 @@ def retry_after_s(response: httpx.Response) -> float | None:
         return None
 
 
-def parse_reply(outcome: httpx.Response | httpx.TransportError, reply: type[Reply]) -> Reply:
+def parse_reply(outcome: Outcome, reply: type[Reply]) -> Reply:
     """Return the typed reply; raise ServiceProblem, ServiceUnreachable or UnexpectedReply."""
-    if isinstance(outcome, httpx.TransportError):
-        url = outcome.request.url.copy_with(query=None)
+    url = outcome.request.url.copy_with(query=None, userinfo=b"")
+    if isinstance(outcome, httpx.DecodingError):
+        raise UnexpectedReply(f"the answer from {url} is damaged: {outcome}") from outcome
+    if isinstance(outcome, httpx.RequestError):
         raise ServiceUnreachable(f"no answer from {url}: {str(outcome) or type(outcome).__name__}") from outcome
+    if outcome.is_redirect:
+        raise UnexpectedReply(f"{url} redirects to {outcome.headers['Location']}; give the client that address")
     if not outcome.is_success:
         raise ServiceProblem(_problem(outcome), retry_after_s(outcome))
     try:
@@ -145,8 +160,15 @@ def _problem(response: httpx.Response) -> ProblemReply:
 
 
 def http_options(base_url: str, api_key: str | None, timeout_s: float, extra: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments for an httpx client; raise InvalidOption for an address that is not HTTP."""
-    if not base_url.startswith(("http://", "https://")):
+    """Return the arguments for an httpx client; raise InvalidOption for an address that is not HTTP, or a wrong key."""
+    try:
+        is_http = httpx.URL(base_url).scheme in ("http", "https")
+    except httpx.InvalidURL:
+        is_http = False
+    if not is_http:
         raise InvalidOption(f"{base_url} is not an address of the service; write it as http://localhost:8000")
-    headers = {b"Accept": b"application/json"} | ({b"X-API-Key": api_key.encode()} if api_key else {})
+    key = (api_key or "").strip()  # a key that was read from a file may end with a line feed
+    if not key.isprintable():
+        raise InvalidOption("the API key has a line feed or another character in it that no header can have")
+    headers = {b"Accept": b"application/json"} | ({b"X-API-Key": key.encode()} if key else {})
     return {"base_url": base_url, "headers": headers, "timeout": timeout_s, **extra}

@@ -9,7 +9,7 @@ from rich.console import Console
 from service.cli.settings import print_settings
 from service.cpu import available_cpus
 from service.errors import InvalidSetting
-from service.settings import Settings, load_settings
+from service.settings import PREFIX, Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,10 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AGELENS_CORS_ORIGINS", "example.com", "example.com is not an origin; .*https://example.com"),
         ("AGELENS_CORS_ORIGINS", "https://a.org,https://b.org/", "https://b.org/ is not an origin"),
         ("AGELENS_CORS_ORIGINS", "https://Example.com", "https://Example.com is not an origin"),
+        ("AGELENS_CORS_ORIGINS", "https://*.example.com", "is not an origin; .*without \\*"),
+        ("AGELENS_CORS_ORIGINS", "https://example.com:443", "is not an origin; .*without the port"),
+        ("AGELENS_CORS_ORIGINS", "http://example.com:80", "is not an origin"),
+        ("AGELENS_CORS_ORIGINS", "https://b\u00fccher.de", "is not an origin; .*xn--"),
         ("agelens_threds", "2", "agelens_threds is not a setting"),
         ("AGELENS_API_KEYS", "", "AGELENS_API_KEYS .*set but empty; set a value or unset it"),
         ("AGELENS_API_KEYS", ",", "set but empty"),
@@ -84,7 +88,7 @@ def test_every_number_has_both_bounds(name: str) -> None:
 
 
 def test_origins_are_taken_as_browsers_send_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    origins = "https://example.com,http://localhost:3000,http://[::1]:3000,null,capacitor://localhost,*"
+    origins = "https://example.com,https://xn--bcher-kva.de:80,http://localhost:3000,http://[::1]:3000,null,capacitor://localhost,*"
     monkeypatch.setenv("AGELENS_CORS_ORIGINS", origins)
     assert load_settings().cors_origins == tuple(origins.split(","))
 
@@ -126,6 +130,18 @@ def test_settings_are_shown_as_the_environment_has_them(monkeypatch: pytest.Monk
     assert cells["AGELENS_DOCS"] == "true"
     assert cells["AGELENS_MODELS_DIR"] == cells["AGELENS_PRIORS"] == ""
     assert cells["AGELENS_PORT"] == "8000"
+
+
+def test_names_of_settings_can_be_searched_for_however_narrow_the_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AGELENS_PROVIDERS", "OpenVINOExecutionProvider,CPUExecutionProvider")
+    with (tmp_path / "shown").open("w+") as shown:
+        print_settings(Console(file=shown, width=80))
+        shown.seek(0)
+        text = shown.read()
+    assert [name for name in Settings.model_fields if f" {PREFIX}{name.upper()} " not in text] == []
+    assert "…" not in text
 
 
 def write(tmp_path: Path, files: dict[str, str]) -> int:

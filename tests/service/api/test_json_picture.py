@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from service.api.json_picture import picture_in
-from service.errors import MalformedBody
+from service.errors import InvalidParameter, MalformedBody
 
 
 def test_blanks_between_digits_of_base64_take_no_memory_of_their_own() -> None:
@@ -34,6 +34,12 @@ def test_blanks_between_digits_of_base64_take_no_memory_of_their_own() -> None:
 )
 def test_a_picture_may_be_a_data_url_and_the_body_begin_with_a_byte_order_mark(body: bytes) -> None:
     assert picture_in(body) == b"ABC"
+
+
+@pytest.mark.parametrize("body", [b'{"images": "QUJD"}', b'{"image": 5, "images": "QUJD"}'])
+def test_a_misspelt_member_is_named_with_the_one_that_is_known(body: bytes) -> None:
+    with pytest.raises(InvalidParameter, match=r"images in the JSON is not known; did you mean image\?"):
+        picture_in(body)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,16 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.soak import adversarial_jpeg
 from service.cli.main import app
+from service.cli.photos import read_photo
 from service.cli.predict import percent, sparkline, table_of
+from service.errors import CorruptPicture
 from service.inference.distribution import AgeDistribution
 from service.inference.faces import AgePrediction, BoundingBox, Face
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
+from service.scoring.folder import Entry
 from tests.complete_folder import write_astronaut, write_complete_folder
+from tests.server_process import ROOT
 from tests.service.doubles import grey
 from tests.tiny_model import brightness_manifest, lock_entry, write_brightness_model
 
@@ -215,6 +219,29 @@ def test_a_box_just_outside_the_picture_is_at_zero_not_minus_zero() -> None:
 @pytest.mark.parametrize(("p", "said"), [(1.0, ">99.9%"), (0.9994, "99.9%"), (0.5, "50.0%"), (0.0, "<0.1%")])
 def test_certainty_is_never_claimed(p: float, said: str) -> None:
     assert percent(p) == said
+
+
+@pytest.mark.parametrize("words", [("settings",), ("models",), ("models", "--json"), ("predict", "--json", "PHOTO")])
+def test_output_that_cannot_be_written_is_one_line(folder: Path, photo: Path, words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "service.cli.main", *(str(photo) if word == "PHOTO" else word for word in words)]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "AGELENS_MODELS_DIR": str(folder)},
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "agelens: standard output cannot be written: No space left on device\n"
+
+
+def test_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(CorruptPicture, match="standard input is closed"):
+        read_photo(Entry("-", "-"))
 
 
 def test_nothing_is_written_to_stderr(folder: Path, photo: Path) -> None:

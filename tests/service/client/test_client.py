@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,23 @@ def test_wrong_option_is_named_before_anything_is_sent(options: dict[str, Any], 
         client_of(Service()).predict(b"x", **options)
 
 
+@pytest.mark.parametrize("address", ["localhost:8000", "http://localhost:abc", "ftp://localhost"])
 @pytest.mark.parametrize("client", [Client, AsyncClient])
-def test_address_without_a_scheme_is_refused(client: type[Client] | type[AsyncClient]) -> None:
-    with pytest.raises(InvalidOption, match="localhost:8000 is not an address of the service; write it as http://"):
-        client("localhost:8000")
+def test_address_that_is_none_of_a_service_is_refused(client: type[Client] | type[AsyncClient], address: str) -> None:
+    with pytest.raises(InvalidOption, match=f"^{address} is not an address of the service; write it as http://"):
+        client(address)
+
+
+def test_a_key_that_no_header_can_have_is_refused_and_not_shown() -> None:
+    with pytest.raises(InvalidOption, match="the API key has a line feed") as caught:
+        Client(api_key="s3cret\nX-Other: 1")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_key_may_be_read_from_a_file_that_ends_with_a_line_feed() -> None:
+    service = Service(good())
+    Client("http://agelens", api_key="s3cret\n", transport=httpx.MockTransport(service)).predict(b"p")
+    assert service.requests[0].headers["X-API-Key"] == "s3cret"
 
 
 def good() -> httpx.Response:
@@ -215,6 +229,34 @@ def test_no_answer_is_tried_again_and_then_said() -> None:
     assert len(service.requests) == 2
 
 
+@pytest.mark.parametrize("error", [httpx.ReadTimeout("slow"), httpx.WriteTimeout("slow")])
+def test_a_picture_is_not_sent_again_after_a_time_out(error: Exception) -> None:
+    service = Service(error, good())
+    with pytest.raises(ServiceUnreachable, match="http://agelens/v1/predict: slow"):
+        client_of(service).predict(b"p")
+    assert len(service.requests) == 1
+
+
+def test_a_password_in_the_address_is_not_said() -> None:
+    service = Service(httpx.ReadTimeout("slow"))
+    client = Client("http://user:s3cret@agelens", transport=httpx.MockTransport(service))
+    with pytest.raises(ServiceUnreachable, match="no answer from http://agelens/v1/predict"):
+        client.predict(b"p")
+
+
+def test_a_redirect_is_said_with_where_it_leads() -> None:
+    there = httpx.Response(308, headers={"Location": "https://agelens/v1/predict"})
+    with pytest.raises(
+        UnexpectedReply, match="http://agelens/v1/predict redirects to https://agelens/v1/predict; give"
+    ):
+        client_of(Service(there)).predict(b"p")
+
+
+def test_a_damaged_answer_is_said() -> None:
+    with pytest.raises(UnexpectedReply, match="the answer from http://agelens/v1/predict is damaged"):
+        client_of(Service(httpx.DecodingError("incorrect header check"))).predict(b"p")
+
+
 def test_another_versions_reply_is_refused() -> None:
     with pytest.raises(UnexpectedReply, match="install the version that the service runs"):
         client_of(Service(httpx.Response(200, json={"ages": [3]}))).predict(b"p")
@@ -226,6 +268,14 @@ def test_a_path_gives_its_name(tmp_path: Path) -> None:
     assert part_of(str(tmp_path / "anna.jpg")) == ("anna.jpg", b"picture")
     with (tmp_path / "anna.jpg").open("rb") as stream:
         assert part_of(stream) == ("anna.jpg", b"picture")
+
+
+def test_a_name_that_is_not_utf_8_is_sent_all_the_same(tmp_path: Path) -> None:
+    name = os.fsdecode(b"ann\xe9.jpg")
+    (tmp_path / name).write_bytes(b"picture")
+    service = Service(good())
+    client_of(service).predict(tmp_path / name)
+    assert b'filename="ann' in service.requests[0].read()
 
 
 async def ask_twice(service: Service, waits: list[float]) -> BaseModel:

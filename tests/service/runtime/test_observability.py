@@ -30,11 +30,13 @@ def test_requests_are_counted_by_method_route_and_status(make_client: MakeClient
     client.get("/secret/../path")
     client.request("BREW", "/predict")
     client.get("/models/brightness")
+    client.get("/v1/models/brightness")
     seen = metrics_of(client)
     assert seen["http_requests_total", ("POST", "/predict", "200")] == 1
     assert seen["http_requests_total", ("POST", "/predict", "415")] == 1
     assert seen["http_requests_total", ("GET", "unmatched", "404")] == 1
     assert seen["http_requests_total", ("GET", "/models/{name}", "200")] == 1
+    assert seen["http_requests_total", ("GET", "/v1/models/{name}", "200")] == 1
     assert not any("secret" in label for _, labels in seen for label in labels)
 
 
