@@ -61,7 +61,7 @@ class PredictCommand:
         console = console or Console()
         waiting = Console(stderr=True)
         failed: list[str] = []
-        with _open(options.model, settings) as pipeline:
+        with _open(options, settings) as pipeline:
             for photo in photos:
                 name = as_utf8(photo.where)
                 try:
@@ -159,13 +159,16 @@ def percent(probability: float) -> str:
     return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
 
 
-def _open(model: str | None, settings: Settings) -> Pipeline:
-    wanted = model or settings.default_model
+def _open(options: PredictOptions, settings: Settings) -> Pipeline:
+    wanted = options.model or settings.default_model
     estimator = load_model(settings.models_folder, wanted, settings.models, settings.threads, settings.providers)
-    detector = open_detector(settings.models_folder, settings.detector, max_views=settings.max_views)
+    detector = None
+    if options.detect:
+        detector = open_detector(settings.models_folder, settings.detector, max_views=settings.max_views)
     return open_pipeline(
         settings.models_folder,
         {estimator.manifest.name: estimator},
+        detect=options.detect,
         detector=detector,
         decoder=DirectDecoder(settings.decode_limits),
         mixes=mixes_in(settings.priors),

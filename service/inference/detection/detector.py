@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
+from service.errors import FileMissing
 from service.inference.detection.blazeface.network import BlazeFace, overlaps
 from service.inference.detection.crowd import Crowd
 from service.inference.detection.face_proposals import FAINT, LIKELY, MOST, THRESHOLD, FaceProposals, Proposal
@@ -17,7 +18,7 @@ from service.inference.detection.search_work import CLOSE_SHARE, CLOSE_VIEWS, MO
 from service.inference.detection.views import MAX_VIEWS, close_view, smallest_sought, views
 from service.inference.faces import Face
 from service.inference.imaging import Pyramid
-from service.inference.lockfile import ModelLock, verified_path
+from service.inference.lockfile import LOCK_NAME, ModelLock, verified_path
 
 SHORT_RANGE: Final = "face_detection_short_range.tflite"
 CONFIDENCE: Final = 0.7
@@ -70,9 +71,11 @@ class BlazeFaceDetector(FaceDetector):
         judge: Callable[[Path, float], Judge] = BlazeFace,
     ) -> None:
         """Load the networks; raise FileMissing or ChecksumMismatch where a file is not as locked."""
-        entries = {entry.file: entry for entry in ModelLock.read(models_dir).of_kind("detector")}
+        entries = [entry for entry in ModelLock.read(models_dir).of_kind("detector") if entry.file == SHORT_RANGE]
+        if not entries:
+            raise FileMissing(f"{LOCK_NAME} names no file of kind `detector` ({SHORT_RANGE}); run `git checkout models`")
         self._threshold, self._max_views = threshold, max_views
-        self._judge = judge(verified_path(models_dir, entries[SHORT_RANGE]), CANDIDATE)
+        self._judge = judge(verified_path(models_dir, entries[0]), CANDIDATE)
         self._proposals = FaceProposals(models_dir)
 
     def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:

@@ -31,7 +31,7 @@ from service.scoring.folder import Entry
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.server_process import ROOT
 from tests.service.doubles import grey
-from tests.tiny_model import brightness_manifest, lock_entry, write_brightness_model
+from tests.tiny_model import brightness_manifest, lock_entry, write_brightness_model, write_models_folder
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +195,13 @@ def test_only_the_model_that_answers_is_loaded(tmp_path: Path) -> None:
     ModelLock(files=(*ModelLock.read(folder).files, damaged)).write(folder)
     result = agelens("predict", "-", "--no-detect", "--models-dir", folder, stdin=grey())
     assert result.exit_code == 0, result.output
+
+
+def test_a_folder_without_a_detector_answers_for_faces_already_cut_out(tmp_path: Path) -> None:
+    words = ("predict", "-", "--models-dir", write_models_folder(tmp_path))
+    assert agelens(*words, "--no-detect", stdin=grey()).exit_code == 0
+    refused = agelens(*words, stdin=grey())
+    assert (refused.exit_code, "names no file of kind `detector`" in refused.stderr) == (1, True)
 
 
 def test_scoring_several_inputs_says_to_quote_the_pattern(tmp_path: Path) -> None:
