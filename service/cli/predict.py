@@ -18,14 +18,13 @@ from service.api.schemas import PredictReply
 from service.cli.annotation import check_suffix, refuse_overwriting, save_annotated
 from service.cli.photos import find_photos, read_photo
 from service.errors import InvalidParameter, PictureError
-from service.inference.age_mix import mixes_in
 from service.inference.decoding.decoder import DirectDecoder
-from service.inference.detection.detector import open_detector
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
 from service.inference.options import PredictOptions
-from service.inference.pipeline import PhotoPrediction, Pipeline, load_model, no_checkpoint, open_pipeline
+from service.inference.pipeline import PhotoPrediction, no_checkpoint
 from service.printable import as_utf8, shown
+from service.runtime.command_pipeline import open_command_pipeline
 from service.settings import Settings, load_settings
 
 UNREADABLE: Final = 3
@@ -61,7 +60,7 @@ class PredictCommand:
         console = console or Console()
         waiting = Console(stderr=True)
         failed: list[str] = []
-        with _open(options, settings) as pipeline:
+        with open_command_pipeline(settings, options, settings.threads) as pipeline:
             for photo in photos:
                 name = as_utf8(photo.where)
                 try:
@@ -157,19 +156,3 @@ def percent(probability: float) -> str:
     if probability > 0.9995:
         return ">99.9%"
     return "<0.1%" if probability < 0.0005 else f"{probability:.1%}"
-
-
-def _open(options: PredictOptions, settings: Settings) -> Pipeline:
-    wanted = options.model or settings.default_model
-    estimator = load_model(settings.models_folder, wanted, settings.models, settings.threads, settings.providers)
-    detector = None
-    if options.detect:
-        detector = open_detector(settings.models_folder, settings.detector, max_views=settings.max_views)
-    return open_pipeline(
-        settings.models_folder,
-        {estimator.manifest.name: estimator},
-        detect=options.detect,
-        detector=detector,
-        decoder=DirectDecoder(settings.decode_limits),
-        mixes=mixes_in(settings.priors),
-    )

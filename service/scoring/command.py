@@ -18,6 +18,7 @@ from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
 from service.inference.pipeline import load_model, stated_mix
 from service.printable import shown
+from service.runtime.command_pipeline import open_command_pipeline
 from service.scoring.archive import NAMED, Finished, agree, chunks, finished, locked
 from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
@@ -27,10 +28,9 @@ from service.scoring.progress import add_up
 from service.scoring.ray import score_on_ray
 from service.scoring.report.page import write_report
 from service.scoring.tables import Columns
-from service.scoring.worker import open_job
 from service.settings import Settings, load_settings
 
-Engine = Callable[[Job, Iterator[Chunk], int, OpenPipeline], Iterator[Tally]]
+Engine = Callable[[Job, Iterator[Chunk], int], Iterator[Tally]]
 """Scores chunks with so many workers, each with a pipeline of its own."""
 
 ENGINES: Final[Mapping[EngineName, Engine]] = {
@@ -58,7 +58,7 @@ class ScoreCommand:
     options: PredictOptions = field(default_factory=PredictOptions)
     columns: Columns = field(default_factory=Columns)
     models_dir: Path | None = None
-    pipeline: OpenPipeline = open_job
+    pipeline: OpenPipeline = open_command_pipeline
     report: bool = False
     fit_prior: bool = False
 
@@ -84,18 +84,9 @@ class ScoreCommand:
                 stated = stated_mix(manifest, options.prior, mixes_in(settings.priors))
             if options.prior and stated is not None:
                 facts["stated_for"] = hashlib.sha256(stated.tobytes()).hexdigest()
-            job = Job(
-                output,
-                self.format,
-                options,
-                folder,
-                settings.providers,
-                settings.max_pixels,
-                settings.decode_limits,
-                settings.priors,
-                settings.detector,
-                settings.max_views,
-            )
+            # What travels to other machines says where the models are from any folder, and no secrets.
+            told = settings.model_copy(update={"models_dir": folder, "api_keys": ()})
+            job = Job(output, told, self.pipeline, options, self.format)
             with console.status("counting"):
                 total = inputs.count()
             if inputs.results:
@@ -114,7 +105,7 @@ class ScoreCommand:
         """Score what is not in the archive yet, and return what is in it then."""
         before, began = finished(job.output, job.format), time.monotonic()
         already = len(before.ids)
-        tallies = self.engine(job, chunks(inputs, before.ids, size, job.format), workers, self.pipeline)
+        tallies = self.engine(job, chunks(inputs, before.ids, size, job.format), workers)
         totals = add_up(tallies, total, already, before.failures, console)
         after = finished(job.output, job.format)
         if len(after.ids) != len(before.ids):
@@ -127,7 +118,8 @@ class ScoreCommand:
 
     def _terms(self, job: Job, facts: dict[str, Any]) -> dict[str, Any]:
         where = self.input if "://" in self.input else str(Path(self.input).absolute())
-        found_by = {} if job.detector == "onnxruntime" else {"detector": job.detector}
+        detector = job.settings.detector
+        found_by = {} if detector == "onnxruntime" else {"detector": detector}
         options = job.options.model_dump(mode="json")
         return {"input": where, "format": job.format, **facts, **found_by, "options": options}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypedDict
 
-from service.inference.decoding.limits import DecodeLimits
 from service.inference.options import PredictOptions
+from service.settings import Settings
 
 if TYPE_CHECKING:  # the command line knows formats and engines without the pipeline's libraries
     from service.inference.pipeline import Pipeline
@@ -18,25 +18,19 @@ Format = Literal["parquet", "csv", "jsonl"]
 EngineName = Literal["processes", "threads", "ray"]
 
 
+OpenPipeline = Callable[[Settings, PredictOptions], "Pipeline"]
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where the parts go, how they are written, and what is asked of each photograph."""
+    """Where the parts go, how they are written, and what is asked of each photograph. Travels to other processes."""
 
     output: Path
-    format: Format = "parquet"
+    settings: Settings
+    open_pipeline: OpenPipeline
+    """Each worker calls it once with the settings and the options."""
     options: PredictOptions = field(default_factory=PredictOptions)
-    models_dir: Path | None = None
-    providers: tuple[str, ...] = ("CPUExecutionProvider",)
-    max_pixels: int = 50_000_000
-    decode_limits: DecodeLimits = field(default_factory=DecodeLimits)
-    priors: tuple[str, ...] = ()
-    """Mixes of ages that the options may name, as the settings have them."""
-    detector: Literal["onnxruntime", "mediapipe"] = "onnxruntime"
-    max_views: int | None = None
-    """Most views that a picture is searched in; None: the detector's default."""
-
-
-OpenPipeline = Callable[[Job], "Pipeline"]
+    format: Format = "parquet"
 
 
 class Item(NamedTuple):

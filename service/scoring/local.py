@@ -16,10 +16,10 @@ from typing import Final, Literal
 import cv2
 
 from service.errors import SetupError
-from service.scoring.job import Chunk, Job, OpenPipeline, Tally
+from service.scoring.job import Chunk, Job, Tally
 from service.scoring.parts import part_name, write_part
 from service.scoring.rows import failure
-from service.scoring.worker import Scorer, open_job
+from service.scoring.worker import Scorer
 
 Kind = Literal["processes", "threads"]
 _AHEAD: Final = 2
@@ -34,9 +34,7 @@ class WorkerDied(Exception):
     """The process that read this photograph was killed, by a native library's crash or for want of memory."""
 
 
-def score_locally(
-    job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_job, kind: Kind = "processes"
-) -> Iterator[Tally]:
+def score_locally(job: Job, chunks: Iterable[Chunk], workers: int, kind: Kind = "processes") -> Iterator[Tally]:
     """Score chunks with `workers` processes or threads; yield each tally when its part is written.
 
     A chunk whose process dies is tried again in halves, until the photograph that kills it stands alone and is
@@ -45,7 +43,7 @@ def score_locally(
     waiting = iter(chunks)
     suspects: deque[Chunk] = deque()
     while True:
-        with _executor(job, workers, kind, pipeline) as executor:
+        with _executor(job, workers, kind) as executor:
             try:
                 yield from _drain(executor, waiting, workers, suspects)
             except BrokenProcessPool:
@@ -53,7 +51,7 @@ def score_locally(
             else:
                 return
         while suspects:
-            yield from _alone(job, suspects.popleft(), pipeline)
+            yield from _alone(job, suspects.popleft())
 
 
 def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects: deque[Chunk]) -> Iterator[Tally]:
@@ -75,9 +73,9 @@ def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects:
             future.cancel()
 
 
-def _alone(job: Job, chunk: Chunk, pipeline: OpenPipeline) -> Iterator[Tally]:
+def _alone(job: Job, chunk: Chunk) -> Iterator[Tally]:
     """Score a chunk in a process of its own; if that dies, score its halves."""
-    with _executor(job, 1, "processes", pipeline) as executor:
+    with _executor(job, 1, "processes") as executor:
         try:
             executor.submit(_stand_by).result()
         except BrokenProcessPool as error:
@@ -103,7 +101,7 @@ def _alone(job: Job, chunk: Chunk, pipeline: OpenPipeline) -> Iterator[Tally]:
             data=chunk["data"][part],
             faults=chunk["faults"][part],
         )
-        yield from _alone(job, half, pipeline)
+        yield from _alone(job, half)
 
 
 def _given_up(job: Job, chunk: Chunk) -> Tally:
@@ -112,30 +110,26 @@ def _given_up(job: Job, chunk: Chunk) -> Tally:
     return Tally(pictures=1, failures=1)
 
 
-def _executor(job: Job, workers: int, kind: Kind, pipeline: OpenPipeline) -> Executor:
+def _executor(job: Job, workers: int, kind: Kind) -> Executor:
     if kind == "threads":
-        return ThreadPoolExecutor(workers, initializer=_open, initargs=(job, pipeline))
-    return ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=_open_process,
-        initargs=(job, pipeline),
-    )
+        return ThreadPoolExecutor(workers, initializer=_open, initargs=(job,))
+    spawn = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, spawn, initializer=_open_process, initargs=(job,))
 
 
-def _open(job: Job, pipeline: OpenPipeline) -> None:
+def _open(job: Job) -> None:
     cv2.setNumThreads(1)  # the workers are the parallelism
     try:
-        _mine.scorer = Scorer(job, pipeline)
+        _mine.scorer = Scorer(job)
     except Exception as error:  # an executor would only say that it is broken: the first chunk says why
         _mine.scorer = None
         _mine.trouble = error
 
 
-def _open_process(job: Job, pipeline: OpenPipeline) -> None:
+def _open_process(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     _end_with(multiprocessing.parent_process())
-    _open(job, pipeline)
+    _open(job)
 
 
 def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from service.errors import InvalidParameter, needs_extra
-from service.scoring.job import Chunk, Job, OpenPipeline, Tally
-from service.scoring.worker import Scorer, open_job
+from service.scoring.job import Chunk, Job, Tally
+from service.scoring.worker import Scorer
 
 _WINDOW_PICTURES: Final = 100_000
 _WINDOW_BYTES: Final = 2**30
 
 
-def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int, pipeline: OpenPipeline = open_job) -> Iterator[Tally]:
+def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[Tally]:
     """Score chunks with `workers` actors of one processor each; yield each tally when its part is written.
 
     An actor reads, decodes and writes by itself; only names, or bytes that came from a table, go through Ray. A
@@ -32,9 +32,7 @@ def score_on_ray(job: Job, chunks: Iterable[Chunk], workers: int, pipeline: Open
         blocks = ray.data.from_items(window, override_num_blocks=len(window))
         most = min(workers, len(window))
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most)  # one is enough to go on
-        scored = blocks.map(
-            Scorer, fn_constructor_args=(job, pipeline), compute=pool, num_cpus=1, scheduling_strategy="SPREAD"
-        )
+        scored = blocks.map(Scorer, fn_constructor_args=(job,), compute=pool, num_cpus=1, scheduling_strategy="SPREAD")
         for row in scored.iter_rows():
             yield Tally({name: int(count) for name, count in row.items()})
 

@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 from service.errors import PictureError
-from service.inference.age_mix import mixes_in
-from service.inference.decoding.decoder import DirectDecoder
-from service.inference.detection.detector import open_detector
-from service.inference.detection.views import MAX_VIEWS
-from service.inference.lockfile import default_models_dir
-from service.inference.pipeline import Pipeline, load_models, open_pipeline
-from service.scoring.job import Chunk, Fault, Item, Job, OpenPipeline, Tally
+from service.scoring.job import Chunk, Fault, Item, Job, Tally
 from service.scoring.parts import write_part
 from service.scoring.rows import ERROR, NO_FACE, Row, failure, rows_of
 from service.scoring.storage import pictures
 
 
-def open_job(job: Job) -> Pipeline:
-    """Load the job's model, and a detector if one is needed; raise SetupError or UnknownModel."""
-    folder, model = job.models_dir or default_models_dir(), job.options.model
-    estimators = load_models(folder, [model] if model else None, 1, job.providers)
-    detect, max_views = job.options.detect, job.max_views or MAX_VIEWS
-    detector = open_detector(folder, job.detector, max_views=max_views) if detect else None
-    return open_pipeline(
-        folder,
-        estimators,
-        model,
-        detect=detect,
-        detector=detector,
-        decoder=DirectDecoder(job.decode_limits),
-        mixes=mixes_in(job.priors),
-    )
-
-
 class Scorer:
     """Scores chunks, each in one go; belongs to one thread, as its pipeline does."""
 
-    def __init__(self, job: Job, pipeline: OpenPipeline = open_job) -> None:
-        """Open the pipeline."""
+    def __init__(self, job: Job) -> None:
+        """Open the job's pipeline."""
         self._job = job
-        self._pipeline = pipeline(job)
+        self._pipeline = job.open_pipeline(job.settings, job.options)
 
     def __call__(self, chunk: Chunk) -> Tally:
         """Score a chunk's photographs, write its part, and count; an error of one photograph is a row of its own."""
@@ -57,7 +34,7 @@ class Scorer:
         if isinstance(data, OSError | Fault):
             return [failure(ident, data)]
         try:
-            prediction = self._pipeline.predict(data, self._job.options, max_pixels=self._job.max_pixels)
+            prediction = self._pipeline.predict(data, self._job.options, max_pixels=self._job.settings.max_pixels)
         except PictureError as error:
             return [failure(ident, error)]
         except Exception as error:  # a million photographs must not fail for one

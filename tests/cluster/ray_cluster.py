@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from service.scoring.command import ScoreCommand
-from service.scoring.job import Chunk, Job, OpenPipeline, Tally
+from service.scoring.job import Chunk, Job, Tally
 from service.scoring.ray import score_on_ray
 from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
 
@@ -30,9 +30,9 @@ def main() -> None:
     ray.init(address=cluster.address, log_to_driver=False)
     killed = 0
 
-    def engine(job: Job, chunks: Iterator[Chunk], workers: int, pipeline: OpenPipeline) -> Iterator[Tally]:
+    def engine(job: Job, chunks: Iterator[Chunk], workers: int) -> Iterator[Tally]:
         nonlocal killed
-        for tally in score_on_ray(job, chunks, workers, pipeline):
+        for tally in score_on_ray(job, chunks, workers):
             if not killed:
                 cluster.remove_node(doomed, allow_graceful=False)
                 killed += 1

@@ -12,8 +12,9 @@ import pytest
 from service.errors import InvalidParameter
 from service.scoring.job import Job
 from service.scoring.ray import score_on_ray
+from service.settings import Settings
 from tests.service.doubles import grey
-from tests.service.scoring.doubles import ROOT
+from tests.service.scoring.doubles import ROOT, middle_face
 from tests.tiny_model import write_models_folder
 
 PHOTOGRAPHS = 40
@@ -50,4 +51,4 @@ def test_ray_writes_the_same_rows_in_the_same_parts_as_processes(cluster_report:
 def test_missing_ray_is_named_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InvalidParameter, match=r"pip install 'agelens\[ray\]'"):
-        next(score_on_ray(Job(tmp_path), iter([]), 1))
+        next(score_on_ray(Job(tmp_path, Settings(), middle_face), iter([]), 1))

@@ -73,7 +73,9 @@ class BlazeFaceDetector(FaceDetector):
         """Load the networks; raise FileMissing or ChecksumMismatch where a file is not as locked."""
         entries = [entry for entry in ModelLock.read(models_dir).of_kind("detector") if entry.file == SHORT_RANGE]
         if not entries:
-            raise FileMissing(f"{LOCK_NAME} names no file of kind `detector` ({SHORT_RANGE}); run `git checkout models`")
+            raise FileMissing(
+                f"{LOCK_NAME} names no file of kind `detector` ({SHORT_RANGE}); run `git checkout models`"
+            )
         self._threshold, self._max_views = threshold, max_views
         self._judge = judge(verified_path(models_dir, entries[0]), CANDIDATE)
         self._proposals = FaceProposals(models_dir)

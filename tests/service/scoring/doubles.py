@@ -18,10 +18,11 @@ from rich.console import Console
 from service.inference.detection.detector import Detection
 from service.inference.detection.search_work import MOST_WORK
 from service.inference.imaging import Pyramid
+from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline, load_models
 from service.scoring.command import ScoreCommand
-from service.scoring.job import Job
 from service.scoring.local import score_locally
+from service.settings import Settings
 from tests.service.doubles import MiddleFace
 
 ROOT = Path(__file__).parents[3]
@@ -38,20 +39,19 @@ class Deadly(MiddleFace):
         return super().detect(picture, min_size, work)
 
 
-def middle_face(job: Job, detector: MiddleFace | None = None) -> Pipeline:
-    assert job.models_dir
-    estimators = load_models(job.models_dir, ["brightness"])
+def middle_face(settings: Settings, options: PredictOptions, detector: MiddleFace | None = None) -> Pipeline:
+    estimators = load_models(settings.models_folder, ["brightness"])
     return Pipeline(detector or MiddleFace(), estimators, "brightness")
 
 
-def deadly(job: Job) -> Pipeline:
-    return middle_face(job, Deadly())
+def deadly(settings: Settings, options: PredictOptions) -> Pipeline:
+    return middle_face(settings, options, Deadly())
 
 
-def gated(job: Job) -> Pipeline:
+def gated(settings: Settings, options: PredictOptions) -> Pipeline:
     """Let one picture through for each byte of the FIFO that the environment names."""
     gate = Path(os.environ["TEST_GATE"]).open("rb", buffering=0)  # noqa: SIM115 - it stays open as long as the worker
-    return middle_face(job, MiddleFace(lambda: assert_byte(gate.read(1))))
+    return middle_face(settings, options, MiddleFace(lambda: assert_byte(gate.read(1))))
 
 
 def assert_byte(read: bytes) -> None:

@@ -26,12 +26,12 @@ from service.errors import InvalidParameter, InvalidSetting, UnknownModel
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline
+from service.runtime.command_pipeline import open_command_pipeline
 from service.scoring.archive import locked
 from service.scoring.command import ScoreCommand
-from service.scoring.job import Job
 from service.scoring.local import score_locally
 from service.scoring.tables import Columns
-from service.scoring.worker import open_job
+from service.settings import Settings, load_settings
 from tests.service.doubles import grey
 from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
 from tests.tiny_model import lock_entry, write_models_folder
@@ -70,17 +70,22 @@ def score(tmp_path: Path, models_dir: Path) -> Any:
     return run
 
 
-def test_the_settings_of_the_detector_reach_the_job(score: Any, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_reach_each_worker_without_secrets(
+    score: Any, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGELENS_API_KEYS", "secret")
     monkeypatch.setenv("AGELENS_DETECTOR", "mediapipe")
     monkeypatch.setenv("AGELENS_MAX_VIEWS", "3")
-    jobs: list[Job] = []
+    told: list[Settings] = []
 
-    def opened(job: Job) -> Pipeline:
-        jobs.append(job)
-        return middle_face(job)
+    def opened(settings: Settings, options: PredictOptions) -> Pipeline:
+        told.append(settings)
+        return middle_face(settings, options)
 
     out = score(photos, pipeline=opened)
-    assert (jobs[0].detector, jobs[0].max_views) == ("mediapipe", 3)
+    assert (told[0].detector, told[0].max_views) == ("mediapipe", 3)
+    assert told[0].models_folder.is_absolute()
+    assert told[0].api_keys == ()
     assert json.loads((out / "score.json").read_text())["detector"] == "mediapipe"
 
 
@@ -109,7 +114,9 @@ def test_a_picture_that_would_take_its_decoder_too_long_is_a_row(
     write_models_folder(folder, "brightness")
     (photos / "dear.png").write_bytes(grey(51, 2000))
     monkeypatch.setenv("AGELENS_MAX_DECODE_S", "0.05")
-    rows = scored(score(photos, models_dir=folder, pipeline=open_job, options=PredictOptions(detect=False)))
+    rows = scored(
+        score(photos, models_dir=folder, pipeline=open_command_pipeline, options=PredictOptions(detect=False))
+    )
     dear = next(row for row in rows if row["id"] == "dear.png")
     assert (dear["status"], dear["error"]) == ("error", "picture-too-large")
     assert "AGELENS_MAX_DECODE_S" in dear["detail"]
@@ -119,7 +126,7 @@ def test_a_picture_that_would_take_its_decoder_too_long_is_a_row(
 def test_a_row_has_the_members_of_a_reply_and_its_values(score: Any, photos: Path, models_dir: Path) -> None:
     options = PredictOptions(thresholds=(18, 65), interval=0.8)
     row = scored(score(photos, options=options))[1]
-    pipeline = middle_face(Job(photos, models_dir=models_dir))
+    pipeline = middle_face(load_settings(models_dir=models_dir), options)
     reply = PredictReply.of(pipeline.predict((photos / "below/1.png").read_bytes(), options), options, "")
     face = reply.faces[0].model_dump(mode="json")
     assert {name: row[name] for name in FaceReply.model_fields} == face
@@ -323,7 +330,7 @@ def test_the_model_that_the_settings_load_scores(
     folder.mkdir()
     write_models_folder(folder, "brightness", "other")
     monkeypatch.setenv("AGELENS_MODELS", "other")
-    out = score(photos, models_dir=folder, pipeline=open_job, options=PredictOptions(detect=False))
+    out = score(photos, models_dir=folder, pipeline=open_command_pipeline, options=PredictOptions(detect=False))
     assert {row["model"]["name"] for row in scored(out) if row["status"] == "ok"} == {"other"}
 
 
