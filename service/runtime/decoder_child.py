@@ -6,7 +6,6 @@ perhaps in place of one to kill; the reply carries the socket on which the new p
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -23,7 +22,7 @@ import numpy as np
 
 from service.errors import CorruptPicture, PictureError, PictureTooLarge, UnsupportedPicture
 from service.inference.decoding.photo import Photo, decode_image
-from service.runtime.native import return_large_buffers
+from service.runtime.native import end_with_parent, return_large_buffers
 
 QUESTION: Final = struct.Struct("!QQqdQ")
 """Bytes of the encoded picture, most pixels, shorter side to keep (-1: all), processor seconds, bytes of memory."""
@@ -40,13 +39,13 @@ ERRORS: Final[tuple[type[PictureError], ...]] = (UnsupportedPicture, PictureTooL
 """Errors that an answer can carry instead of pixels; the first has number 1."""
 
 Decode = Callable[[bytes, int, int | None], Photo]
-_PR_SET_PDEATHSIG: Final = 1
 
 
 def main(decode: Decode | None = None) -> None:
     """Fork processes until the socket is closed. This one stays small and never decodes, so it always answers."""
     with socket.socket(fileno=int(sys.argv[1])) as parent:
         parent.sendall(READY)
+        program = os.getpid()
         children: set[int] = set()
         while len(request := parent.recv(REQUEST.size, socket.MSG_WAITALL)) == REQUEST.size:
             (old,) = REQUEST.unpack(request)
@@ -55,6 +54,7 @@ def main(decode: Decode | None = None) -> None:
             ours, theirs = socket.socketpair()
             with ours, theirs:
                 if (new := os.fork()) == 0:
+                    end_with_parent(program)
                     parent.close()
                     ours.close()
                     _live(theirs, decode or _decode)
@@ -85,7 +85,6 @@ def _live(asker: socket.socket, decode: Decode) -> None:
 
 def _serve(asker: socket.socket, decode: Decode) -> None:
     """Answer questions until the socket is closed."""
-    _end_with_parent()
     return_large_buffers()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # where memory gets short, this process is the one to go
@@ -153,13 +152,6 @@ def _address_space() -> int | None:
         return int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
     except OSError:
         return None
-
-
-def _end_with_parent() -> None:
-    """Ask Linux to kill this process when its parent ends, whatever it is doing."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

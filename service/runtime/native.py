@@ -1,8 +1,10 @@
-"""glibc's malloc: which buffers it keeps, and when it gives back what is free."""
+"""What is asked of the C library itself: which buffers malloc keeps, and that a process end with its parent."""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 from typing import Final
 
 LARGE_BUFFER: Final = 4 * 2**20
@@ -13,6 +15,7 @@ KEPT: Final = 32 * 2**20
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
+_PR_SET_PDEATHSIG: Final = 1
 
 
 def return_large_buffers() -> bool:
@@ -33,3 +36,15 @@ def return_free_memory() -> bool:
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return bool(trim and trim(0))
+
+
+def end_with_parent(parent: int) -> None:
+    """Have Linux kill this process when process `parent`, which started it, ends; end now if it has ended already.
+
+    Elsewhere than on Linux a process whose parent is killed later lives on until it notices.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

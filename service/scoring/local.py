@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
-import os
 import signal
 import threading
 from collections import deque
@@ -16,6 +14,7 @@ from typing import Final, Literal
 import cv2
 
 from service.errors import SetupError
+from service.runtime.native import end_with_parent
 from service.scoring.job import Chunk, Job, Tally
 from service.scoring.parts import part_name, write_part
 from service.scoring.rows import failure
@@ -24,8 +23,6 @@ from service.scoring.worker import Scorer
 Kind = Literal["processes", "threads"]
 _AHEAD: Final = 2
 """Chunks for each worker that are in flight: one in work, one waiting."""
-
-_SET_PARENT_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 _mine: Final = threading.local()
 
@@ -128,17 +125,9 @@ def _open(job: Job) -> None:
 
 def _open_process(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    _end_with(multiprocessing.parent_process())
+    if (parent := multiprocessing.parent_process()) and parent.pid:
+        end_with_parent(parent.pid)  # an orphan must not write parts that the next run scores again
     _open(job)
-
-
-def _end_with(parent: multiprocessing.process.BaseProcess | None) -> None:
-    """Have Linux kill this process with its parent: an orphan must not write parts that the next run scores again."""
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl:  # elsewhere than on Linux a worker that is killed with its parent may live on for its chunk
-        prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if parent is not None and parent.pid != os.getppid():  # it died before it was asked for
-        os._exit(1)
 
 
 def _score(chunk: Chunk) -> Tally:

@@ -1,9 +1,11 @@
-"""Which pages go back to the system and which stay, each in a process of its own."""
+"""Which pages go back to the system and which stay, and what an orphan does, each in a process of its own."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+
+import pytest
 
 LARGE_BUFFERS = """
 import resource, sys
@@ -158,3 +160,9 @@ print(tracemalloc.get_traced_memory()[0] / path.stat().st_size)
 def test_a_session_keeps_no_copy_of_its_file() -> None:
     (share,) = printed(KEPT)
     assert share < 0.1
+
+
+@pytest.mark.parametrize(("parent", "status"), [("os.getppid()", 0), ("os.getpid()", 1)])
+def test_an_orphan_ends_at_once(parent: str, status: int) -> None:
+    program = f"import os; from service.runtime.native import end_with_parent; end_with_parent({parent})"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == status
