@@ -59,9 +59,7 @@ class Admission(Generic[Worker, Result]):
         self._capacity = capacity
         self._threads = threads
         self._turns: deque[Submission[Worker, Result]] = deque()
-        lock = threading.Lock()
-        self._changed = threading.Condition(lock)
-        self.moved = threading.Condition(lock)  # notified when a picture arrives, starts, ends or is dropped
+        self._changed = threading.Condition()
         self._open = False
         self._stopped = False
         self._mean_s = 0.0
@@ -91,7 +89,6 @@ class Admission(Generic[Worker, Result]):
             self._turns.append(submission)
             self.waiting += count
             self._changed.notify(count)
-            self.moved.notify_all()
 
     def probe(self, deadline_s: float = math.inf) -> None:
         """Raise what `enter` would raise for one picture, before its body is read."""
@@ -113,17 +110,15 @@ class Admission(Generic[Worker, Result]):
             job = submission.pending.popleft()
             if submission.pending:
                 self._turns.append(submission)
+            self.running += 1  # first: who looks at both without the lock must not miss it
             self.waiting -= 1
-            self.running += 1
             job.waited_s = time.monotonic() - job.since
-            self.moved.notify_all()
             return job
 
     def done(self, seconds: float | None) -> None:
         """Count a picture as done; `seconds` is the time it took, None for one that was abandoned."""
         with self._changed:
             self.running -= 1
-            self.moved.notify_all()
             if seconds is not None:
                 weight = _SMOOTHING if self._mean_s else 1.0
                 self._mean_s += weight * (seconds - self._mean_s)
@@ -147,6 +142,5 @@ class Admission(Generic[Worker, Result]):
             self.waiting -= len(dropped)
             if dropped:
                 self._turns.remove(submission)
-                self.moved.notify_all()
         for job in dropped:
             job.future.cancel()

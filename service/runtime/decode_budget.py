@@ -30,11 +30,6 @@ class DecodeBudget:
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
-    @property
-    def reserved_bytes(self) -> int:
-        """Bytes that are reserved now."""
-        return self._used
-
     @contextmanager
     def reserved(self, count: int, checkpoint: Callable[[], None]) -> Iterator[None]:
         """Reserve `count` bytes, first come, first served; `checkpoint` is called while waiting."""

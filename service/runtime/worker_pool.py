@@ -90,11 +90,6 @@ class WorkerPool(Generic[Worker, Result]):
         """Pictures in the threads."""
         return self._admission.running
 
-    def wait_until(self, waiting: int, running: int, timeout_s: float) -> bool:
-        """Wait until so many pictures are waiting and running; return whether they were within `timeout_s`."""
-        with self._admission.moved:
-            return self._admission.moved.wait_for(lambda: (self.waiting, self.running) == (waiting, running), timeout_s)
-
     async def start(self) -> None:
         """Build a worker in each thread and admit pictures; raise the first error of building."""
         for thread in self._crew:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
@@ -56,6 +57,17 @@ class LiveServer:
     def connect(self, *sent: bytes) -> socket.socket:
         """Open a bare connection and send bytes on it."""
         return connect(self.port, *sent)
+
+    def wait_until(self, waiting: int, running: int) -> None:
+        """Look again and again, since nothing announces it, until so many pictures wait for a thread and are in one."""
+        queue, until = self.state.pool._admission, time.monotonic() + 60
+        while True:
+            with queue._changed:  # or a picture between the two would be counted twice
+                found = queue.waiting, queue.running
+            if found == (waiting, running):
+                return
+            assert time.monotonic() < until, f"waiting and running: {found}"
+            time.sleep(0.005)
 
     def _run(self) -> None:
         async def serve() -> None:

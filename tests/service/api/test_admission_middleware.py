@@ -17,7 +17,7 @@ def full(make_server: MakeServer, gate: Gate) -> LiveServer:
     server = make_server(gated=True, queue_size=1, max_batch_parts=2, cors_origins="*")
     server.kept = [server.connect(post_request("/predict", grey(), "image/png")) for _ in range(2)]
     gate.wait_for()
-    assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+    server.wait_until(waiting=1, running=1)
     return server
 
 

@@ -175,10 +175,10 @@ def test_pictures_that_the_queue_has_no_room_for_are_not_charged(make_server: Ma
     three, key = [("files", grey())] * 3, {"x-api-key": "k"}
     other = post_request("/predict", grey(), "image/png").replace(b"\r\n", b"\r\nx-api-key: l\r\n", 1)
     with server.client(headers=key) as client, server.connect(other), server.connect(other):
-        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+        server.wait_until(waiting=1, running=1)
         assert [client.post("/predict/batch", files=three).status_code for _ in range(2)] == [503, 503]
         gate.open()
-        assert server.state.pool.wait_until(waiting=0, running=0, timeout_s=60)
+        server.wait_until(waiting=0, running=0)
         assert [client.post("/predict/batch", files=three).status_code for _ in range(2)] == [200, 429]
 
 

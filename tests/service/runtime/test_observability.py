@@ -79,7 +79,7 @@ def test_queue_depth_is_read_while_it_is_full(make_server: MakeServer, gate: Gat
     good = post_request("/predict", grey(), "image/png")
     with server.connect(good), server.connect(good), server.client() as client:
         gate.wait_for()
-        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+        server.wait_until(waiting=1, running=1)
         seen = metrics_of(client)
     assert seen["agelens_queue_depth", ()] == seen["agelens_pictures_in_flight", ()] == 1
     assert seen["http_requests_in_flight", ()] == 3

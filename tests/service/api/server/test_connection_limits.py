@@ -89,7 +89,7 @@ def test_connection_that_is_served_does_not_give_way(make_server: MakeServer, ga
     server = make_server(gated=True, max_connections=8, queue_size=8, max_batch_parts=8)
     with ExitStack() as stack:
         served = [stack.enter_context(server.connect(post_request("/predict", grey(), "image/png"))) for _ in range(8)]
-        assert server.state.pool.wait_until(waiting=7, running=1, timeout_s=60)
+        server.wait_until(waiting=7, running=1)
         with server.connect(LIVE) as late:
             assert problem_in(everything(late)).status == 503
         gate.open()
@@ -104,7 +104,7 @@ def test_probes_answer_beside_slow_callers_and_a_full_queue(make_server: MakeSer
         for _ in range(2):
             stack.enter_context(server.connect(post_request("/predict", grey(), "image/png")))
         gate.wait_for()
-        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+        server.wait_until(waiting=1, running=1)
         assert client.post("/predict", files={"file": grey()}).status_code == 503
         for path in ("/health/live", "/health/ready", "/health/startup", "/metrics"):
             assert client.get(path).status_code == 200
@@ -112,10 +112,9 @@ def test_probes_answer_beside_slow_callers_and_a_full_queue(make_server: MakeSer
 
 def test_caller_who_hangs_up_frees_the_place_in_the_queue(make_server: MakeServer, gate: Gate) -> None:
     server = make_server(gated=True, deadline_s=3600)
-    pool = server.state.pool
     with server.connect(post_request("/predict", grey(), "image/png")):
         gate.wait_for()
         with server.connect(post_request("/predict", grey(), "image/png")):
-            assert pool.wait_until(waiting=1, running=1, timeout_s=60)
-        assert pool.wait_until(waiting=0, running=1, timeout_s=60)
+            server.wait_until(waiting=1, running=1)
+        server.wait_until(waiting=0, running=1)
         gate.open()

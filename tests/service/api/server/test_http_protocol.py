@@ -377,7 +377,7 @@ def test_refusal_at_a_full_queue_has_them_too(make_server: MakeServer, gate: Gat
     good = POST + b"x-request-id: mine\r\ncontent-length: %d\r\n\r\n" % len(data) + data
     with server.connect(good), server.connect(good):
         gate.wait_for()
-        assert server.state.pool.wait_until(waiting=1, running=1, timeout_s=60)
+        server.wait_until(waiting=1, running=1)
         with server.connect(good) as connection:
             status, headers, body = answer_on(connection)
         gate.open()
