@@ -101,7 +101,7 @@ check: setup-dev setup-training check-platforms
 	.venv/bin/lint-imports
 	.venv/bin/mypy agelens service docs/generate tests/service tests/packaging tests/docs tests/browser tests/clients \
 		tests/image tests/cluster tests/openvino
-	.venv-training/bin/mypy training tests/training tests/contract
+	.venv-training/bin/mypy training tests/training tests/contract benchmarks
 
 # Builds the image with buildah, runs it without a network, and checks the files that deploy it.
 # Needs root and Debian's buildah, debootstrap and prometheus (for promtool); says so if one is missing.

@@ -170,7 +170,7 @@ def cost(way: str) -> dict[str, Any]:
     ready = [batch_of(0, step) for step in range(STEPS)]
     data = Batches()
     # Batches are made before, so that only steps are timed.
-    data.__class__.__getitem__ = lambda _, step: ready[step]  # type: ignore[method-assign,assignment]
+    data.__class__.__getitem__ = lambda _, step: ready[step]  # type: ignore[method-assign]
     model.fit(data, shuffle=False, verbose=0) if way == "fit" else model.train_on_batch(*ready[0])
     start = time.process_time()
     if way == "fit":
@@ -213,7 +213,7 @@ def _averaged(seed: int) -> dict[str, list[float]]:
         trainable = {id(each) for each in learner.network.trainable_weights}
         for epoch, rate in enumerate((3e-3, 3e-3, 2e-3, 1e-3, 5e-4, 2e-4)):
             for batch in train_batches(faces, recipe.size, 32, recipe.augmentation, "uniform", seed, epoch):
-                learner.step(batch, rate, 1.0)
+                learner.step(batch, rate, ramp=1.0, done=0.0)
             own, mean = read(weights), learner.average.values
             pairs = list(zip(weights, own, mean, strict=True))
             mixed = [average if id(each) in trainable else last for each, last, average in pairs]

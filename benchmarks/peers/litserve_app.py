@@ -9,7 +9,7 @@ from fastapi import Request
 from benchmarks.peers.same_pipeline import answer, open_pipeline
 
 
-class Ages(ls.LitAPI):  # type: ignore[misc]  # litserve is installed in the peers' environment only
+class Ages(ls.LitAPI):
     """The pipeline in LitServe's worker process."""
 
     def setup(self, device: str) -> None:
