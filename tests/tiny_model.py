@@ -17,7 +17,15 @@ SIZE = 32
 def brightness_manifest(name: str = "brightness", version: str = "1.0.0", size: int = SIZE) -> Manifest:
     made = Provenance(recipe="none", data=(), initial_weights="none", commit="none", created="2026-01-01")
     crop = CropSpec(size=size, margin=0.1, detector_threshold=0.5)
-    return Manifest(name=name, version=version, family="brightness", crop=crop, provenance=made, licence="Apache-2.0")
+    return Manifest(
+        name=name,
+        version=version,
+        family="brightness",
+        crop=crop,
+        age_mix=(1 / 101,) * 101,
+        provenance=made,
+        licence="Apache-2.0",
+    )
 
 
 def write_brightness_model(path: Path, manifest: Manifest | None = None) -> Manifest:

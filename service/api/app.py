@@ -128,9 +128,6 @@ async def _problem_response(request: Request, error: Exception) -> Response:
 def _document(app: FastAPI, state: ServiceState) -> Callable[[], dict[str, Any]]:
     @cache
     def document(*models: str) -> dict[str, Any]:
-        loaded = state.loaded.models.values() if state.loaded else ()
-        restated = bool(loaded) and all(model.manifest.age_mix for model in loaded)
-        named = ("uniform", *(pair.partition("=")[0] for pair in state.settings.priors))
-        return describe(app, state.settings, models, named if restated else None)
+        return describe(app, state.settings, models)
 
     return lambda: document(*sorted(state.loaded.models if state.loaded else ()))

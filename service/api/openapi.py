@@ -13,18 +13,13 @@ from service.inference.age_mix import RANGE
 from service.settings import Settings
 
 
-def describe(
-    app: FastAPI, settings: Settings, models: Sequence[str], priors: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """Return the document of `app`, valid OpenAPI 3.1, with the loaded models' names and the settings' limits.
-
-    `priors` are the mixes of ages that requests may name; None if a loaded model's file does not state its own,
-    without which `prior` cannot be answered: the document then has no such parameter.
-    """
+def describe(app: FastAPI, settings: Settings, models: Sequence[str]) -> dict[str, Any]:
+    """Return the document of `app`, valid OpenAPI 3.1, with the loaded models' names and the settings' limits."""
+    priors = ("uniform", *(pair.partition("=")[0] for pair in settings.priors))
     known = {
         "model": {"enum": list(models)} if models else {},
         "max_faces": {"maximum": settings.max_faces, "default": settings.max_faces},
-        "prior": {"pattern": f"^({'|'.join([*map(re.escape, priors or ()), RANGE])})$"},
+        "prior": {"pattern": f"^({'|'.join([*map(re.escape, priors), RANGE])})$"},
         "min_face_size": {} if settings.min_face_size is None else {"default": settings.min_face_size},
     }
     document = get_openapi(
@@ -33,8 +28,6 @@ def describe(
     for operations in document["paths"].values():
         for operation in operations.values():
             operation["summary"] = operation.pop("description").rstrip(".")
-            if priors is None and "parameters" in operation:
-                operation["parameters"] = [each for each in operation["parameters"] if each["name"] != "prior"]
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] |= known.get(parameter["name"], {})
     return document

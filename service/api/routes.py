@@ -198,7 +198,7 @@ def _checked(request: Request, options: PredictOptions, deadline_s: float) -> Pr
     if "max_faces" in options.model_fields_set and options.max_faces > most:
         raise InvalidParameter(f"max_faces: at most {most} faces are returned here")
     model = state.require_model(options.model)
-    state.require_prior(model, options.prior)
+    state.require_prior(options.prior)
     state.pool.probe(deadline_s)
     completed = options.completed(state.settings)
     return completed.model_copy(update={"max_faces": min(completed.max_faces, model.most_faces(most))})

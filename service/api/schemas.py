@@ -210,9 +210,7 @@ class ModelReply(_Reply):
     )
     crop: dict[str, Any]
     metrics: dict[str, float]
-    age_mix: list[float] = Field(
-        description="shares of the ages 0 to 100 that the probabilities are calibrated to; empty in older models"
-    )
+    age_mix: list[float] = Field(description="shares of the ages 0 to 100 that the probabilities are calibrated to")
     licence: str
     provenance: dict[str, Any]
 

@@ -1,13 +1,15 @@
-"""What travels inside an ONNX file (`Manifest`), and which files to trust (`ModelLock`)."""
+"""What travels inside an ONNX file: how to cut its faces, its calibration and where it comes from."""
 
 from __future__ import annotations
 
 from typing import Any, Final, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from service.errors import InvalidModelFile
-from service.inference.distribution import AGES, IntervalBand
+from service.inference.age_mix import mix_of
+from service.inference.distribution import AGES, Floats, IntervalBand
 
 SCHEMA_VERSION: Final = 1
 METADATA_KEY: Final = "agelens"
@@ -84,8 +86,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     """The file itself answers with the mean over the face and its mirror image."""
     crop: CropSpec
     intervals: tuple[IntervalTable, ...] = ()
-    age_mix: tuple[float, ...] = Field(default=(), max_length=AGES)
-    """Share of each age 0..100 among the faces that the probabilities are calibrated to; empty in older files."""
+    age_mix: tuple[float, ...]
+    """Share of each age 0..100 among the faces that the probabilities are calibrated to."""
     provenance: Provenance
     licence: str
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -109,9 +111,13 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     @field_validator("age_mix")
     @classmethod
     def _whole(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
-        if shares and (len(shares) != AGES or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-3):
+        if len(shares) != AGES or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-3:
             raise ValueError(f"a mix of ages has {AGES} shares above 0 that sum to 1")
         return shares
+
+    def mix(self) -> Floats:
+        """Return the mix of ages that the probabilities are stated for, float64 [101]."""
+        return mix_of(np.array(self.age_mix))
 
     def bands(self) -> tuple[IntervalBand, ...]:
         """Return the conformal table as domain values."""

@@ -13,8 +13,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from service.errors import InvalidModelFile, InvalidParameter, UnknownModel
-from service.inference.age_mix import mix_of, named_mix, stated_for
+from service.errors import InvalidModelFile, UnknownModel
+from service.inference.age_mix import named_mix, stated_for
 from service.inference.decoding.decoder import Decode, Decoder, DirectDecoder
 from service.inference.decoding.photo import Photo
 from service.inference.detection.detector import Detection, FaceDetector, open_detector
@@ -249,8 +249,7 @@ class Pipeline:
         """Return a function that converts distributions to the mix asked for; raise InvalidParameter."""
         if prior is None:
             return lambda pmfs: pmfs
-        others = [estimator.manifest for estimator in self._estimators.values()]
-        other, own = stated_mix(manifest, prior, self._mixes, others), stated_mix(manifest)
+        own, other = manifest.mix(), named_mix(prior, self._mixes)
         return lambda pmfs: stated_for(pmfs, own, other)
 
     def _faces(
@@ -325,28 +324,6 @@ def _prediction(face: Face, cut: Pixels, pmf: Floats, manifest: Manifest, level:
         *warnings_of_light(cut, manifest.crop),
     )
     return AgePrediction(face, distribution, age, level, interval, warnings)
-
-
-def stated_mix(
-    manifest: Manifest,
-    prior: str | None = None,
-    mixes: Mapping[str, Floats] | None = None,
-    loaded: Sequence[Manifest] = (),
-) -> Floats:
-    """Return the mix of ages [101] that a model's probabilities are stated for: the one asked for, or its own.
-
-    Raises InvalidParameter where the name is none of `mixes`, or the model does not say its own; it names those of
-    `loaded` that do.
-    """
-    other = None if prior is None else named_mix(prior, mixes)
-    if not manifest.age_mix:
-        able = " or ".join(each.name for each in loaded if each.age_mix)
-        remedy = f"ask for {able}, which does" if able else "leave prior out"
-        raise InvalidParameter(
-            f"prior: {manifest.name} does not say which mix of ages its probabilities hold for; {remedy}, or "
-            "calibrate the file again with `agelens-train calibrate`"
-        )
-    return mix_of(np.array(manifest.age_mix)) if other is None else other
 
 
 def _check_shared_geometry(loaded: Mapping[str, Estimator]) -> None:

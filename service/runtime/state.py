@@ -10,10 +10,11 @@ from typing import Final, Protocol, Self
 import structlog
 
 from service.errors import AgelensError, NotReady, UnknownModel
+from service.inference.age_mix import named_mix
 from service.inference.distribution import Floats
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
-from service.inference.pipeline import PhotoPrediction, stated_mix
+from service.inference.pipeline import PhotoPrediction
 from service.runtime.access import KeyRing, RateLimit, pictures_worth
 from service.runtime.admission import Checkpoint
 from service.runtime.metrics import Metrics
@@ -161,11 +162,10 @@ class ServiceState:
             raise UnknownModel(f"no model of this name is loaded; loaded models: {', '.join(sorted(loaded.models))}")
         return model
 
-    def require_prior(self, model: LoadedModel, prior: str | None) -> None:
-        """Raise InvalidParameter for a mix of ages that is not known, or that the model cannot be restated for."""
+    def require_prior(self, prior: str | None) -> None:
+        """Raise InvalidParameter for a mix of ages that is not known."""
         if prior is not None:
-            loaded = self.require_models()
-            stated_mix(model.manifest, prior, loaded.mixes, [each.manifest for each in loaded.models.values()])
+            named_mix(prior, self.require_models().mixes)
 
     def _make_predictor(self) -> Predictor:
         return self.require_models().make_predictor()

@@ -13,10 +13,10 @@ from typing import Any, Final
 from rich.console import Console
 
 from service.errors import InvalidModelFile, InvalidParameter
-from service.inference.age_mix import described, mixes_in
+from service.inference.age_mix import described, mixes_in, named_mix
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
-from service.inference.pipeline import load_model, stated_mix
+from service.inference.pipeline import load_model
 from service.printable import shown
 from service.runtime.command_pipeline import open_command_pipeline
 from service.scoring.archive import NAMED, Finished, agree, chunks, finished, locked
@@ -79,10 +79,9 @@ class ScoreCommand:
         inputs = open_inputs(self.input, output, self.columns)
         with locked(output):
             options, facts, manifest = _model_facts(folder, asked, settings)
-            stated = None
-            if self.fit_prior or options.prior:
-                stated = stated_mix(manifest, options.prior, mixes_in(settings.priors))
-            if options.prior and stated is not None:
+            stated = manifest.mix()
+            if options.prior:
+                stated = named_mix(options.prior, mixes_in(settings.priors))
                 facts["stated_for"] = hashlib.sha256(stated.tobytes()).hexdigest()
             # What travels to other machines says where the models are from any folder, and no secrets.
             told = settings.model_copy(update={"models_dir": folder, "api_keys": ()})
@@ -94,7 +93,7 @@ class ScoreCommand:
                 _say(console, f"left out, results of an earlier `agelens score`: {earlier}")
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
             archive = self._score(job, inputs, total, size, workers, console)
-            if self.fit_prior and stated is not None:
+            if self.fit_prior:
                 path, found = write_prior(output, self.format, stated)
                 _say(console, f"{described(found)}: {path}")
             if self.report:

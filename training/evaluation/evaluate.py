@@ -18,7 +18,6 @@ from PIL import Image, ImageOps
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.errors import PictureError
-from service.inference.age_mix import mix_of
 from service.inference.detection.detector import Detection, FaceDetector
 from service.inference.detection.search_work import MOST_WORK
 from service.inference.distribution import AGES
@@ -159,10 +158,9 @@ def evaluate(
         found = collect(shown, mine, manifest.decode)
         tree = {"model": describe(estimator), **(extras or {}).get(name, {}), **detection(shown, mine)}
         tree["fallback_age"] = fallback_age
-        mix = mix_of(np.array(manifest.age_mix)) if manifest.age_mix else None
         missed = [(p.sample.low, p.sample.high) for p, s in zip(shown, mine, strict=True) if s.pmf is None]
         tree["mae_with_missed"] = error_with_missed(found, missed, fallback_age)
-        tree["results"] = summarise_sources(found, manifest.bands(), fallback_age, mix)
+        tree["results"] = summarise_sources(found, manifest.bands(), fallback_age, manifest.mix())
         (out / f"{name}.json").write_text(json.dumps(tree, indent=1) + "\n")
         save_raw(out / f"{name}.npz", shown, mine, found.error)
         trees[name] = tree

@@ -27,7 +27,7 @@ from training.export.graph import (
     run,
     with_layer_names,
 )
-from training.export.release import Split, finish, publish
+from training.export.release import NOT_FITTED, Split, finish, publish
 from training.measures.calibration import decoded
 from training.measures.validation import LEAST_SPREAD
 from training.model.from_onnx import SUFFIX, ExportedFile
@@ -161,6 +161,7 @@ def export(
         family=recipe.head.replace("_", "-"),
         flip=flip,
         crop=crop,
+        age_mix=NOT_FITTED,
         provenance=Provenance(
             recipe=recipe.name,
             data=data,
@@ -171,7 +172,7 @@ def export(
         licence=licence if licence == LICENCE else with_terms_behind(licence, (*data, *origins(began_with))),
         metrics={"parity_probability": parity.probability, "parity_years": parity.years},
     )
-    finish(model, manifest, stores, balance)
+    finish(model, manifest, stores, balance or 0.0)
     return publish(model, out_dir, default)
 
 

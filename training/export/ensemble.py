@@ -26,7 +26,7 @@ from training.export.calibration_nodes import PREFIX as CALIBRATION
 from training.export.calibration_nodes import SMOOTHING, append_calibration, set_mix
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
 from training.export.graph import OPSET, ExportRefused, merge_repeats, outputs_of, rename, take_parts_directly
-from training.export.release import finish, publish
+from training.export.release import NOT_FITTED, finish, publish
 from training.onnx_manifest import manifest_of, model_in
 from training.revision import revision
 
@@ -332,6 +332,7 @@ def ensemble(
         precision=manifests[0].precision,
         flip=all(manifest.flip for manifest in manifests),
         crop=crop,
+        age_mix=NOT_FITTED,
         provenance=Provenance(
             recipe=f"{MIXTURE if gate else 'mean of '}{joined}{lacking}",
             data=tuple(dict.fromkeys(source for each in made for source in each.data)),
@@ -343,5 +344,5 @@ def ensemble(
         metrics={"gate_crps": gate.loss} if gate else {},
     )
     model = mean_of(members, crop.size, gate=gate, without=left_out, smooth_years=smooth_years)
-    finish(model, manifest, stores, balance)
+    finish(model, manifest, stores, balance or 0.0)
     return publish(model, out_dir, default)

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
-from service.inference.age_mix import FittedMix, fit_mix, mix_of
+from service.inference.age_mix import FittedMix, fit_mix
 from service.inference.distribution import AGES
 from service.inference.imaging import exposed
 from service.inference.manifest import CropSpec, IntervalTable, Manifest
@@ -51,6 +51,9 @@ WIDTHS = 3
 
 NO_LONGER_TRUE = ("balance", "temperature", *(f"{split}_" for split in (*SPLITS, "all")))
 """How metrics begin that a new calibration makes wrong: what was measured before was another file's."""
+
+NOT_FITTED = (1 / AGES,) * AGES
+"""The `age_mix` of a manifest that `finish` is to complete."""
 
 DECODE_GAIN = 0.05
 """Years of `val` MAE by which the mean must beat the median to be preferred.
@@ -226,8 +229,8 @@ def _aims(
 ) -> tuple[float | None, NDArray[np.float64] | None]:
     """Return `calibrate`'s balance or target; where both are None, they are what they were."""
     if target is None and balance is None:
-        balance = manifest.metrics.get("balance", None if manifest.age_mix else 0.0)
-        target = None if balance is not None else mix_of(np.array(manifest.age_mix))
+        balance = manifest.metrics.get("balance")
+        target = None if balance is not None else manifest.mix()
     return balance, target
 
 
@@ -262,9 +265,7 @@ def recalibrate(
     """
     model = model_in(path)
     before = manifest_of(model, path.name)
-    few = (
-        _too_few(model, before, Split.load(stores, "calib", before.crop)) if before.age_mix and balance is None else ""
-    )
+    few = _too_few(model, before, Split.load(stores, "calib", before.crop)) if balance is None else ""
     if few:
         embed(model, _versioned(before, version))
         if notice:
@@ -309,7 +310,7 @@ def recalibrate_for(
     """
     model = model_in(path)
     manifest = finish(model, _to_calibrate(manifest_of(model, path.name), version), stores)
-    found = fit_mix(run(model, faces), mix_of(np.array(manifest.age_mix)))
+    found = fit_mix(run(model, faces), manifest.mix())
     finish(model, manifest, stores, target=found.mix)
     publish(model, path.parent)
     return found

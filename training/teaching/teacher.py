@@ -17,7 +17,6 @@ from rich.progress import track
 
 from service.cpu import available_cpus
 from service.errors import FileMissing, InvalidParameter
-from service.inference.age_mix import mix_of
 from service.inference.distribution import AGES
 from service.inference.imaging import exposed
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
@@ -109,8 +108,7 @@ def _exported(path: Path) -> Teacher:
         seen = np.stack([exposed(face, manifest.crop) for face in _resized(faces, own)])
         return np.asarray(session.run([OUTPUT_NAME], {INPUT_NAME: seen})[0], dtype=np.float32)
 
-    mix = mix_of(np.array(manifest.age_mix)) if manifest.age_mix else None
-    return Teacher(run, AGES, 0, manifest.flip, mix)
+    return Teacher(run, AGES, 0, manifest.flip, manifest.mix())
 
 
 def _trained(run_dir: Path) -> Teacher:

@@ -19,13 +19,6 @@ def test_docs_page_and_all_it_needs_come_from_here(client: httpx.Client) -> None
     assert "<script>" not in page
 
 
-def test_parameter_prior_is_documented_only_where_all_loaded_models_say_their_mix(client: httpx.Client) -> None:
-    assert not client.get("/models/brightness").json()["age_mix"]
-    operation = client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]
-    assert "interval" in {parameter["name"] for parameter in operation["parameters"]}
-    assert "prior" not in {parameter["name"] for parameter in operation["parameters"]}
-
-
 def test_docs_start_reads_this_services_document(client: httpx.Client) -> None:
     assert 'url: "openapi.json"' in client.get("/docs/start.js").text
 

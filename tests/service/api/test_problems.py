@@ -110,10 +110,6 @@ CASES: dict[str, tuple[int, dict[str, Any]]] = {
     "two models": (422, {"params": {"model": ["brightness", "other"]}, "files": {"file": grey()}}),
     "unknown mix of ages": (422, {"params": {"prior": "x"}, "files": {"file": grey()}}),
     "unknown mix for a batch": (422, {"path": "/predict/batch", "params": {"prior": "x"}, "files": {"files": grey()}}),
-    "mix for a batch of a model without its own": (
-        422,
-        {"path": "/predict/batch", "params": {"prior": "uniform"}, "files": {"files": grey()}},
-    ),
     "unknown model for a batch": (
         422,
         {"path": "/predict/batch", "params": {"model": "none"}, "files": {"files": grey()}},

@@ -14,7 +14,8 @@ PROVENANCE = Provenance(recipe="smoke", data=("drawn",), initial_weights="none",
 
 def manifest(**changes: object) -> Manifest:
     fields = {"name": "toy", "version": "1.0.0", "family": "coral", "licence": "none", "provenance": PROVENANCE}
-    return Manifest.model_validate({**fields, "crop": CropSpec(size=32, margin=0.1), **changes})
+    crop, mix = CropSpec(size=32, margin=0.1), [1 / 101] * 101
+    return Manifest.model_validate({**fields, "crop": crop, "age_mix": mix, **changes})
 
 
 def locked(folder: Path, content: bytes = b"model") -> LockEntry:
@@ -39,6 +40,12 @@ def test_a_manifest_of_another_schema_is_refused_by_its_field() -> None:
         Manifest.from_metadata({METADATA_KEY: text}, "toy.onnx")
 
 
+def test_a_manifest_without_a_mix_of_ages_is_refused_with_the_remedy() -> None:
+    text = manifest().model_dump_json(exclude={"age_mix"})
+    with pytest.raises(InvalidModelFile, match=r"toy\.onnx: manifest field age_mix .*export it again"):
+        Manifest.from_metadata({METADATA_KEY: text}, "toy.onnx")
+
+
 def test_a_table_that_would_not_nest_is_refused() -> None:
     band = {"low": 0, "high": 101, "levels": [0.5, 0.9], "scores": [0.8, 0.4]}
     with pytest.raises(ValueError, match="nested"):
@@ -54,7 +61,7 @@ def test_a_band_without_widths_holds_any() -> None:
 
 def test_a_mix_of_ages_needs_a_share_for_each_that_sum_to_one() -> None:
     assert len(manifest(age_mix=[1 / 101] * 101).age_mix) == 101
-    for shares in ([0.5, 0.5], [0.02] * 101, [0.0, *[0.01] * 100]):
+    for shares in ([], [0.5, 0.5], [0.02] * 101, [0.0, *[0.01] * 100]):
         with pytest.raises(ValueError, match="101 shares above 0"):
             manifest(age_mix=shares)
 

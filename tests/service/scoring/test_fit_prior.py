@@ -117,7 +117,6 @@ def test_rows_that_are_stated_for_a_range_give_a_mix_within_it(tmp_path: Path) -
     [
         (PredictOptions(fields="summary"), "parquet", "leave --fields at all"),
         (PredictOptions(), "csv", "--format parquet or jsonl"),
-        (PredictOptions(), "parquet", "does not say which mix"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_before_anything_is_scored(

@@ -54,7 +54,7 @@ def test_what_cannot_be_calibrated_is_named_in_one_line(tmp_path: Path) -> None:
         ([str(tmp_path / "none.onnx")], "there is no file"),
         ([str(model)], f"prepare it with --size {2 * SIZE}"),
         ([str(model), "--balance", "0.5", "--unlabelled", str(tmp_path)], "give one of them"),
-        ([str(model), "--version", "second"], "version: String should match pattern"),
+        ([str(model), "--balance", "0.5", "--version", "second"], "version: String should match pattern"),
     ):
         done = CliRunner().invoke(app, ["calibrate", *named, "--store", str(store)])
         assert done.exit_code == 1

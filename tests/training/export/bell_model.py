@@ -84,7 +84,8 @@ def bell_model(
 
 def bell_manifest(name: str = "bell", size: int = SIZE) -> Manifest:
     manifest = brightness_manifest(name, size=size)
-    return manifest.model_copy(update={"crop": manifest.crop.model_copy(update={"detector_threshold": 0.7})})
+    crop = manifest.crop.model_copy(update={"detector_threshold": 0.7})
+    return manifest.model_copy(update={"crop": crop, "metrics": {"balance": 0.0}})
 
 
 def write_bell_model(

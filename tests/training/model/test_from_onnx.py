@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from service.errors import FileMissing, InvalidParameter
-from service.inference.manifest import Manifest, Provenance
+from tests.tiny_model import brightness_manifest
 from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
@@ -30,7 +30,6 @@ from training.recipes.recipe import Recipe, recipe_named
 
 MODELS = Path(__file__).parents[3] / "models"
 RECIPES = {"coral-mobilenet": "coral_together", "mean-variance-resnet": "mean_variance_together"}
-UNKNOWN = Provenance(recipe="-", data=(), initial_weights="-", commit="-", created="2026-11-29")
 
 
 def smoothing_in(path: Path) -> NDArray[np.float32]:
@@ -149,7 +148,7 @@ def test_a_file_whose_network_shrinks_its_faces_is_gone_on_from(
         norm.beta.assign(np.random.default_rng(0).uniform(0.1, 1, norm.beta.shape))  # as after training: not zero
     model = convert(servable(trained), recipe.size)
     crop = store.crop.model_copy(update={"size": 160})
-    embed(model, Manifest(name="small", version="1.0.0", family="dldl", crop=crop, provenance=UNKNOWN, licence="-"))
+    embed(model, brightness_manifest("small").model_copy(update={"crop": crop, "family": "dldl"}))
     onnx.save(model, tmp_path / "small.onnx")
     onward = replace(recipe, weights=str(tmp_path / "small.onnx"), preprocessing=None)
     again = new_model(onward, faces_of(recipe, store))
