@@ -58,7 +58,7 @@ def cut_face(picture: Pixels | Pyramid, face: Face, spec: CropSpec, bleed: int =
     step = crop_step(face, spec)
     source, factor = pyramid.reduced(step)
     offsets = np.arange(spec.size + 2 * bleed, dtype=np.float64) - (spec.size + 2 * bleed - 1) / 2
-    angle = eye_angle(face) if spec.alignment == "eyes" else 0.0
+    angle = eye_angle(face)
     along, across = step * math.cos(angle), step * math.sin(angle)
     u, v = offsets[None, :], offsets[:, None]
     center_x, center_y = face.box.center

@@ -25,7 +25,7 @@ class CropSpec(BaseModel, frozen=True, extra="forbid"):
 
     size: int = Field(ge=32, le=512)
     margin: float = Field(ge=0.0, le=1.0)
-    alignment: Literal["eyes", "none"] = "eyes"
+    alignment: Literal["eyes"] = "eyes"
     interpolation: Literal["bilinear-pyramid"] = "bilinear-pyramid"
     detector: Literal["blazeface-refined"] = "blazeface-refined"
     detector_threshold: float = Field(0.5, ge=0.0, le=1.0)
