@@ -79,7 +79,7 @@ def named_mix(name: str, known: Mapping[str, Floats] | None = None) -> Floats:
         low, high = sorted((int(found[1]), int(found[2])))
         ages = np.arange(AGES)
         return np.asarray(((ages >= low) & (ages <= high)) / (high - low + 1), dtype=np.float64)
-    others = f"one of {', '.join(known)}" if known else "a name from AGELENS_PRIORS, which has none"
+    others = f"one of {', '.join(known)}" if known else "a table, but none is given (in the service: AGELENS_PRIORS)"
     raise InvalidParameter(
         f"prior: a mix of ages is uniform, a range such as 12-30 within 0..100, or {others}, not {name!r}"
     )

@@ -70,7 +70,8 @@ class ModelLock(BaseModel, frozen=True, extra="forbid"):
             return cls.model_validate_json(path.read_bytes())
         except FileNotFoundError as error:
             raise FileMissing(
-                f"{LOCK_NAME} is not in the models folder {folder}; set AGELENS_MODELS_DIR to a folder that has one"
+                f"{LOCK_NAME} is not in the models folder {folder}; name a folder that has one "
+                "(in the service: AGELENS_MODELS_DIR)"
             ) from error
         except OSError as error:
             raise FileMissing(f"{LOCK_NAME} in the models folder cannot be read: {error.strerror}") from error

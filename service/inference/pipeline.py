@@ -333,5 +333,5 @@ def _check_shared_geometry(loaded: Mapping[str, Estimator]) -> None:
         if other.manifest.crop.geometry() != first.manifest.crop.geometry():
             raise InvalidModelFile(
                 f"models {first.manifest.name} and {other.manifest.name} were trained on different crops; "
-                "load one of them by AGELENS_MODELS"
+                "load one of them (in the service: AGELENS_MODELS)"
             )

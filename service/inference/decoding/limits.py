@@ -32,12 +32,12 @@ class DecodeLimits:
         if picture.processor_s > self.max_s:
             raise PictureTooLarge(
                 f"decoding the picture would take up to {seconds:.1f} s of a processor; "
-                f"at most {self.max_s:g} s are allowed (AGELENS_MAX_DECODE_S); {picture.remedy}"
+                f"at most {self.max_s:g} s are allowed (in the service: AGELENS_MAX_DECODE_S); {picture.remedy}"
             )
         if picture.memory_bytes > self.max_bytes:
             raise PictureTooLarge(
                 f"decoding the picture would take up to {megabytes} MB of memory; "
-                f"at most {self.max_bytes // _MB} MB are allowed (AGELENS_MAX_DECODE_MB); scale it down"
+                f"at most {self.max_bytes // _MB} MB are allowed (in the service: AGELENS_MAX_DECODE_MB); scale it down"
             )
         return picture
 

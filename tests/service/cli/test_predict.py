@@ -312,7 +312,7 @@ def test_models_as_json_has_the_manifest(folder: Path) -> None:
 def test_models_folder_without_a_lock_is_named(tmp_path: Path) -> None:
     result = agelens("models", "--models-dir", tmp_path / "nowhere")
     assert result.exit_code == 1
-    assert f"models.lock.json is not in the models folder {tmp_path / 'nowhere'}; set" in result.stderr
+    assert f"models.lock.json is not in the models folder {tmp_path / 'nowhere'}; name" in result.stderr
 
 
 def test_verify_runs_every_model(folder: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_range_may_name_either_end_first() -> None:
 
 @pytest.mark.parametrize("name", ["0-101", "012-30", "young", "", "-5"])
 def test_what_is_no_mix_is_named_with_what_is(name: str) -> None:
-    with pytest.raises(InvalidParameter, match=r"uniform, a range such as 12-30 .*, or a name from AGELENS_PRIORS"):
+    with pytest.raises(InvalidParameter, match=r"uniform, a range such as 12-30 .*, or a table, .* AGELENS_PRIORS"):
         named_mix(name)
 
 
