@@ -10,14 +10,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.detection.face_proposals import Proposal
+from service.inference.detection.face_proposals import ROOM, Proposal
 from service.inference.faces import BoundingBox, Face
 from service.inference.imaging import eye_angle
 
 _LEAST: Final = 16  # faces
 _ALIKE: Final = 0.9  # share of them that must be turned alike
 _TURNED_ALIKE: Final = 0.4  # radians
-_ROOM: Final = 1.2  # a window somewhat too wide for a face loses fewer than one somewhat too narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,6 @@ class Crowd:
 
     def like_others(self, place: Proposal) -> Proposal:
         """Return a place turned as all are and as wide as most."""
-        side = float(np.median(self.widths)) * _ROOM
+        side = float(np.median(self.widths)) * ROOM
         x, y = place.box.center
         return replace(self.turned_like_others(place), box=BoundingBox(x - side / 2, y - side / 2, side, side))

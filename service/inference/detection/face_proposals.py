@@ -40,10 +40,12 @@ MOST: Final = 250
 LIKELY: Final = 0.3
 """Least probability of a proposal that is worth looking at where its turn is not sure."""
 
+ROOM: Final = 1.2
+"""Widths of a face that a proposal is wide: a window somewhat too wide loses fewer faces than one too narrow."""
+
 _NEIGHBOURS: Final = np.ones((3, 3), np.uint8)
 _SURE_OF_TURN: Final = 0.8  # least confidence of a turn that needs no other tried
 _NEARER: Final = 2.0  # how much closer the second close view is; what is proposed twice too wide is seen well in it
-_ROOM: Final = 1.2  # a window somewhat too wide for a face loses fewer than one somewhat too narrow
 _WIDEST: Final = 640.0  # pixels of the input; what a network answers to noise must not become a box without bounds
 
 
@@ -111,7 +113,7 @@ def _proposal(
     probability, x, y, width, cosine, sine = values
     center_x = corner[0] + ((cell[0] + 0.5) * STRIDE + x) * scale[0]
     center_y = corner[1] + ((cell[1] + 0.5) * STRIDE + y) * scale[1]
-    side = min(max(width, 1.0), _WIDEST) * _ROOM * math.sqrt(scale[0] * scale[1])
+    side = min(max(width, 1.0), _WIDEST) * ROOM * math.sqrt(scale[0] * scale[1])
     box = BoundingBox(center_x - side / 2, center_y - side / 2, side, side)
     return Proposal(box, probability, math.atan2(sine, cosine), min(1.0, math.hypot(cosine, sine)))
 
