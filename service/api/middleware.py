@@ -64,7 +64,7 @@ class ResponseHeadersMiddleware:
 
 
 class RequestContextMiddleware:
-    """Give each request an id, a trace span, security headers, metrics and a log line, and catch unexpected errors."""
+    """Open a trace span, count and log each request, and answer unexpected errors."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         """Wrap `app`."""

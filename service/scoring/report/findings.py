@@ -48,7 +48,7 @@ class Uncertain(NamedTuple):
 
 
 class Shortlist(Generic[Entry]):
-    """Counts entries and keeps the least of them, in order."""
+    """Counts entries and keeps those that sort first, in order."""
 
     def __init__(self, most: int) -> None:
         """Keep at most so many."""
@@ -57,7 +57,7 @@ class Shortlist(Generic[Entry]):
         self.kept: list[Entry] = []
 
     def add(self, entry: Entry) -> None:
-        """Count an entry, and keep it if it is among the least."""
+        """Count an entry, and keep it if it sorts among the first `most`."""
         self.count += 1
         insort(self.kept, entry)
         del self.kept[self.most :]
