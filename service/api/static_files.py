@@ -28,10 +28,10 @@ _SWAGGER: Final = Path(__file__).parent / "swagger"
 _SWAGGER_UI: Final = ("swagger-ui.css", "swagger-ui-bundle.js")
 
 
-def web_routes(folder: Path = _WEB) -> list[Route]:
-    """Serve each file of `folder` under its own name, and `index.html` at `/`."""
-    names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
-    return [_route(f"/{name}".removesuffix("index.html"), folder, name) for name in names]
+def web_routes() -> list[Route]:
+    """Serve each file of the page under its own name, and `index.html` at `/`."""
+    names = [path.relative_to(_WEB).as_posix() for path in sorted(_WEB.rglob("*")) if path.is_file()]
+    return [_route(f"/{name}".removesuffix("index.html"), _WEB, name) for name in names]
 
 
 def docs_routes() -> list[Route]:

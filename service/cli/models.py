@@ -43,11 +43,9 @@ class Installed:
         return {**self.entry.model_dump(exclude_none=True), "manifest": manifest, "trouble": self.trouble}
 
 
-def list_models(
-    models_dir: Path | None = None, as_json: bool = False, verbose: bool = False, console: Console | None = None
-) -> int:
+def list_models(models_dir: Path | None, as_json: bool, verbose: bool) -> int:
     """Print the installed files; return 1 if one is wrong. Raise SetupError if there is no lock."""
-    console = console or Console()
+    console = Console()
     found = list(inspect(load_settings(models_dir=models_dir).models_folder))
     if as_json:
         console.out(json.dumps([file.facts() for file in found], indent=2), highlight=False)
@@ -59,9 +57,9 @@ def list_models(
     return int(any(file.trouble for file in found))
 
 
-def verify_models(models_dir: Path | None = None, console: Console | None = None) -> int:
+def verify_models(models_dir: Path | None) -> int:
     """Check the bytes of each file and run each model once; return 1 if one fails."""
-    console = console or Console()
+    console = Console()
     folder = load_settings(models_dir=models_dir).models_folder
     console.print(f"{escape(str(folder))}", highlight=False)
     failed = 0

@@ -19,9 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter, InvalidSetting
-from service.inference.distribution import AGES
-
-Floats = NDArray[np.float64]
+from service.inference.distribution import AGES, Floats
 
 RANGE: Final = "(100|[1-9]?[0-9])-(100|[1-9]?[0-9])"
 """Regular expression of a range of ages such as 12-30."""
@@ -138,7 +136,7 @@ class FittedMix:
     settled: bool
 
 
-def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH_YEARS) -> FittedMix:
+def fit_mix(pmf: NDArray[np.floating], own: Floats) -> FittedMix:
     """Estimate the mix of ages behind unlabelled faces from their distributions [n, 101] for the mix `own`.
 
     Expectation-maximisation (Saerens et al. 2002, equation 2.10): convert all distributions to the current mix,
@@ -149,7 +147,7 @@ def fit_mix(pmf: NDArray[np.floating], own: Floats, smooth_years: float = SMOOTH
         raise InvalidParameter(
             f"a mix of ages needs at least {FEWEST} faces, there are {len(pmf)}; give more photographs"
         )
-    smoother = _smoother(smooth_years)
+    smoother = _smoother()
     # A range has ages of share 0, of which nothing is known: their distributions are 0 there.
     likelihood: NDArray[np.float32] = np.divide(pmf, np.maximum(own, FLOOR), dtype=np.float32)
     mix, change, rounds = own, np.inf, 0
@@ -178,10 +176,8 @@ def described(found: FittedMix) -> str:
     )
 
 
-def _smoother(years: float) -> Floats:
+def _smoother() -> Floats:
     """Return the matrix [101, 101] that spreads each age's share over its neighbours; rows sum to 1."""
-    if not years:
-        return np.eye(AGES)
     ages = np.arange(AGES)
-    weights = np.exp(-((ages[:, None] - ages) ** 2) / (2 * years**2))
+    weights = np.exp(-((ages[:, None] - ages) ** 2) / (2 * SMOOTH_YEARS**2))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)

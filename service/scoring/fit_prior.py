@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from service.atomic_write import atomic_write
 from service.errors import InvalidParameter
-from service.inference.age_mix import FittedMix, Floats, fit_mix
-from service.inference.distribution import AGES
+from service.inference.age_mix import FittedMix, fit_mix
+from service.inference.distribution import AGES, Floats
 from service.inference.options import PredictOptions
 from service.scoring.job import Format
 from service.scoring.parts import columns_in, finished_parts, writing

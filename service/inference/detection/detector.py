@@ -47,7 +47,10 @@ class FaceDetector(Protocol):
     """Anything that finds faces in a picture."""
 
     def detect(self, picture: Pyramid, min_size: float | None = None, work: float = MOST_WORK) -> Detection:
-        """Find the faces of `picture`, at a cost of `work`; those narrower than `min_size` pixels need not be found."""
+        """Find the faces of `picture`; those narrower than `min_size` pixels need not be found.
+
+        `work` is how much the search may be, counted in windows that BlazeFace judges.
+        """
         ...
 
     def close(self) -> None:
@@ -139,15 +142,13 @@ class BlazeFaceDetector(FaceDetector):
         self._judge.close()
 
 
-def open_detector(
-    models_dir: Path, kind: Kind = "onnxruntime", threshold: float = CONFIDENCE, max_views: int = MAX_VIEWS
-) -> BlazeFaceDetector:
+def open_detector(models_dir: Path, kind: Kind = "onnxruntime", max_views: int = MAX_VIEWS) -> BlazeFaceDetector:
     """Load the detector of a models folder for one thread; raise SetupError where something it needs is missing."""
     if kind == "onnxruntime":
-        return BlazeFaceDetector(models_dir, threshold, max_views)
+        return BlazeFaceDetector(models_dir, max_views=max_views)
     from service.inference.detection.blazeface.mediapipe_graph import MediapipeBlazeFace
 
-    return BlazeFaceDetector(models_dir, threshold, max_views, MediapipeBlazeFace)
+    return BlazeFaceDetector(models_dir, max_views=max_views, judge=MediapipeBlazeFace)
 
 
 def _likeliest(proposals: Iterable[Proposal]) -> list[Proposal]:

@@ -20,8 +20,6 @@ CHUNKS: Final = (8, 4, 2, 1)
 _CELLS: Final = ((16, 2), (8, 6))  # cells a side, and anchors a cell
 _SAME_FACE: Final = 0.3  # overlap from which answers are averaged into one face
 
-Floats = NDArray[np.float32]
-
 
 class BlazeFace:
     """One BlazeFace network. Safe to share between threads."""
@@ -47,7 +45,7 @@ class BlazeFace:
     def close(self) -> None:
         """Do nothing: ONNX Runtime frees a session with its last reference."""
 
-    def _faces(self, boxes: Floats, logits: Floats) -> list[Face]:
+    def _faces(self, boxes: NDArray[np.float32], logits: NDArray[np.float32]) -> list[Face]:
         (likely,) = np.nonzero(logits >= self._least_logit)
         likely = likely[np.argsort(-logits[likely], kind="stable")]
         points = boxes[likely].reshape(-1, 8, 2).astype(np.float64)
