@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -137,6 +138,8 @@ class DecoderProcess:
             if asleep.seconds() > _ASLEEP_S:
                 raise DeadlineExceeded("the picture's decoder stopped responding; send another picture")
 
+        if self._has_ended():
+            self._replace()  # while it had nothing to do, so no picture is at fault
         for last in (False, True):
             try:
                 outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
@@ -155,6 +158,12 @@ class DecoderProcess:
         """End the process."""
         self._socket.close()
         self._launcher.left()
+
+    def _has_ended(self) -> bool:
+        """Whether the process that waits for a picture has ended: its socket is then at an end, else it has nothing."""
+        waiting = select.poll()
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _replace(self) -> int:
         """Kill the process, start a new one, and return the old one's exit status, 0 if it is unknown."""

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from service.errors import InvalidSetting, UnknownModel
+from service.errors import InvalidSetting, PictureError, UnknownModel
 from service.inference.age_mix import mixes_in
 from service.inference.decoding.decoder import Decoder
 from service.inference.detection.detector import FaceDetector, open_detector
@@ -58,7 +58,13 @@ def _warm_pipeline(
 ) -> Pipeline:
     """Make a pipeline for one thread, with its own detector and decoder, and run it once."""
     pipeline = Pipeline(detector(), estimators, default, decoder(), mixes)
-    pipeline.predict(_grey_picture())
+    try:
+        pipeline.predict(_grey_picture())
+    except PictureError as error:
+        raise InvalidSetting(
+            "AGELENS_MAX_DECODE_S or AGELENS_MAX_DECODE_MB is too low: a grey JPEG of "
+            f"{_WARM_UP_SIDE} x {_WARM_UP_SIDE} pixels is refused already ({error})"
+        ) from error
     return pipeline
 
 

@@ -142,6 +142,8 @@ class WorkerPool(Generic[Worker, Result]):
 
     def _work(self, index: int) -> None:
         with ExitStack() as stack:
+            if not self._built[index].set_running_or_notify_cancel():
+                return  # the service was told to end before it started
             try:
                 worker = stack.enter_context(self._make_worker())
             except BaseException as error:  # whoever started the pool gets it

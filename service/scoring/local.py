@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Final, Literal
 
 import cv2
@@ -58,7 +59,8 @@ def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects:
         while True:
             while len(running) < workers * _AHEAD and (chunk := next(waiting, None)) is not None:
                 suspects.append(chunk)
-                running[executor.submit(_score, chunk)] = chunk
+                with _interrupts_later():
+                    running[executor.submit(_score, chunk)] = chunk
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -66,15 +68,16 @@ def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects:
                 suspects.remove(running.pop(future))
                 yield tally
     finally:
-        for future in running:
-            future.cancel()
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _alone(job: Job, chunk: Chunk) -> Iterator[Tally]:
     """Score a chunk in a process of its own; if that dies, score its halves."""
     with _executor(job, 1, "processes") as executor:
         try:
-            executor.submit(_stand_by).result()
+            with _interrupts_later():
+                ready = executor.submit(_stand_by)
+            ready.result()
         except BrokenProcessPool as error:
             raise SetupError(
                 "worker processes are killed while they load the models; there may be too little memory"
@@ -114,6 +117,19 @@ def _executor(job: Job, workers: int, kind: Kind) -> Executor:
     return ProcessPoolExecutor(workers, spawn, initializer=_open_process, initargs=(job,))
 
 
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back while a process may be started, which then begins so.
+
+    It has a second of imports before it can ignore it, and one that dies in them leaves its executor waiting.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _open(job: Job) -> None:
     cv2.setNumThreads(1)  # the workers are the parallelism
     try:
@@ -125,6 +141,7 @@ def _open(job: Job) -> None:
 
 def _open_process(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if (parent := multiprocessing.parent_process()) and parent.pid:
         end_with_parent(parent.pid)  # an orphan must not write parts that the next run scores again
     _open(job)

@@ -179,6 +179,17 @@ def test_end_of_the_whole_program_costs_no_further_picture() -> None:
         process.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_end_of_a_decoder_that_waits_costs_no_picture(process: DecoderProcess, number: signal.Signals) -> None:
+    assert still_works(process)
+    before = process.number
+    os.kill(before, number)
+    while Path(f"/proc/{before}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        os.sched_yield()
+    assert still_works(process)
+    assert process.number != before
+
+
 def test_signals_of_the_terminal_do_not_reach_the_program(launcher: DecoderLauncher) -> None:
     assert os.getsid(launcher.number) != os.getsid(0)
 

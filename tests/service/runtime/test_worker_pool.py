@@ -119,6 +119,27 @@ async def test_error_of_building_a_worker_is_raised_at_the_start() -> None:
         pool.probe()
 
 
+async def test_an_end_before_the_workers_are_built_is_quiet(gate: Gate) -> None:
+    crashed: list[object] = []
+    before, threading.excepthook = threading.excepthook, crashed.append
+
+    def slow() -> AbstractContextManager[str]:
+        gate.pass_through()
+        return nullcontext("worker")
+
+    try:
+        pool: WorkerPool[str, str] = WorkerPool(slow, threads=2, queue_size=2)
+        starting = asyncio.create_task(pool.start())
+        await asyncio.to_thread(gate.wait_for, 2)
+        starting.cancel()
+        await asyncio.wait([starting])
+        gate.open()
+        assert await asyncio.to_thread(pool.stop, 30)
+    finally:
+        threading.excepthook = before
+    assert crashed == []
+
+
 async def test_caller_gets_504_at_the_deadline_whatever_runs(gate: Gate) -> None:
     async with running() as pool:
         with pool.admitted([waits(gate)], 0.5) as (results, _), pytest.raises(DeadlineExceeded):

@@ -8,9 +8,6 @@ import json
 import os
 import re
 import resource
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +30,7 @@ from service.scoring.local import score_locally
 from service.scoring.tables import Columns
 from service.settings import Settings, load_settings
 from tests.service.doubles import grey
-from tests.service.scoring.doubles import ROOT, THREADS, middle_face, scored
+from tests.service.scoring.doubles import THREADS, middle_face, scored
 from tests.tiny_model import lock_entry, write_models_folder
 
 QUIET = Console(quiet=True)
@@ -195,46 +192,6 @@ def test_processes_and_threads_write_the_same_parts(score: Any, photos: Path) ->
     threads, processes = score(photos, "threads"), score(photos, "processes", engine=score_locally, workers=2)
     assert scored(threads) == scored(processes)
     assert {path.name for path in threads.glob("part-*")} == {path.name for path in processes.glob("part-*")}
-
-
-def test_the_picture_that_kills_its_process_is_a_failure_and_no_other(tmp_path: Path, models_dir: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number in range(2):
-        (photos / f"{number}.png").write_bytes(grey(153 if number else 102))
-    command = [sys.executable, "-m", "tests.service.scoring.doubles", "deadly", photos, tmp_path / "out", models_dir]
-    subprocess.run([str(word) for word in command], check=True, cwd=ROOT)
-    assert {row["id"]: row["error"] for row in scored(tmp_path / "out")} == {
-        "0.png": None,
-        "1.png": "worker-died",
-    }
-
-
-def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> None:
-    photos, output, gate = tmp_path / "photos", tmp_path / "out", tmp_path / "gate"
-    photos.mkdir()
-    for number in range(40):
-        (photos / f"{number}.png").write_bytes(grey(number + 1))
-    os.mkfifo(gate)
-    command = [sys.executable, "-m", "tests.service.scoring.doubles", "gated", photos, output, models_dir, gate]
-    running = subprocess.Popen([str(word) for word in command], cwd=ROOT)
-    with running, gate.open("wb", buffering=0) as stream:
-        stream.write(b"." * 12)  # one full chunk of eight, and half of the next
-        _until(lambda: len(list(output.glob("part-*"))) == 1, running)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
-    (before,) = output.glob("part-*")
-    written = before.stat().st_mtime_ns
-    ScoreCommand(str(photos), output, models_dir=models_dir, pipeline=middle_face, engine=THREADS).run(QUIET)
-    assert sorted(row["id"] for row in scored(output)) == sorted(f"{number}.png" for number in range(40))
-    assert before.stat().st_mtime_ns == written
-    assert not list(output.glob(".partial.*"))
-
-
-def _until(happened: Any, running: subprocess.Popen[bytes]) -> None:
-    while not happened():
-        assert running.poll() is None, "it ended before it was killed"
-        os.sched_yield()
 
 
 @pytest.mark.parametrize("fmt", ["parquet", "csv", "jsonl"])

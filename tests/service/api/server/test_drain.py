@@ -114,7 +114,8 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ("variables", "said"),
     [
         ({"AGELENS_THREADS": "no"}, "AGELENS_THREADS"),
-        ({"AGELENS_MODELS_DIR": "/nonexistent"}, "set AGELENS_MODELS_DIR to a folder that has one"),
+        ({"AGELENS_MODELS_DIR": "/nonexistent"}, "name a folder that has one (in the service: AGELENS_MODELS_DIR)"),
+        ({"AGELENS_MAX_DECODE_S": "0.001"}, "AGELENS_MAX_DECODE_S or AGELENS_MAX_DECODE_MB is too low: a grey JPEG"),
         ({"AGELENS_HOST": "192.0.2.1"}, "choose another with --host or --port"),
     ],
 )
