@@ -13,8 +13,6 @@ UV = UV_DEFAULT_INDEX="$(INDEX)" .venv-setup/bin/uv pip
 INDEX = $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell .venv-setup/bin/python -m pip config get global.index-url 2>/dev/null))
 WITH_TOOLS := PYTHONPATH=$$(echo $$PWD/.venv-setup/lib/python3*/site-packages)
 define INSTALL # environment, locks, --exact to take away what is not in them
-	@# Two packages hold cv2: the one of former locks goes first, or it would take the other's files along.
-	@$(UV) uninstall --quiet --python $(1)/bin/python opencv-contrib-python-headless 2>/dev/null || true
 	@$(UV) install --python $(1)/bin/python --require-hashes --no-deps $(3) $(2:%=--requirement requirements/%)
 	@$(WITH_TOOLS) $(UV) install --quiet --python $(1)/bin/python --offline --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -34,8 +34,6 @@ BLOCKS: Final[Mapping[str, Block]] = {
     "reliability": measured.reliability_part,
     "mixes": measured.mixes_table,
     "coverage": measured.coverage_table,
-    "coverage-by-group": measured.coverage_by_group,
-    "coverage-by-wear": measured.coverage_by_wear,
     "ablation": lambda: ablation_table(measured.MEASURED / "ablation.json"),
     "ablation-pieces": lambda: ablation_table(measured.MEASURED / "ablation-pieces.json"),
     "cards": measured.cards,

@@ -109,7 +109,7 @@ def ages_table() -> str:
 
 def worn_table() -> str:
     """Return the error on worn photographs, and how many children are read as grown up there, the int8 models."""
-    trees = {name: tree for name, tree in evaluations().items() if name.endswith("-int8") and "robustness" in tree}
+    trees = {name: tree for name, tree in evaluations().items() if name.endswith("-int8")}
     rows = []
     for group in dict.fromkeys(row["group"] for tree in trees.values() for row in tree["robustness"]):
         found = [_row(tree["robustness"], group) for tree in trees.values()]
@@ -223,7 +223,7 @@ def reliability_part() -> str:
                 f"{row['threshold']}",
                 f"{row['ece']:.3f}",
                 f"{row['ece_by_chance']:.3f} ({row['ece_by_chance_95']:.3f})",
-                f"{row.get('as_they_come', row)['ece']:.3f}",
+                f"{row['as_they_come']['ece']:.3f}",
             ]
             for row in _pooled(tree)["reliability"]
         ]
@@ -242,31 +242,6 @@ def coverage_table() -> str:
         for row in _pooled(tree)["coverage"]
     ]
     return table(["model", "asked", "true age inside (95 %)", "ages wide, mean"], rows)
-
-
-def coverage_by_group() -> str:
-    """Return the chart of coverage by sex and race, where the evaluation measured it."""
-    if not _covered_groups():
-        return ""
-    words = "How often the 90 % interval contains the true age, by sex and race"
-    return f"By sex and race:\n\n![{words}](images/coverage-by-group.svg)\n"
-
-
-def coverage_by_wear() -> str:
-    """Return the chart of coverage on worn photographs, where the evaluation measured it."""
-    if not _worn_rows():
-        return ""
-    words = "How often the 90 % interval contains the true age on worn photographs"
-    return f"On worn photographs:\n\n![{words}](images/coverage-by-wear.svg)\n"
-
-
-def _covered_groups() -> list[list[Tree]]:
-    ninety = _ninety(_pooled(evaluations()[default_model()]))
-    return [ninety[key] for key in ("by_sex", "by_race") if ninety.get(key)]
-
-
-def _worn_rows() -> list[Tree]:
-    return [row for row in evaluations()[default_model()].get("robustness", ()) if "coverage_low" in row]
 
 
 def _ninety(part: Tree) -> Tree:
@@ -313,15 +288,12 @@ def plots() -> dict[Path, str]:
     }
     found = _pooled(trees[default_model()])
     drawn[IMAGES / "error-by-age.svg"] = charts.error_bars("Mean error and bias by true age", found["by_true_age"])
-    groups = [found[key] for key in ("by_sex", "by_race") if found[key]]
-    drawn[IMAGES / "error-by-group.svg"] = charts.error_bars("Mean error and bias by sex and race", *groups)
+    errors, covered = ([part[key] for key in ("by_sex", "by_race") if part[key]] for part in (found, _ninety(found)))
+    drawn[IMAGES / "error-by-group.svg"] = charts.error_bars("Mean error and bias by sex and race", *errors)
     by_age = charts.interval_coverage("predicted age", 0.9, _ninety(found)["bands"])
     drawn[IMAGES / "coverage-by-age.svg"] = by_age
-    if covered := _covered_groups():
-        by_group = charts.interval_coverage("sex and race", 0.9, *covered)
-        drawn[IMAGES / "coverage-by-group.svg"] = by_group
-    if worn := _worn_rows():
-        drawn[IMAGES / "coverage-by-wear.svg"] = charts.worn_coverage(0.9, worn)
+    drawn[IMAGES / "coverage-by-group.svg"] = charts.interval_coverage("sex and race", 0.9, *covered)
+    drawn[IMAGES / "coverage-by-wear.svg"] = charts.worn_coverage(0.9, trees[default_model()]["robustness"])
     drawn[IMAGES / "gates.svg"] = charts.gate_curves(_gates(default_model())["gates"])
     drawn[IMAGES / "peers.svg"] = charts.peers(json.loads(SPEED.with_name("details.json").read_text())["peers"])
     drawn[IMAGES / "distribution.svg"] = distribution_plot(json.loads(REPLY.read_text())["faces"][0])

@@ -192,43 +192,21 @@ def test_the_sets_of_a_chart_stand_apart() -> None:
     assert male - female == pytest.approx(white - black) == pytest.approx((black - male) / 2)
 
 
-@pytest.fixture
-def measured_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copy what was measured, without coverage by group or its range under wear."""
-    folder = tmp_path / "measured"
+def test_coverage_is_drawn_by_sex_and_by_wear_where_no_race_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, share = tmp_path / "measured", {"n": 500, "coverage": 0.8, "coverage_low": 0.75, "coverage_high": 0.85}
     shutil.copytree(measured.MEASURED, folder)
     monkeypatch.setattr(measured, "MEASURED", folder)
-    path, tree = default_evaluation(folder)
-    ninety = next(row for row in tree["results"]["pooled"]["coverage"] if row["level"] == 0.9)
-    for part, key in [(ninety, "by_sex"), (ninety, "by_race"), *((row, "coverage_low") for row in tree["robustness"])]:
-        part.pop(key, None)
-    path.write_text(json.dumps(tree))
-    return folder
-
-
-def default_evaluation(folder: Path) -> tuple[Path, dict[str, Any]]:
     path = folder / f"{measured.default_model()}.evaluation.json"
-    return path, json.loads(path.read_text())
-
-
-def test_coverage_that_was_not_measured_is_not_shown(measured_folder: Path) -> None:
-    assert (measured.coverage_by_group(), measured.coverage_by_wear()) == ("", "")
-    drawn = {path.name for path in measured.plots()}
-    assert "coverage-by-age.svg" in drawn
-    assert drawn.isdisjoint({"coverage-by-group.svg", "coverage-by-wear.svg"})
-
-
-def test_coverage_by_sex_race_and_wear_is_shown_where_it_was_measured(measured_folder: Path) -> None:
-    path, tree = default_evaluation(measured_folder)
-    share = {"n": 500, "coverage": 0.8, "coverage_low": 0.75, "coverage_high": 0.85}
-    ninety = next(row for row in tree["results"]["pooled"]["coverage"] if row["level"] == 0.9)
-    ninety["by_sex"], ninety["by_race"] = [{"group": "female", **share}], [{"group": "asian", **share}]
+    tree = json.loads(path.read_text())
+    pooled = tree["results"]["pooled"]
+    ninety = next(row for row in pooled["coverage"] if row["level"] == 0.9)
+    ninety["by_sex"], ninety["by_race"], pooled["by_race"] = [{"group": "female", **share}], [], []
     tree["robustness"] = [{"group": "half-tone", "detection_rate": 0.9, **share}]
     path.write_text(json.dumps(tree))
     drawn = {path.name: plot for path, plot in measured.plots().items()}
-    assert "images/coverage-by-group.svg" in measured.coverage_by_group()
-    assert [name in drawn["coverage-by-group.svg"] for name in ("female", "asian")] == [True, True]
-    assert "images/coverage-by-wear.svg" in measured.coverage_by_wear()
+    assert [name in drawn["coverage-by-group.svg"] for name in ("female", "asian")] == [True, False]
     assert "half-tone" in drawn["coverage-by-wear.svg"]
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.plots import bars_plot, coverage_plot, cumulative_score_plot, picture, pit_plot, scatter_plot
 from training.evaluation.reliability_diagram import reliability_diagram
-from training.export.card import FEW, over_clean, ranged
+from training.export.card import FEW, ranged
 from training.measures.calibration import decoded
 
 Tree = dict[str, Any]
@@ -61,7 +61,7 @@ ACCURACY: Final = (
 )
 ROBUSTNESS: Final = (
     Column("MAE", lambda row: f"{row['mae']:.2f}"),
-    Column("over unchanged, same faces", over_clean),
+    Column("over unchanged, same faces", lambda row: f"{row['over_clean']:.2f}"),
     Column("bias", lambda row: f"{row['bias']:+.2f}"),
     Column("inside the 90 % interval", lambda row: f"{row['coverage']:.1%}"),
     Column("faces found", lambda row: f"{row['detection_rate']:.1%}"),
@@ -222,7 +222,7 @@ def source_part(source: str, results: Mapping[str, Tree]) -> dict[str, Any]:
         part["interval_groups"] = [
             (group, groups_table(ninety, f"by_{group}", COVERAGE))
             for group in ("sex", "race")
-            if all(row.get(f"by_{group}") for row in ninety.values())
+            if all(row[f"by_{group}"] for row in ninety.values())
         ]
     return part
 

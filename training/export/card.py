@@ -195,13 +195,13 @@ def _without_faces(share: float) -> list[str]:
 def source_part(source: str, result: Tree) -> str:
     """Return the part of the card about one source."""
     whole = {"group": "**all**", **{key: value for key, value in result.items() if not isinstance(value, list | dict)}}
-    lines = [accuracy_line(row) for row in (whole, *result["by_true_age"], *result.get("by_youth", ()))]
+    lines = [accuracy_line(row) for row in (whole, *result["by_true_age"], *result["by_youth"])]
     for group in ("sex", "race"):
         lines += [accuracy_line(row) for row in result[f"by_{group}"]]
     constant = result["constant"]
     lines.append([f"always {constant['age']:.0f}", "", f"{constant['mae']:.2f}", f"{constant['cs5']:.1%}", ""])
     parts = [f"### {source}\n", markdown(["", "n", "MAE, years", "CS@5", "bias"], lines)]
-    if result.get("by_five_years"):
+    if result["by_five_years"]:
         lines = [[*line[:3], line[4]] for line in map(accuracy_line, result["by_five_years"])]
         parts.append("By true age, five years at a time, from 5 to 29:\n")
         parts.append(markdown(["", "n", "MAE, years", "bias"], lines))
@@ -210,18 +210,17 @@ def source_part(source: str, result: Tree) -> str:
         head += ["n with P of 0.05–0.95", "calibration error there", "by chance, median (95 %)"]
         head.append("as the photographs come: all, there")
         parts.append(markdown(head, [reliability_line(row) for row in result["reliability"]]))
-        parts += _without_faces(result["reliability"][0].get("mix_without_faces", 0.0))
+        parts += _without_faces(result["reliability"][0]["mix_without_faces"])
     if any(row["curve"] for row in result.get("gates", ())):
         parts.append(gates_table(result["gates"]))
     if "coverage" in result:
         ninety = next(row for row in result["coverage"] if row["level"] == 0.9)
         lines = [[f"{row['level']:.0%} interval, all", *coverage_line(row)] for row in result["coverage"]]
         lines += [[f"90 %, predicted {row['group']}", *coverage_line(row)] for row in ninety["bands"]]
-        groups = (row for key in ("by_sex", "by_race") for row in ninety.get(key, ()))
+        groups = (row for key in ("by_sex", "by_race") for row in ninety[key])
         lines += [[f"90 %, {row['group']}", *coverage_line(row)] for row in groups]
         parts.append(markdown(["", "n", "true age inside", "ages wide"], lines))
-    if "one_hump" in result:
-        parts.append(f"{result['one_hump']:.1%} of the distributions have one hump.\n")
+    parts.append(f"{result['one_hump']:.1%} of the distributions have one hump.\n")
     minors = result["challenge_25"]
     if minors["n"]:
         rate = f"{minors['rate']:.1%} ({minors['rate_low']:.1%}–{minors['rate_high']:.1%})"
@@ -244,10 +243,9 @@ def accuracy_line(row: Row) -> list[str]:
 
 def reliability_line(row: Row) -> list[str]:
     """Return one threshold as cells."""
-    unsure = row.get("unsure", {"n": 0})
+    unsure, plain = row["unsure"], row["as_they_come"]
     doubtful = error_cells(unsure) if "ece" in unsure else ["", ""]
-    plain = row.get("as_they_come", row)  # evaluations from before weighed nothing
-    unweighted = ", ".join(f"{part['ece']:.3f}" for part in (plain, plain.get("unsure", {})) if "ece" in part)
+    unweighted = ", ".join(f"{part['ece']:.3f}" for part in (plain, plain["unsure"]) if "ece" in part)
     return [str(row["threshold"]), *error_cells(row), str(unsure["n"]), *doubtful, unweighted]
 
 
@@ -284,17 +282,12 @@ def robustness_table(rows: Sequence[Row]) -> str:
 def wear_cells(row: Row) -> list[str]:
     """Return what a kind of wear does, to all and to children, as cells."""
     children = row["children"]
-    cells = [f"{row['mae']:.2f}", over_clean(row), f"{row['bias']:+.2f}", f"{row['coverage']:.1%}"]
+    cells = [f"{row['mae']:.2f}", f"{row['over_clean']:.2f}", f"{row['bias']:+.2f}", f"{row['coverage']:.1%}"]
     cells += [f"{row['width']:.1f}", f"{row['detection_rate']:.1%}", str(children["n"])]
     if not children["n"]:
         return [*cells, "", "", "", "", ""]
     cells += [f"{children['mae']:.2f}", f"{children['bias']:+.2f}", f"{children['coverage']:.1%}"]
     return [*cells, f"{row['children_over_18']:.1%}", f"{row['under_15_over_18']:.1%}"]
-
-
-def over_clean(row: Row) -> str:
-    """Return the error in parts of that of the same faces unchanged; nothing for evaluations from before."""
-    return f"{row['over_clean']:.2f}" if "over_clean" in row else ""
 
 
 def across(rows: Sequence[Row]) -> str:

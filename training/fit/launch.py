@@ -98,7 +98,7 @@ def relaunch(run_dir: Path, max_minutes: float | None = None) -> TrainResult:
         run_dir,
         resume=True,
         max_minutes=about["max_minutes"],
-        tracker=trackers(run_dir, about.get("wandb", False)),
+        tracker=trackers(run_dir, about["wandb"]),
         beside=beside,
     )
 

@@ -233,22 +233,16 @@ def test_the_card_tells_the_bias_of_the_young_five_years_at_a_time(trees: dict[s
     assert f"| {row['group']} | {row['n']} | {mae} | {row['bias']:+.2f} |" in text[start:]
 
 
-def test_evaluations_from_before_leave_out_what_they_did_not_measure(
+def test_own_faces_of_which_only_ages_are_known_have_a_card_and_a_page(
     trees: dict[str, Any], raws: dict[str, Path]
 ) -> None:
-    results = {
-        source: {key: value for key, value in result.items() if key != "by_five_years"}
-        for source, result in trees["bell"]["results"].items()
-    }
-    worn = [
-        {key: value for key, value in row.items() if key not in {"clean_mae", "over_clean"}}
-        for row in trees["bell"]["robustness"]
-    ]
-    before = {**trees["bell"], "results": results, "robustness": worn}
-    text = card(bell_manifest(), before, "0" * 64)
-    assert "| grey | 200 | 4.50 |  | +0.10 |" in text
-    assert "five years at a time" not in text
-    assert "<td>4.50</td><td></td><td>+0.10</td>" in page({"bell": before}, {"bell": raws["bell"]})
+    ages = np.arange(20, 60)
+    found = Predictions.of(np.eye(101)[ages], ages)
+    tree = {**trees["bell"], "results": summarise_sources(found, (), 29.0)}
+    text = card(bell_manifest(), tree, "0" * 64)
+    assert "| 90 %, predicted 20–29 |" in text
+    assert "| 90 %,  |" not in text
+    assert "female" not in text + page({"bell": tree}, {"bell": raws["bell"]})
 
 
 def test_the_card_tells_what_one_data_set_teaches_about_another(trees: dict[str, Any]) -> None:
