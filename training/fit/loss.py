@@ -90,7 +90,7 @@ def packed_loss(
         logits = outputs[:, : head.units]
         total = head.loss(logits, labels[:, 0], labels[:, 1], labels[:, 2])
         if ages:
-            taught = head.taught(logits, labels[:, LABELS : LABELS + ages], labels[:, RAMP])
+            taught = head.taught(logits, labels[:, LABELS : LABELS + ages])
             total = (1 - teacher_weight) * total + teacher_weight * taught
         if features:
             wrong = ops.square(outputs[:, head.units :] - labels[:, LABELS + ages :])

@@ -32,41 +32,34 @@ RESTRAINT: Final = 1e-5
 """Ridge, as a share of the inputs' mean square."""
 
 
-def fit_shortcuts(plain: keras.Model, residual: keras.Model, faces: NDArray[np.uint8], batch: int = 32) -> list[float]:
+def fit_shortcuts(plain: keras.Model, residual: keras.Model, faces: NDArray[np.uint8], batch: int = 32) -> None:
     """Set pointwise convolutions and norms of a `separable_resnet` that holds `plain`'s, a MobileNet's, weights.
 
-    Faces are uint8 [n, size, size, 3], some hundred of the training set. Returns for each block the share of what its
-    sum varies by that the residual network does not give.
+    Faces are uint8 [n, size, size, 3], some hundred of the training set.
     """
     if not len(faces):
         raise ValueError("shortcuts are fitted with faces; got none")
-    blocks = track(range(1, BLOCKS + 1), "fitting shortcuts", console=Console(stderr=True), transient=True)
-    return [_fit_block(plain, residual, block, faces, batch) for block in blocks]
+    for block in track(range(1, BLOCKS + 1), "fitting shortcuts", console=Console(stderr=True), transient=True):
+        _fit_block(plain, residual, block, faces, batch)
 
 
-def _fit_block(plain: keras.Model, residual: keras.Model, block: int, faces: NDArray[np.uint8], batch: int) -> float:
+def _fit_block(plain: keras.Model, residual: keras.Model, block: int, faces: NDArray[np.uint8], batch: int) -> None:
     name = f"conv_pw_{block}"
     shortcut, _ = residual.get_layer(f"{SHORTCUT}{block}").input
     given = keras.Model(residual.input, [shortcut, residual.get_layer(f"conv_dw_{block}_relu").output])
     wanted = keras.Model(plain.input, plain.get_layer(f"{name}_bn").output)
     size, width = given.output[1].shape[-1] + 1, wanted.output.shape[-1]
     squares, products = np.zeros((size, size)), np.zeros((size, width))
-    sums, moments = np.zeros(width), np.zeros(width)
-    rng, total, count = np.random.default_rng(0), 0.0, 0
+    rng = np.random.default_rng(0)
     for start in range(0, len(faces), batch):
         some = faces[start : start + batch].astype(np.float32)
         x, hidden = (_rows(each) for each in given.predict_on_batch(some))
         target = _rows(wanted.predict_on_batch(some))
         chosen = rng.permutation(len(x))[:ROWS]
         inputs = np.concatenate([hidden[chosen], np.ones((len(chosen), 1))], axis=1)
-        rest = target[chosen] - x[chosen]
-        squares, products = squares + inputs.T @ inputs, products + inputs.T @ rest
-        total, count = total + np.square(rest).sum(), count + len(chosen)
-        sums, moments = sums + target[chosen].sum(axis=0), moments + np.square(target[chosen]).sum(axis=0)
+        squares, products = squares + inputs.T @ inputs, products + inputs.T @ (target[chosen] - x[chosen])
     found = np.linalg.solve(squares + np.eye(size) * RESTRAINT * np.trace(squares) / size, products)
     _set(residual.get_layer(name), residual.get_layer(f"{name}_bn"), found)
-    left = total - 2 * (found * products).sum() + (found * (squares @ found)).sum()
-    return float(left / (moments - np.square(sums) / count).sum())
 
 
 def _rows(maps: Any) -> Floats:

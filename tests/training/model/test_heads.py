@@ -42,8 +42,8 @@ def loss_of(head: AgeHead, logits: Floats, low: NDArray[Any], high: NDArray[Any]
     return np.asarray(ops.convert_to_numpy(loss), dtype=np.float64)
 
 
-def entropy(head: AgeHead, logits: Floats, taught: Floats, ramp: float = 1.0) -> Floats:
-    found = head.taught(ops.convert_to_tensor(logits, dtype="float32"), taught, ramp)
+def entropy(head: AgeHead, logits: Floats, taught: Floats) -> Floats:
+    found = head.taught(ops.convert_to_tensor(logits, dtype="float32"), taught)
     return np.asarray(ops.convert_to_numpy(found), dtype=np.float64)
 
 

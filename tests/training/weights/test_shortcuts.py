@@ -39,10 +39,8 @@ def test_a_fitted_block_sums_to_what_the_plain_one_gave(tmp_path: Path) -> None:
             layer.kernel.assign(rng.normal(0, (2 / np.prod(layer.kernel.shape[:3])) ** 0.5, layer.kernel.shape))
     save_npz(plain, tmp_path / "plain.npz")
     added, fitted = (build_backbone("separable_resnet", SIZE, tmp_path / "plain.npz") for _ in range(2))
-    shares = fit_shortcuts(plain, fitted, FACES, batch=16)
-    assert len(shares) == 13
+    fit_shortcuts(plain, fitted, FACES, batch=16)
     for block in (1, 3, 6):  # one that widens, one that keeps size and width, one that halves and widens
-        assert wrong(fitted, plain, block) == pytest.approx(shares[block - 1], rel=0.05)
         assert wrong(fitted, plain, block) < 0.2 * wrong(added, plain, block)
 
 

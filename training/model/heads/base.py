@@ -55,8 +55,8 @@ class AgeHead(ABC):
     def log_pmf(self, logits: Tensor) -> Tensor:
         """Logarithm of `pmf`, [b, 101], finite where the probability underflows."""
 
-    def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:  # noqa: ARG002 - CORAL's has a use for it
-        """Cross-entropy with a teacher's distribution [b, 101], [b]; `ramp` as in `loss`."""
+    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
+        """Cross-entropy with a teacher's distribution [b, 101], [b]."""
         return -ops.sum(pmf * self.log_pmf(logits), axis=-1)
 
     def _drop(self, features: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class CoralHead(AgeHead):
         own = self._weighted(older * ops.softplus(-coral) + younger * ops.softplus(coral))
         return own if self.by_age is None else own + self.by_age.loss(self._ages(logits), low, high, ramp)
 
-    def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:
+    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
         """CORAL's loss whose levels are a teacher's P(age > k), and the other heads' cross-entropies, [b].
 
         `pmf` is a teacher's [b, 101]; with `imdb_wiki` the IMDB-WIKI network's follow, [b, 202].
@@ -115,7 +115,7 @@ class CoralHead(AgeHead):
         levels = 1 - ops.cumsum(taught, axis=-1)[:, :THRESHOLDS]
         total = self._weighted(ops.softplus(coral) - levels * coral)
         if self.by_age is not None:
-            total = total + self.by_age.taught(self._ages(logits), taught, ramp)
+            total = total + self.by_age.taught(self._ages(logits), taught)
         if self.imdb_wiki:
             kept = ops.log_softmax(logits[:, -AGES:], axis=-1)
             total = total - self.imdb_wiki_weight * ops.sum(pmf[:, AGES:] * kept, axis=-1)

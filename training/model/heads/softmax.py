@@ -163,10 +163,10 @@ class DldlHead(SoftmaxHead):
         smooth = ops.where(error < 1, ops.square(error) / 2, error - 0.5)
         return self.cross_entropy(own, low, high) + entropy + ramp * self.mean_weight * smooth
 
-    def taught(self, logits: Tensor, pmf: Tensor, ramp: Any = 1.0) -> Tensor:
+    def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
         """Cross-entropy with a teacher's distribution [b, 101], [b]; of a pair [b, 202] the second teaches its head."""
         if not self.imdb_wiki:
-            return super().taught(logits, pmf, ramp)
+            return super().taught(logits, pmf)
         if pmf.shape[-1] != 2 * AGES:
             raise ValueError(f"a head with imdb_wiki is taught by a pair, [b, {2 * AGES}], got {pmf.shape[-1]} lessons")
         own, kept = (ops.log_softmax(each, axis=-1) for each in (logits[:, :AGES], logits[:, AGES : 2 * AGES]))
