@@ -11,7 +11,7 @@ from service.atomic_write import atomic_write
 from service.errors import FileMissing, UnknownModel
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
 from service.inference.manifest import METADATA_KEY
-from training.onnx_manifest import manifest_of
+from training.onnx_manifest import manifest_of, model_in
 
 
 def write_model(model: onnx.ModelProto, folder: Path) -> Path:
@@ -37,7 +37,7 @@ def lock_model(path: Path, default: bool | None = None) -> LockEntry:
     before = next((entry for entry in files if entry.file == path.name), None)
     if default is None:
         default = before is not None and before.default
-    manifest = manifest_of(onnx.load(path), path.name)
+    manifest = manifest_of(model_in(path), path.name)
     entry = LockEntry(
         file=path.name,
         kind="model",

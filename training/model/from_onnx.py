@@ -16,12 +16,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
-from service.errors import FileMissing, InvalidParameter
+from service.errors import InvalidParameter
 from service.inference.manifest import Manifest
 from training.model.age_model import AgeModel
 from training.model.backbones import PREPROCESSING
 from training.model.ordered_biases import OrderedBiases
-from training.onnx_manifest import manifest_of
+from training.onnx_manifest import manifest_of, model_in
+from training.weights.folded import add_only, pairs
 from training.weights.shortcuts import SHORTCUT
 from training.weights.store import HEAD_PREFIX
 
@@ -44,10 +45,8 @@ class ExportedFile:
 
     @classmethod
     def open(cls, path: Path) -> ExportedFile:
-        """Read a file; raise FileMissing, or InvalidParameter where its weights are not float32 or of two networks."""
-        if not path.is_file():
-            raise FileMissing(f"there are no initial weights {path}; name a file that `agelens-train export` wrote")
-        model = onnx.load(path)
+        """Read a file as `model_in` does; raise InvalidParameter where it is not float32 or of two networks."""
+        model = model_in(path)
         manifest = manifest_of(model, path.name)
         if manifest.precision != "float32" or manifest.family == "ensemble":
             raise InvalidParameter(
@@ -79,18 +78,15 @@ class ExportedFile:
                 f"{self.path.name} does not fit {network.name}: its blocks add up what they are given; "
                 "name the backbone that it was exported from"
             )
-        norms = {
-            id(layer.input): layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)
-        }
-        pairs = [(layer, norms[id(layer.output)]) for layer in network.layers if id(layer.output) in norms]
-        found = self._convolutions({each.name: pair[0].name for pair in pairs for each in pair})
-        missing = [layer.name for layer, _ in pairs if layer.name not in found]
+        paired = list(pairs(network))
+        found = self._convolutions({each.name: pair[0].name for pair in paired for each in pair})
+        missing = [layer.name for layer, _ in paired if layer.name not in found]
         if missing:
             raise InvalidParameter(
                 f"{self.path.name} does not fit {network.name}: it lacks {missing[0]} ({len(missing)} missing); "
                 "name the backbone that it was exported from"
             )
-        for layer, norm in pairs:
+        for layer, norm in paired:
             kernel, bias = found[layer.name]
             depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
             kernel = kernel.transpose(_DEPTHWISE if depthwise else _FULL)
@@ -100,7 +96,7 @@ class ExportedFile:
                     f"it needs {tuple(layer.kernel.shape)}"
                 )
             layer.kernel.assign(kernel)
-            _set_folded(norm, bias)
+            add_only(norm, bias)
 
     @property
     def shrunk_to(self) -> int | None:
@@ -159,11 +155,3 @@ def _layer_names(text: str) -> list[str]:
     """Layers that a tensor may be called after: tf2onnx writes `model_1/layer_1/operation:0`, a number a call."""
     parts = [part for part in text.replace(":", "/").split("/") if part]
     return [name for part in parts for name in (part, part.rpartition("_")[0]) if name]
-
-
-def _set_folded(norm: Any, bias: Array) -> None:
-    """Make a batch norm add a bias and nothing else."""
-    norm.gamma.assign(np.full(bias.shape, np.sqrt(1 + norm.epsilon), np.float32))
-    norm.beta.assign(bias)
-    norm.moving_mean.assign(np.zeros_like(bias))
-    norm.moving_variance.assign(np.ones_like(bias))

@@ -7,30 +7,9 @@ Batch norms are folded first, since weights before two different norms have no c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import keras
-import numpy as np
 
-
-def fold_batch_norm(model: keras.Model) -> None:
-    """Put each batch norm's scale into the convolution before it and leave the norm to add a bias: the same function.
-
-    The inverse of `unfold_batch_norm`, but for the statistics, which are gone.
-    """
-    for convolution, norm in _pairs(model):
-        gamma, beta, mean, variance = (
-            np.array(each.numpy()) for each in (norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance)
-        )
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        kernel = np.array(convolution.kernel.numpy())
-        depthwise = isinstance(convolution, keras.layers.DepthwiseConv2D)
-        convolution.kernel.assign(kernel * (scale[:, None] if depthwise else scale))
-        norm.gamma.assign(np.full_like(gamma, np.sqrt(1 + norm.epsilon)))
-        norm.beta.assign(beta - scale * mean)
-        norm.moving_mean.assign(np.zeros_like(mean))
-        norm.moving_variance.assign(np.ones_like(variance))
+from training.weights.folded import fold_batch_norm
 
 
 def merge(model: keras.Model, other: keras.Model, share: float) -> list[str]:
@@ -53,11 +32,3 @@ def merge(model: keras.Model, other: keras.Model, share: float) -> list[str]:
             raise ValueError(f"{layer.name} has other shapes in {other.name}")
         layer.set_weights([(1 - share) * mine + share * their for mine, their in pairs])
     return own
-
-
-def _pairs(model: keras.Model) -> Iterator[tuple[Any, Any]]:
-    """Yield each convolution with the batch norm that follows it."""
-    by_input = {id(layer.input): layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
-    for layer in model.layers:
-        if id(layer.output) in by_input:
-            yield layer, by_input[id(layer.output)]

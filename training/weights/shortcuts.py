@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from training.weights.folded import add_only
+
 Floats = NDArray[np.float64]
 
 SHORTCUT: Final = "shortcut_"
@@ -59,19 +61,11 @@ def _fit_block(plain: keras.Model, residual: keras.Model, block: int, faces: NDA
         inputs = np.concatenate([hidden[chosen], np.ones((len(chosen), 1))], axis=1)
         squares, products = squares + inputs.T @ inputs, products + inputs.T @ (target[chosen] - x[chosen])
     found = np.linalg.solve(squares + np.eye(size) * RESTRAINT * np.trace(squares) / size, products)
-    _set(residual.get_layer(name), residual.get_layer(f"{name}_bn"), found)
+    residual.get_layer(name).kernel.assign(found[None, None, :-1].astype(np.float32))
+    add_only(residual.get_layer(f"{name}_bn"), found[-1])
 
 
 def _rows(maps: Any) -> Floats:
     """Return maps [b, h, w, C] as rows, float64 [b·h·w, C]."""
     values = np.asarray(keras.ops.convert_to_numpy(maps), dtype=np.float64)
     return values.reshape(-1, values.shape[-1])
-
-
-def _set(convolution: Any, norm: Any, found: Floats) -> None:
-    """Put a matrix and a bias [in + 1, out] into a pointwise convolution and the norm behind it, as a folded one."""
-    convolution.kernel.assign(found[None, None, :-1].astype(np.float32))
-    norm.gamma.assign(np.full(found.shape[1], np.sqrt(1 + norm.epsilon), np.float32))
-    norm.beta.assign(found[-1].astype(np.float32))
-    norm.moving_mean.assign(np.zeros(found.shape[1], np.float32))
-    norm.moving_variance.assign(np.ones(found.shape[1], np.float32))

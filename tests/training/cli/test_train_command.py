@@ -13,8 +13,10 @@ from training.cli.main import app
 def test_a_run_that_could_not_begin_is_none(store_path: Path, tmp_path: Path) -> None:
     words = ["train", "smoke", "--store", str(store_path), "--size", str(tiny_run.SIZE), "--epochs", "1"]
     words += ["--backbone", "two_convolutions", "--run", str(tmp_path / "run")]
-    failed = CliRunner().invoke(app, [*words, "--weights", str(tmp_path / "nowhere.onnx")])
-    assert (failed.exit_code, "there are no initial weights" in failed.output) == (1, True)
+    (tmp_path / "other.onnx").write_text("not a model")
+    for name, told in (("nowhere", f"there is no file {tmp_path / 'nowhere.onnx'}"), ("other", "is no ONNX model")):
+        failed = CliRunner().invoke(app, [*words, "--weights", str(tmp_path / f"{name}.onnx")])
+        assert (failed.exit_code, told in failed.output) == (1, True)
     assert CliRunner().invoke(app, words).exit_code == 0
     assert "holds a run already" in CliRunner().invoke(app, words).output
 

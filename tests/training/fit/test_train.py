@@ -27,7 +27,7 @@ from training.measures.validation import Scores, score
 from training.model.initialise import merged_run, new_model, trained_model
 from training.recipes.recipe import Stage, recipe_named
 from training.run_folder import BEST, CHECKPOINT
-from training.weights.merge import fold_batch_norm
+from training.weights.folded import fold_batch_norm
 
 
 @pytest.fixture

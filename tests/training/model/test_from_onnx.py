@@ -189,5 +189,5 @@ def test_only_the_float32_file_of_one_network_is_gone_on_from(name: str) -> None
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(FileMissing, match=r"no initial weights nosuch\.onnx"):
+    with pytest.raises(FileMissing, match=r"there is no file nosuch\.onnx"):
         ExportedFile.open(Path("nosuch.onnx"))

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
 from training.model.backbones import build_backbone
-from training.weights.merge import fold_batch_norm, merge
+from training.weights.folded import fold_batch_norm
+from training.weights.merge import merge
 from training.weights.store import is_folded, load_npz, save_npz, source_for, translate_dlib, unfold_batch_norm
 
 SIZE = 32
