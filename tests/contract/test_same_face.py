@@ -62,7 +62,7 @@ def test_both_ways_give_the_same_crop_and_distribution(
     for i, picture in enumerate(pictures()):
         (folder / f"4{i}_1_0_2017010100000000{i}.jpg.chip.jpg").write_bytes(jpeg(picture))
     listing = read("utkface", folder)
-    prepare(listing, tmp_path / "store", MODELS, model.manifest.crop, workers=1)
+    prepare(listing, tmp_path / "store", MODELS, model.manifest.crop, bleed=8, workers=1)
     store = FaceStore.open(tmp_path / "store")
     trained_on = np.stack([centre(store.faces[i], model.manifest.crop.size) for i in range(len(listing.samples))])
     from_training = Estimator.estimate(model, trained_on)

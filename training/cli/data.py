@@ -9,6 +9,7 @@ import typer
 
 from training.cli.exit_on_error import MORE, exit_on_error
 from training.cli.release import MODELS
+from training.data import BLEED, MARGIN
 
 Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
 Root = Annotated[Path, typer.Argument(help="folder or archive, as published")]
@@ -44,18 +45,19 @@ def prepare_command(
     option: Option = None,
     duplicates: Duplicates = "group",
     size: Annotated[int, typer.Option(help="width and height of the face crop, in pixels")] = 160,
-    margin: Annotated[float, typer.Option(help="margin around the face's box, in box widths")] = 0.04,
-    bleed: Annotated[int, typer.Option(help="pixels kept around the crop, for augmentation")] = 30,
+    margin: Annotated[float, typer.Option(help="margin around the face's box, in box widths")] = MARGIN,
+    bleed: Annotated[int, typer.Option(help="pixels kept around the crop, for augmentation")] = BLEED,
     workers: Annotated[int | None, typer.Option(help="worker processes; default: one for each core")] = None,
 ) -> None:
     """Detect and crop every face with the service's own code, into a store; run again to resume."""
+    from service.inference.detection.detector import CONFIDENCE
     from service.inference.lockfile import default_models_dir
     from service.inference.manifest import CropSpec
     from training.data.gather import gather, show
-    from training.data.prepare import DEFAULT_CROP, prepare
+    from training.data.prepare import prepare
 
     with exit_on_error():
-        crop = CropSpec(size=size, margin=margin, detector_threshold=DEFAULT_CROP.detector_threshold)
+        crop = CropSpec(size=size, margin=margin, detector_threshold=CONFIDENCE)
         listing = gather(dataset, root, index, option or (), duplicates)
         kept = prepare(listing, out, default_models_dir(), crop, bleed, workers)
         show(kept)

@@ -129,16 +129,11 @@ def centre(wide: Pixels, size: int) -> Pixels:
     return wide[..., start : start + size, start : start + size, :]
 
 
-def augment(wide: Pixels, size: int, strength: Augmentation, seed: tuple[int, ...]) -> Pixels:
-    """Return one changed face uint8 [size, size, 3] of a wide crop uint8 [S, S, 3].
+def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tuple[int, ...]) -> tuple[Pixels, Pixels]:
+    """Cut a face out of a wide crop uint8 [S, S, 3], then change its light and detail; both uint8 [size, size, 3].
 
     Equal seeds give equal faces.
     """
-    return framed_and_changed(wide, size, strength, seed)[1]
-
-
-def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tuple[int, ...]) -> tuple[Pixels, Pixels]:
-    """Return a face as it is framed, with its light and detail as they were, and as `augment` changes it."""
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
     framed = _framed(wide, size, strength, rng)
     face = _toned(_degraded(framed, strength, rng), strength, rng)

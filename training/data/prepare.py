@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.atomic_write import atomic_write
 from service.errors import PictureError
 from service.inference.decoding.photo import decode_image
-from service.inference.detection.detector import CONFIDENCE, BlazeFaceDetector
+from service.inference.detection.detector import BlazeFaceDetector
 from service.inference.faces import Face, Pixels
 from service.inference.imaging import Pyramid, crop_face
 from service.inference.manifest import CropSpec
@@ -32,8 +32,6 @@ from training.data.store import COLUMNS
 from training.datasets import DatasetError, Listing, Sample
 from training.datasets.source import Source
 
-DEFAULT_CROP: Final = CropSpec(size=128, margin=0.04, detector_threshold=CONFIDENCE)
-DEFAULT_BLEED: Final = 24
 _JOURNAL: Final = "index.partial.csv"
 _LABELS: Final = ("low", "high", "subject", "group", "sex", "race", "split")
 _CHUNK: Final = 16
@@ -57,8 +55,8 @@ def prepare(
     listing: Listing,
     out: Path,
     models_dir: Path,
-    crop: CropSpec = DEFAULT_CROP,
-    bleed: int = DEFAULT_BLEED,
+    crop: CropSpec,
+    bleed: int,
     workers: int | None = None,
 ) -> Listing:
     """Write the store `out` of a listing, going on where an interrupted run stopped.

@@ -48,9 +48,9 @@ class Cluster:
     samples: tuple[Sample, ...]
     exact: bool
 
-    def contradicts(self, tolerance_years: int = 0) -> bool:
-        """Whether no age, give or take `tolerance_years`, agrees with all labels."""
-        return max(s.low for s in self.samples) - min(s.high for s in self.samples) > tolerance_years
+    def contradicts(self) -> bool:
+        """Whether no age agrees with all labels."""
+        return max(s.low for s in self.samples) > min(s.high for s in self.samples)
 
 
 def perceptual_hash(data: bytes) -> Hashes | None:
@@ -63,8 +63,8 @@ def perceptual_hash(data: bytes) -> Hashes | None:
     return np.packbits(bits).view(np.uint64)
 
 
-def find_duplicates(listing: Listing, distance: int = DISTANCE) -> tuple[Listing, list[Cluster]]:
-    """Clusters of samples whose pictures are the same bytes or at most `distance` of 256 bits apart.
+def find_duplicates(listing: Listing) -> tuple[Listing, list[Cluster]]:
+    """Clusters of samples whose pictures are the same bytes or at most `DISTANCE` of 256 bits apart.
 
     Also gives the listing without the pictures that cannot be read, those being rejected. Likeness is carried
     on: where a is like b and b like c, all three are one cluster. Time grows with the square of the number of
@@ -82,7 +82,7 @@ def find_duplicates(listing: Listing, distance: int = DISTANCE) -> tuple[Listing
         kept.samples.append(sample)
         digests.append(hashlib.sha256(data).hexdigest())
         hashes.append(own)
-    pairs = close_pairs(np.array(hashes, dtype=np.uint64).reshape(-1, _SIDE * _SIDE // 64), distance)
+    pairs = close_pairs(np.array(hashes, dtype=np.uint64).reshape(-1, _SIDE * _SIDE // 64), DISTANCE)
     return kept, _clusters(kept.samples, digests, pairs)
 
 
@@ -102,7 +102,7 @@ def close_pairs(hashes: Hashes, distance: int) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def group_duplicates(listing: Listing, found: Sequence[Cluster], tolerance_years: int = 0) -> Listing:
+def group_duplicates(listing: Listing, found: Sequence[Cluster]) -> Listing:
     """Give each cluster one group, so that no split separates it; a group that a sample had is joined in.
 
     Contradicting ages are noted, and kept.
@@ -113,7 +113,7 @@ def group_duplicates(listing: Listing, found: Sequence[Cluster], tolerance_years
     for number, cluster in enumerate(found):
         for sample in cluster.samples:
             keys[places[sample.path]].append(f"cluster {number}")
-            if cluster.contradicts(tolerance_years):
+            if cluster.contradicts():
                 result.note(sample.path, CONTRADICTION)
     for members in joined(keys):
         touched = [i for i in members if len(keys[i]) > 1 or any(key.startswith("cluster") for key in keys[i])]
@@ -126,12 +126,12 @@ def group_duplicates(listing: Listing, found: Sequence[Cluster], tolerance_years
     return result
 
 
-def drop_duplicates(listing: Listing, found: Sequence[Cluster], tolerance_years: int = 0) -> Listing:
+def drop_duplicates(listing: Listing, found: Sequence[Cluster]) -> Listing:
     """Keep one sample of each cluster, the one with the narrowest label; none where ages contradict."""
     result = listing.replaced([])
     reasons: dict[str, str] = {}
     for cluster in found:
-        contradicting = cluster.contradicts(tolerance_years)
+        contradicting = cluster.contradicts()
         best = min(cluster.samples, key=lambda sample: (sample.high - sample.low, sample.path))
         for sample in cluster.samples:
             if contradicting or sample is not best:

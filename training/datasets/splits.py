@@ -18,9 +18,12 @@ from training.datasets.sample import SPLITS, Sample
 SHARES: Final[Mapping[str, float]] = {"train": 0.76, "val": 0.08, "calib": 0.07, "test": 0.09}
 """What part of the people and groups each split gets where nothing else is said."""
 
+SALT: Final = "agelens"
+"""Goes into every hash: another would draw other splits."""
+
 
 def assign_splits(
-    samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, salt: str = "agelens", *, by_path: bool = False
+    samples: Sequence[Sample], shares: Mapping[str, float] = SHARES, salt: str = SALT, *, by_path: bool = False
 ) -> list[Sample]:
     """Give every sample a split; samples connected by a subject or group stay together.
 
@@ -41,7 +44,7 @@ def assign_splits(
     return result
 
 
-def carve(samples: Sequence[Sample], origin: str, target: str, share: float, salt: str = "agelens") -> list[Sample]:
+def carve(samples: Sequence[Sample], origin: str, target: str, share: float) -> list[Sample]:
     """Move a `share` of the clusters that lie wholly in `origin` to `target`.
 
     For official splits that lack `calib`. Drawn by hash, like `assign_splits`.
@@ -49,18 +52,18 @@ def carve(samples: Sequence[Sample], origin: str, target: str, share: float, sal
     result = list(samples)
     for cluster in clusters(samples):
         whole = all(samples[i].split == origin for i in cluster)
-        if whole and _position(samples, cluster, f"{salt}/{target}") < share:
+        if whole and _position(samples, cluster, f"{SALT}/{target}") < share:
             for i in cluster:
                 result[i] = replace(samples[i], split=target)
     return result
 
 
-def deal(samples: Sequence[Sample], shares: Mapping[str, float], salt: str = "agelens") -> list[Sample]:
+def deal(samples: Sequence[Sample], shares: Mapping[str, float]) -> list[Sample]:
     """Give each split its share of the clusters, in the order of their hashes, and at least one, the first split first.
 
     Unlike `assign_splits` this leaves no split empty, which matters for a few people.
     """
-    ordered = sorted(clusters(samples), key=lambda cluster: _position(samples, cluster, salt))
+    ordered = sorted(clusters(samples), key=lambda cluster: _position(samples, cluster, SALT))
     first, *others = shares
     names = [name for name in others for _ in range(max(1, round(shares[name] * len(ordered))))]
     result = list(samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -56,16 +56,16 @@ def picture(pixels: NDArray[np.uint8]) -> Markup:
     return Markup(f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}">')
 
 
-def canvas(columns: int = 1, width: float = 4.2, height: float = 3.0) -> tuple[Figure, list[Axes]]:
-    """Make a figure with axes side by side, sizes in inches."""
+def canvas(width: float = 4.2) -> tuple[Figure, Axes]:
+    """Make a figure `width` inches wide and 3 high, and its axes."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(width * columns, height), layout="constrained")
-        return figure, list(np.atleast_1d(figure.subplots(1, columns)))
+        figure = Figure(figsize=(width, 3.0), layout="constrained")
+        return figure, figure.subplots()
 
 
 def cumulative_score_plot(trees: Trees) -> Markup:
     """Draw the share of errors within x years, a line for each model."""
-    figure, (axes,) = canvas()
+    figure, axes = canvas()
     for (name, tree), colour in zip(trees.items(), COLOURS * len(trees), strict=False):
         axes.plot(100 * np.array(tree["cumulative_score"]), color=colour, label=name)
     axes.set(xlabel="error of at most … years", ylabel="photographs, %", ylim=(0, 100))
@@ -77,7 +77,7 @@ def bars_plot(trees: Trees, key: str, value: str, label: str) -> Markup:
     """Draw one value of the groups under `key`, bars side by side for the models; groups with too few are left out."""
     shown = {name: [row for row in tree[key] if row["n"] >= FEW] for name, tree in trees.items()}
     groups = list(dict.fromkeys(row["group"] for rows in shown.values() for row in rows))
-    figure, (axes,) = canvas(width=max(4.2, 0.4 * len(groups) + 1))
+    figure, axes = canvas(width=max(4.2, 0.4 * len(groups) + 1))
     share = 0.8 / len(trees)
     for i, ((name, found), colour) in enumerate(zip(shown.items(), COLOURS * len(trees), strict=False)):
         rows = {row["group"]: row for row in found}
@@ -90,26 +90,26 @@ def bars_plot(trees: Trees, key: str, value: str, label: str) -> Markup:
     return svg(figure)
 
 
-def coverage_plot(trees: Trees, level: float = 0.9) -> Markup:
-    """Draw the coverage of the interval at `level` by predicted decade with its 95 % range; small ones are left out."""
-    figure, (axes,) = canvas(width=5.5)
+def coverage_plot(trees: Trees) -> Markup:
+    """Draw the coverage of the 90 % interval by predicted decade with its 95 % range; small ones are left out."""
+    figure, axes = canvas(width=5.5)
     for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * len(trees), strict=False)):
-        bands = next(row for row in tree["coverage"] if row["level"] == level)["bands"]
+        bands = next(row for row in tree["coverage"] if row["level"] == 0.9)["bands"]
         rows = [row for row in bands if row["n"] >= FEW]
         middle = np.array([100 * row["coverage"] for row in rows])
         below = middle - [100 * row["coverage_low"] for row in rows]
         above = [100 * row["coverage_high"] for row in rows] - middle
         places = np.array([int(re.split(r"\D", row["group"])[0]) for row in rows]) + 5 + 1.2 * (i - len(trees) / 2)
         axes.errorbar(places, middle, [below, above], fmt="o", color=colour, markersize=4, capsize=2, label=name)
-    axes.axhline(100 * level, color="#999999", linewidth=0.8)
-    axes.set(xlabel="predicted age, years", ylabel=f"inside the {level:.0%} interval, %", ylim=(None, 101))
+    axes.axhline(90, color="#999999", linewidth=0.8)
+    axes.set(xlabel="predicted age, years", ylabel="inside the 90% interval, %", ylim=(None, 101))
     _legend(axes, trees)
     return svg(figure)
 
 
 def pit_plot(trees: Trees) -> Markup:
     """Draw the histogram of the randomised PIT: flat if calibrated, a hill if too wide, a bowl if too narrow."""
-    figure, (axes,) = canvas()
+    figure, axes = canvas()
     edges = np.linspace(0, 1, 11)
     for (name, tree), colour in zip(trees.items(), COLOURS * len(trees), strict=False):
         axes.stairs(10 * np.array(tree["pit"]), edges, color=colour, label=name)
@@ -124,10 +124,10 @@ def _legend(axes: Axes, trees: Trees) -> None:
         axes.legend()
 
 
-def scatter_plot(ages: NDArray[np.floating], true: NDArray[np.integer], names: Sequence[str] = ()) -> Markup:
+def scatter_plot(ages: NDArray[np.floating], true: NDArray[np.integer]) -> Markup:
     """Draw predicted against true age; the more photographs, the darker."""
-    figure, (axes,) = canvas(width=3.4)
+    figure, axes = canvas(width=3.4)
     axes.hexbin(true, ages, gridsize=50, extent=(0, 100, 0, 100), bins="log", cmap="Blues", mincnt=1)
     axes.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)
-    axes.set(xlabel="true age", ylabel="predicted age", title=" ".join(names))
+    axes.set(xlabel="true age", ylabel="predicted age")
     return png(figure)

@@ -19,9 +19,12 @@ from rich.console import Console
 
 from service.atomic_write import atomic_write
 from service.errors import InvalidParameter
+from service.inference.detection.detector import CONFIDENCE
 from service.inference.lockfile import default_models_dir
+from service.inference.manifest import CropSpec
+from training.data import BLEED, MARGIN
 from training.data.gather import gather
-from training.data.prepare import DEFAULT_CROP, prepare
+from training.data.prepare import prepare
 from training.data.store import FaceStore
 from training.datasets import DatasetError, Listing, Sample
 from training.datasets.fgnet import leave_one_out
@@ -33,7 +36,6 @@ from training.model.initialise import trained_model
 from training.recipes.recipe import Recipe
 from training.run_folder import CHECKPOINT, PREVIOUS
 
-BLEED: Final = 30
 RESULT: Final = "result.json"
 SPLIT: Final = "split.csv"
 SPLIT_COLUMNS: Final = ("file", "age", "subject", "split")
@@ -91,7 +93,7 @@ def run_protocol(
     listing = gather(protocol.dataset, root, None, options, "keep")
     _refuse_without_lists(name, listing, options)
     _refuse_another_recipe(run_dir, recipe)
-    crop = DEFAULT_CROP.model_copy(update={"size": recipe.size})
+    crop = CropSpec(size=recipe.size, margin=MARGIN, detector_threshold=CONFIDENCE)
     kept = prepare(listing, run_dir / "store", default_models_dir(), crop, BLEED, workers)
     store = _split_as_listed(FaceStore.open(run_dir / "store"), listing, dict(protocol.renamed))
     folds = people_left_out(store) if protocol.leave_out else {"all": store}

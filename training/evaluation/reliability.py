@@ -75,9 +75,9 @@ class Claims:
         starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
         return float(np.abs(np.add.reduceat(gaps[np.concatenate(parts)], starts)).sum() / weight.sum())
 
-    def error_by_chance(self, seed: int = 0) -> tuple[float, float]:
+    def error_by_chance(self) -> tuple[float, float]:
         """Median and 95th percentile of the error of a model whose probabilities are all true."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         draws = (replace(self, happened=rng.random(len(self.drawn)) < self.drawn) for _ in range(SIMULATIONS))
         middle, high = np.percentile([draw.error() for draw in draws], [50, 95])
         return float(middle), float(high)
@@ -175,11 +175,10 @@ def gate(predictions: Predictions, age: int) -> list[Row]:
     ]
 
 
-def binomial_interval(hits: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a share (Clopper and Pearson 1934)."""
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+def binomial_interval(hits: int, n: int) -> tuple[float, float]:
+    """Exact 95 % interval of a share (Clopper and Pearson 1934)."""
+    low = float(beta.ppf(0.025, hits, n - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, n - hits)) if hits < n else 1.0
     return low, high
 
 

@@ -52,17 +52,16 @@ class FaceReader:
         return None if batch is None else {INPUT_NAME: batch}
 
 
-def to_int8(model: onnx.ModelProto, faces: Faces, *, reduce_range: bool = True) -> onnx.ModelProto:
+def to_int8(model: onnx.ModelProto, faces: Faces) -> onnx.ModelProto:
     """Quantise weights (per channel) and activations to eight bits, calibrated on faces uint8 [n, size, size, 3].
 
     It is done twice: the second time with biases that make up for what the first did to the weights.
     Pixels are scaled as planes of colours, see `scaled_as_planes`.
-    With `reduce_range` weights keep seven bits: without VNNI a sum of two products saturates at sixteen bits, and
-    nobody knows on which processor a file will run.
+    Weights keep seven bits: without VNNI a sum of two products saturates at sixteen bits, and nobody knows on which
+    processor a file will run.
     """
     model = scaled_as_planes(model)
-    first = _quantised(model, faces, reduce_range)
-    return _quantised(with_corrected_biases(model, first, faces), faces, reduce_range)
+    return _quantised(with_corrected_biases(model, _quantised(model, faces), faces), faces)
 
 
 def scaled_as_planes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -100,7 +99,7 @@ def scaled_as_planes(model: onnx.ModelProto) -> onnx.ModelProto:
     return turned
 
 
-def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx.ModelProto:
+def _quantised(model: onnx.ModelProto, faces: Faces) -> onnx.ModelProto:
     # It imports ONNX Runtime itself, so it comes after `onnx_session`, which takes the telemetry out.
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -116,7 +115,7 @@ def _quantised(model: onnx.ModelProto, faces: Faces, reduce_range: bool) -> onnx
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(QUANTISED),
             per_channel=True,
-            reduce_range=reduce_range,
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[*first_nodes(model), *head_nodes(model)],
@@ -192,7 +191,6 @@ def quantize(
     out_dir: Path | None = None,
     *,
     name: str | None = None,
-    reduce_range: bool = True,
     default: bool | None = None,
 ) -> Path:
     """Write `NAME-int8.onnx` (or `-float16`) beside a float32 file, with its own calibration; return its path.
@@ -207,7 +205,7 @@ def quantize(
     set_correction(model, Correction())
     if precision == "int8":
         faces = Split.load(stores, "train", manifest.crop, limit=CALIBRATION_FACES).faces
-        small = to_int8(model, faces, reduce_range=reduce_range)
+        small = to_int8(model, faces)
     else:
         small = to_float16(model)
     cost = {"float32_val_mae": round(before, 4)}

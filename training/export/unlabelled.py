@@ -17,7 +17,7 @@ from training.datasets import Listing, Sample
 from training.datasets.source import open_source, pictures
 
 
-def faces_in(photos: Path, crop: CropSpec, models_dir: Path | None = None) -> NDArray[np.uint8]:
+def faces_in(photos: Path, crop: CropSpec) -> NDArray[np.uint8]:
     """Return the largest face of each photograph in a folder or archive, uint8 [n, size, size, 3].
 
     Photographs without a face are left out. Raises DatasetError where `photos` is neither, or holds no face.
@@ -26,7 +26,7 @@ def faces_in(photos: Path, crop: CropSpec, models_dir: Path | None = None) -> ND
     listing = Listing("unlabelled", source)
     listing.samples.extend(Sample(path, 0, AGES - 1) for path in pictures(source))
     with tempfile.TemporaryDirectory() as folder:
-        prepare(listing, Path(folder), models_dir or default_models_dir(), crop, bleed=0)
+        prepare(listing, Path(folder), default_models_dir(), crop, bleed=0)
         store = FaceStore.open(Path(folder))
         rows = [int(row["row"]) for row in store.rows]
         return np.array(store.faces[rows])

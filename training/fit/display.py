@@ -19,9 +19,9 @@ _EMPTY: Final[dict[str, Any]] = {"loss": float("nan"), "val_mae": "-", "left": "
 class Display:
     """A bar per epoch with loss, best val_mae and time left; one printed line per epoch."""
 
-    def __init__(self, console: Console | None = None) -> None:
-        """Show on the console given, or on standard error."""
-        self.console = console or Console(stderr=True)
+    def __init__(self) -> None:
+        """Show on standard error."""
+        self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -228,12 +228,12 @@ def conformal_quantiles(scores: Floats, levels: Sequence[float] = LEVELS) -> tup
     return tuple(float(ordered[min(rank, len(scores) + 1) - 1]) for rank in ranks)
 
 
-def bands_of(predicted: Floats, smallest: int = SMALLEST_BAND) -> list[tuple[float, float]]:
-    """Decades of predicted age in years, joined from the left until each holds `smallest` faces."""
+def bands_of(predicted: Floats) -> list[tuple[float, float]]:
+    """Decades of predicted age in years, joined from the left until each holds `SMALLEST_BAND` faces."""
     bands: list[tuple[float, float]] = []
     low = float(BAND_EDGES[0])
     for high in BAND_EDGES[1:]:
-        if ((predicted >= low) & (predicted < high)).sum() >= smallest:
+        if ((predicted >= low) & (predicted < high)).sum() >= SMALLEST_BAND:
             bands.append((low, float(high)))
             low = float(high)
     if not bands:
@@ -247,7 +247,6 @@ def conformal_table(
     low: Integers,
     high: Integers,
     predicted: Floats,
-    smallest: int = SMALLEST_BAND,
     widths: int = 1,
     kinds: Integers | None = None,
 ) -> tuple[IntervalTable, ...]:
@@ -265,9 +264,9 @@ def conformal_table(
         return ()
     scores, deviations = conformity(pmf, low, high), widths_of(pmf)
     tables = []
-    for youngest, oldest in bands_of(predicted, smallest):
+    for youngest, oldest in bands_of(predicted):
         inside = (predicted >= youngest) & (predicted < oldest)
-        parts = max(1, min(widths, int(inside.sum()) // smallest))
+        parts = max(1, min(widths, int(inside.sum()) // SMALLEST_BAND))
         edges = np.quantile(deviations[inside], np.arange(parts + 1) / parts)
         bounds = [0.0, *(round(float(edge), 3) for edge in edges[1:-1]), np.inf]
         for narrowest, widest in pairwise(bounds):
@@ -299,9 +298,13 @@ def _greatest_quantiles(scores: Floats, kinds: Integers) -> tuple[float, ...]:
     return tuple(map(float, np.maximum.accumulate(np.max(found, axis=0))))
 
 
-def age_mix(low: Integers, high: Integers, smooth_years: float = 2.0) -> Floats:
+SMOOTH_YEARS: Final = 2.0
+"""Standard deviation of the Gaussian that a mix of ages is smoothed by."""
+
+
+def age_mix(low: Integers, high: Integers) -> Floats:
     """Return the mix of ages of labels [n], float64 [101], smoothed, since people round ages; no age has none."""
-    return mix_of(gaussian_filter1d(np.exp(log_prior(low, high)), smooth_years, mode="nearest"))
+    return mix_of(gaussian_filter1d(np.exp(log_prior(low, high)), SMOOTH_YEARS, mode="nearest"))
 
 
 YOUNG: Final = 27

@@ -76,9 +76,9 @@ def mae_by_source(scores: Scores, faces: FaceSet) -> dict[str, float]:
     return {str(name): float(scores.errors[sources == name].mean()) for name in dict.fromkeys(sources)}
 
 
-def bootstrap(values: Floats, resamples: int = RESAMPLES, seed: int = 0) -> tuple[float, float]:
+def bootstrap(values: Floats) -> tuple[float, float]:
     """95 % percentile interval of the mean over photographs (Efron and Tibshirani 1993, section 13.3)."""
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(resamples)]
+    rng = np.random.default_rng(0)
+    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

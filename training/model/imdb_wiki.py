@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import keras
@@ -29,9 +28,9 @@ def ages_head(features: Tensor) -> Tensor:
     return ops.pad(ages, [[0, 0], [1, 0]], constant_values=_NEVER)
 
 
-def load_ages_head(model: keras.Model, path: Path | None = None) -> None:
+def load_ages_head(model: keras.Model) -> None:
     """Put the published weights of its head into a model that has it; raise FileMissing."""
-    with np.load(path or file_of(source_for("mobilenet", WEIGHTS))) as stored:
+    with np.load(file_of(source_for("mobilenet", WEIGHTS))) as stored:
         for theirs, ours in LAYERS.items():
             layer = model.get_layer(ours)
             layer.kernel.assign(stored[f"{theirs}/kernel"].astype(np.float32))

@@ -117,17 +117,17 @@ class TensorBoardTracker(Tracker):
 class WandbTracker(Tracker):
     """One Weights & Biases run for each run folder, continued after a resume."""
 
-    def __init__(self, folder: Path, project: str = "agelens") -> None:
+    def __init__(self, folder: Path) -> None:
         """Name the run after the folder, where its files go too."""
         import wandb
 
-        self.wandb, self.folder, self.project = wandb, folder, project
+        self.wandb, self.folder = wandb, folder
 
     def begin(self, recipe: Recipe, step: int) -> None:
         """Start or continue the run, with recipe and commit as its configuration."""
         config = {**json.loads(recipe.to_json()), "commit": revision(), "resumed_at": step}
         self.run = self.wandb.init(
-            project=self.project,
+            project="agelens",
             name=self.folder.name,
             id=self._run_id(),
             dir=self.folder,

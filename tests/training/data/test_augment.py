@@ -10,7 +10,7 @@ import pytest
 from service.inference.faces import Pixels
 from service.inference.imaging import exposed
 from service.inference.manifest import CropSpec
-from training.data.augment import NO_AUGMENTATION, Augmentation, augment, centre
+from training.data.augment import NO_AUGMENTATION, Augmentation, centre, framed_and_changed
 
 SIZE = 64
 
@@ -18,6 +18,10 @@ SIZE = 64
 @pytest.fixture
 def wide() -> Pixels:
     return np.random.default_rng(0).integers(1, 256, (88, 88, 3), dtype=np.uint8)
+
+
+def augment(wide: Pixels, size: int, strength: Augmentation, seed: tuple[int, ...]) -> Pixels:
+    return framed_and_changed(wide, size, strength, seed)[1]
 
 
 def test_equal_seeds_give_equal_faces_and_others_differ(wide: Pixels) -> None:

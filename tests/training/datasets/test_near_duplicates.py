@@ -108,10 +108,9 @@ def test_the_same_bytes_are_told_from_likeness(tmp_path: Path) -> None:
     assert [cluster.exact for cluster in found] == [True, False]
 
 
-def test_labels_contradict_beyond_the_tolerance(twins: Listing) -> None:
+def test_labels_without_an_age_in_common_contradict(twins: Listing) -> None:
     _, found = find_duplicates(twins)
     assert [cluster.contradicts() for cluster in found] == [False, True]
-    assert not found[1].contradicts(tolerance_years=30)
 
 
 def test_dropping_keeps_the_narrowest_label_and_no_contradiction(twins: Listing) -> None:

@@ -185,11 +185,11 @@ def test_quantiles_have_the_finite_sample_correction() -> None:
 
 def test_bands_are_decades_joined_until_each_holds_enough() -> None:
     predicted = np.repeat([5.0, 15, 25, 35, 75], [50, 120, 200, 200, 10])
-    assert bands_of(predicted, 150) == [(0, 20), (20, 30), (30, 101)]
+    assert bands_of(predicted) == [(0, 20), (20, 30), (30, 101)]
 
 
 def test_few_faces_make_one_band() -> None:
-    assert bands_of(np.array([30.0]), 150) == [(0, 101)]
+    assert bands_of(np.array([30.0])) == [(0, 101)]
 
 
 @pytest.mark.parametrize("claimed", [1.5, 5.0, 15.0])
