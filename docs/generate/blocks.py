@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from training.export.card import markdown
+
 Block = Callable[[], str]
 
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -22,10 +24,7 @@ def _padded(content: str) -> str:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table, or nothing where there are no rows."""
-    if not rows:
-        return ""
-    cells = [list(head), ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in cells) + "\n"
+    return markdown(head, rows) if rows else ""
 
 
 def ranged(row: Mapping[str, Any], key: str, shown: str = ".2f") -> str:

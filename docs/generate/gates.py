@@ -11,26 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from docs.generate.blocks import ranged, table
+from training.evaluation.reliability import LEGAL_AGES, binomial_interval
 
 Flags = NDArray[np.bool_]
 
-AGES: Final = (13, 16, 18, 21, 25)
 BARS: Final = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 NEAR_YEARS: Final = 7
 """Who is at most so much older than the gate's age is counted by itself: most wrong refusals are theirs."""
 
-_NORMAL_95: Final = 1.96
-
 
 def share(hits: Flags) -> tuple[float, float, float]:
-    """Return a share with its 95 % interval (Wilson 1927); of nobody it is not a number, anywhere from 0 to 1."""
-    if not len(hits):
-        return math.nan, 0.0, 1.0
-    n, p = len(hits), float(hits.mean())
-    z2 = _NORMAL_95**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    reach = _NORMAL_95 / (1 + z2 / n) * (p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5
-    return p, max(0.0, middle - reach), min(1.0, middle + reach)
+    """Return a share with its 95 % interval; of nobody it is not a number, anywhere from 0 to 1."""
+    rate = float(hits.mean()) if len(hits) else math.nan
+    return rate, *binomial_interval(int(hits.sum()), len(hits))
 
 
 def gate(pmf: NDArray[np.floating], ages: NDArray[np.integer], age: int) -> dict[str, Any]:
@@ -54,7 +47,7 @@ def gates(raw: Path) -> dict[str, Any]:
         pmf, low, high = (arrays[name] for name in ("pmf", "low", "high"))
     # UTKFace's youngest are 0 or 1, which is one side of every gate.
     known = np.isfinite(pmf[:, 0]) & (high - low <= 1)
-    return {"model": raw.stem, "gates": [gate(pmf[known], high[known], age) for age in AGES]}
+    return {"model": raw.stem, "gates": [gate(pmf[known], high[known], age) for age in LEGAL_AGES]}
 
 
 def gate_tables(tree: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from docs.generate.replies import REPLY
 from service.inference.estimator import Estimator
 from service.inference.lockfile import ModelLock
 from training.evaluation.reliability_diagram import reliability_diagram
+from training.export.card import ninety
 
 Tree = dict[str, Any]
 
@@ -70,7 +71,7 @@ def default_trust() -> str:
     """Return how far the answers of the model that answers by default may be relied on, a line each."""
     tree = evaluations()[default_model()]
     pooled = _pooled(tree)
-    covered = next(row for row in pooled["coverage"] if row["level"] == 0.9)["coverage"]
+    covered = ninety(pooled)["coverage"]
     worn = [row["coverage"] for row in tree["robustness"] if row["group"] != "unchanged"]
     adult = next(row for row in pooled["reliability"] if row["threshold"] == 18)
     curve = next(gate for gate in pooled["gates"] if gate["threshold"] == 18)["curve"]
@@ -244,10 +245,6 @@ def coverage_table() -> str:
     return table(["model", "asked", "true age inside (95 %)", "ages wide, mean"], rows)
 
 
-def _ninety(part: Tree) -> Tree:
-    return next(row for row in part["coverage"] if row["level"] == 0.9)
-
-
 def cards() -> str:
     """Return the model cards, included when the site is built."""
     names = sorted(path.name for path in (ROOT / "models").glob("*.md") if path.name != "LICENSE.md")
@@ -288,9 +285,9 @@ def plots() -> dict[Path, str]:
     }
     found = _pooled(trees[default_model()])
     drawn[IMAGES / "error-by-age.svg"] = charts.error_bars("Mean error and bias by true age", found["by_true_age"])
-    errors, covered = ([part[key] for key in ("by_sex", "by_race") if part[key]] for part in (found, _ninety(found)))
+    errors, covered = ([part[key] for key in ("by_sex", "by_race") if part[key]] for part in (found, ninety(found)))
     drawn[IMAGES / "error-by-group.svg"] = charts.error_bars("Mean error and bias by sex and race", *errors)
-    by_age = charts.interval_coverage("predicted age", 0.9, _ninety(found)["bands"])
+    by_age = charts.interval_coverage("predicted age", 0.9, ninety(found)["bands"])
     drawn[IMAGES / "coverage-by-age.svg"] = by_age
     drawn[IMAGES / "coverage-by-group.svg"] = charts.interval_coverage("sex and race", 0.9, *covered)
     drawn[IMAGES / "coverage-by-wear.svg"] = charts.worn_coverage(0.9, trees[default_model()]["robustness"])

@@ -51,7 +51,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pair.paste(person, (512, 0))
     pair.save(folder / "group.jpg")
     person.crop((164, 62, 286, 184)).save(folder / "face.jpg")
-    (folder / ".venv").symlink_to(sys.prefix)
+    for environment in (".venv", ".venv-training"):
+        (folder / environment).symlink_to(sys.prefix)
     write_evaluation(folder / "runs" / "evaluation" / "NAME.npz")
     return folder
 

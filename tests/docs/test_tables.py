@@ -18,7 +18,7 @@ from docs.generate.__main__ import stale
 from docs.generate.ablation import ablation_table
 from docs.generate.blocks import fill, table
 from docs.generate.charts import error_bars, gate_curves, interval_coverage, worn_coverage
-from docs.generate.gates import AGES, gate, gate_table, gates, share
+from docs.generate.gates import gate, gate_table, gates, share
 from docs.generate.measured import evaluations
 from docs.generate.replies import REPLY, reply, short_reply
 from docs.generate.take import note_error
@@ -30,6 +30,7 @@ from service.inference.options import PredictOptions
 from tests.docs.messages import messages
 from tests.docs.reading import ROOT
 from tests.tiny_model import write_models_folder
+from training.evaluation.reliability import LEGAL_AGES, binomial_interval
 from training.export.lock import fingerprint
 
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -138,7 +139,7 @@ def test_a_gate_is_measured_at_each_age_that_an_evaluation_has_a_curve_for(tmp_p
     np.savez(raw, pmf=pmf, low=np.array([10, 40]), high=np.array([10, 40]))
     assert [found["age"] for found in gates(raw)["gates"]] == [13, 16, 18, 21, 25]
     assert [[each["threshold"] for each in tree["results"]["pooled"]["gates"]] for tree in evaluations().values()] == (
-        [list(AGES)] * len(evaluations())
+        [list(LEGAL_AGES)] * len(evaluations())
     )
 
 
@@ -159,18 +160,26 @@ def test_gates_and_evaluation_are_of_the_same_faces(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(evaluations()))
 def test_the_chart_of_gates_has_every_age_and_no_names_over_one_another(name: str) -> None:
     drawn = gate_curves(json.loads((measured.MEASURED / f"{name}.gates.json").read_text())["gates"])
-    assert re.findall(r">(\d+) years<", drawn) == [str(age) for age in AGES]
+    assert re.findall(r">(\d+) years<", drawn) == [str(age) for age in LEGAL_AGES]
     words = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="start">(0\.\d+)<', drawn)
     places = [(float(x), float(y), 6.5 * len(word)) for x, y, word in words]
-    assert len(places) == 3 * len(AGES)
+    assert len(places) == 3 * len(LEGAL_AGES)
     for number, (x, y, wide) in enumerate(places):
         for right, below, other in places[:number]:
             assert x + wide <= right or right + other <= x or abs(y - below) >= 11
 
 
-def test_the_interval_of_a_share_is_wilsons() -> None:
-    rate, low, high = share(np.array([True] * 5 + [False] * 95))
-    assert (rate, round(low, 4), round(high, 4)) == (0.05, 0.0215, 0.1118)
+def test_the_range_of_a_share_is_that_of_the_cards() -> None:
+    assert share(np.array([True] * 5 + [False] * 95)) == (0.05, *binomial_interval(5, 100))
+    assert share(np.array([], dtype=np.bool_))[1:] == (0, 1)
+
+
+@pytest.mark.parametrize("name", sorted(evaluations()))
+def test_who_passes_a_gate_is_told_with_that_range(name: str) -> None:
+    for found in json.loads((measured.MEASURED / f"{name}.gates.json").read_text())["gates"]:
+        for row in found["bars"]:
+            exact = binomial_interval(round(row["passed"] * found["under"]), found["under"])
+            assert (row["passed_low"], row["passed_high"]) == pytest.approx(exact)
 
 
 def test_a_group_with_too_few_faces_for_a_figure_is_not_drawn() -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.evaluation.reliability_diagram import COLOURS, Markup
-from training.export.card import FEW
+from training.export.card import FEW, ninety
 
 Tree = dict[str, Any]
 Trees = Mapping[str, Tree]
@@ -94,8 +94,7 @@ def coverage_plot(trees: Trees) -> Markup:
     """Draw the coverage of the 90 % interval by predicted decade with its 95 % range; small ones are left out."""
     figure, axes = canvas(width=5.5)
     for i, ((name, tree), colour) in enumerate(zip(trees.items(), COLOURS * len(trees), strict=False)):
-        bands = next(row for row in tree["coverage"] if row["level"] == 0.9)["bands"]
-        rows = [row for row in bands if row["n"] >= FEW]
+        rows = [row for row in ninety(tree)["bands"] if row["n"] >= FEW]
         middle = np.array([100 * row["coverage"] for row in rows])
         below = middle - [100 * row["coverage_low"] for row in rows]
         above = [100 * row["coverage_high"] for row in rows] - middle

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from training.evaluation.plots import bars_plot, coverage_plot, cumulative_score_plot, picture, pit_plot, scatter_plot
 from training.evaluation.reliability_diagram import reliability_diagram
-from training.export.card import FEW, ranged
+from training.export.card import FEW, ninety, ranged
 from training.measures.calibration import decoded
 
 Tree = dict[str, Any]
@@ -126,10 +126,10 @@ def in_words(tree: Tree) -> str:
     if worst:
         said.append(f"The mean error is largest for people aged {worst['group']}: {worst['mae']:.1f} years.")
     if "coverage" in pooled:
-        ninety = _ninety(pooled)
+        covered = ninety(pooled)
         said.append(
-            f"The 90 % interval contains the true age of {ninety['coverage']:.0%} of people; "
-            f"it is {ninety['width']:.0f} ages wide on average."
+            f"The 90 % interval contains the true age of {covered['coverage']:.0%} of people; "
+            f"it is {covered['width']:.0f} ages wide on average."
         )
     if tree["missed"]:
         said.append(f"No face was found in {tree['missed']} of {tree['photographs']} photographs.")
@@ -147,14 +147,14 @@ def overview(trees: Mapping[str, Tree]) -> Table:
     rows = []
     for name, tree in trees.items():
         pooled = tree["results"]["pooled"]
-        ninety = _ninety(pooled) if "coverage" in pooled else None
+        covered = ninety(pooled) if "coverage" in pooled else None
         gates = {row["threshold"]: row["ece"] for row in pooled.get("reliability", ())}
         rows.append(
             [
                 name,
                 *(each.show(pooled) for each in ACCURACY),
                 ranged(pooled, "crps") if "crps" in pooled else "",
-                f"{ninety['coverage']:.1%} / {ninety['width']:.1f}" if ninety else "",
+                f"{covered['coverage']:.1%} / {covered['width']:.1f}" if covered else "",
                 " / ".join(f"{gates[age]:.3f}" for age in (18, 25)) if gates else "",
                 f"{tree['detection_rate']:.2%}",
                 f"{tree['mae_with_missed']:.2f}",
@@ -218,18 +218,13 @@ def source_part(source: str, results: Mapping[str, Tree]) -> dict[str, Any]:
             (pit_plot(results), PIT),
         ]
         part["intervals"] = groups_table(results, "coverage", COVERAGE, "level", "{:.0%}")
-        ninety = {name: _ninety(tree) for name, tree in results.items()}
+        covered = {name: ninety(tree) for name, tree in results.items()}
         part["interval_groups"] = [
-            (group, groups_table(ninety, f"by_{group}", COVERAGE))
+            (group, groups_table(covered, f"by_{group}", COVERAGE))
             for group in ("sex", "race")
-            if all(row[f"by_{group}"] for row in ninety.values())
+            if all(row[f"by_{group}"] for row in covered.values())
         ]
     return part
-
-
-def _ninety(tree: Tree) -> Row:
-    """Return the coverage of the 90 % interval."""
-    return next(row for row in tree["coverage"] if row["level"] == 0.9)
 
 
 def _several(rows: Sequence[Row]) -> bool:

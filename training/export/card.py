@@ -214,10 +214,10 @@ def source_part(source: str, result: Tree) -> str:
     if any(row["curve"] for row in result.get("gates", ())):
         parts.append(gates_table(result["gates"]))
     if "coverage" in result:
-        ninety = next(row for row in result["coverage"] if row["level"] == 0.9)
+        covered = ninety(result)
         lines = [[f"{row['level']:.0%} interval, all", *coverage_line(row)] for row in result["coverage"]]
-        lines += [[f"90 %, predicted {row['group']}", *coverage_line(row)] for row in ninety["bands"]]
-        groups = (row for key in ("by_sex", "by_race") for row in ninety[key])
+        lines += [[f"90 %, predicted {row['group']}", *coverage_line(row)] for row in covered["bands"]]
+        groups = (row for key in ("by_sex", "by_race") for row in covered[key])
         lines += [[f"90 %, {row['group']}", *coverage_line(row)] for row in groups]
         parts.append(markdown(["", "n", "true age inside", "ages wide"], lines))
     parts.append(f"{result['one_hump']:.1%} of the distributions have one hump.\n")
@@ -226,6 +226,11 @@ def source_part(source: str, result: Tree) -> str:
         rate = f"{minors['rate']:.1%} ({minors['rate_low']:.1%}–{minors['rate_high']:.1%})"
         parts.append(f"Challenge 25: {rate} of {minors['n']} people under 18 are estimated 25 or over.\n")
     return "\n".join(parts)
+
+
+def ninety(result: Tree) -> Row:
+    """Return how often the 90 % interval of a source's photographs covers, and how wide it is."""
+    return next(row for row in result["coverage"] if row["level"] == 0.9)
 
 
 def ranged(row: Row, key: str, digits: int = 2) -> str:
@@ -303,5 +308,5 @@ def across(rows: Sequence[Row]) -> str:
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
