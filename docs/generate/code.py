@@ -122,13 +122,19 @@ def warnings_table() -> str:
 def recipes_table() -> str:
     """Return the named recipes with what they cost and should reach."""
     recipes = [recipe_named(name) for name in recipe_names()]
-    rows = [[f"`{each.name}`", each.backbone, each.head, _begins_with(each), each.cost] for each in recipes]
+    rows = [[f"`{each.name}`", each.backbone, each.head, _begins_with(each), _cost(each)] for each in recipes]
     return table(["recipe", "backbone", "family", "initial weights", "cost"], rows)
 
 
 def _begins_with(recipe: Recipe) -> str:
     below = f", on the first layers of {recipe.first_layers}" if recipe.first_layers else ""
     return (recipe.weights or "none") + below
+
+
+def _cost(recipe: Recipe) -> str:
+    """Return what a recipe costs; of one that is trained beside another, the other's name."""
+    trained = recipe.command.rpartition("agelens-train train ")[2].split()[0]
+    return recipe.cost if trained == recipe.name else f"with `{trained}`"
 
 
 ROOT: Final = Path(__file__).parents[2]
