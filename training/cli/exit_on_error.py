@@ -1,4 +1,4 @@
-"""How the subcommands of `agelens-train` report an error."""
+"""How the subcommands of `agelens-train` report an error or a warning."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from training.errors import faults
 
 MORE: Final = "More commands"
 """Heading in --help of the commands that the way from faces to a served model does not need."""
+
+
+def warn(text: str) -> None:
+    """Print a warning as one line."""
+    typer.secho(f"agelens-train: warning: {text}", fg="yellow", err=True)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from service.errors import InvalidParameter
 from service.usage import OneLineUsage
 from training.cli import data as data_commands
 from training.cli import release as release_commands
-from training.cli.exit_on_error import MORE, exit_on_error
+from training.cli.exit_on_error import MORE, exit_on_error, warn
 from training.cli.native_notes import import_tensorflow
 from training.run_folder import BEST, CHECKPOINT, METRICS, RUN_FILE, TENSORBOARD
 
@@ -121,7 +121,7 @@ def train_command(
     for name, mae in result.each:
         typer.echo(f"  {name}: val_mae {mae:.3f} years")
     if result.warning:
-        typer.secho(f"agelens-train: warning: {result.warning}", fg="yellow", err=True)
+        warn(result.warning)
 
 
 @contextmanager

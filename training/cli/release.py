@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from service.inference.manifest import Exposure
-from training.cli.exit_on_error import MORE, exit_on_error
+from training.cli.exit_on_error import MORE, exit_on_error, warn
 from training.cli.native_notes import import_tensorflow
 
 Stores = Annotated[
@@ -97,10 +97,6 @@ def export_command(
         _warn_of_few(stores)
 
 
-def _warn(text: str) -> None:
-    typer.secho(f"agelens-train: warning: {text}", fg="yellow", err=True)
-
-
 def _warn_of_few(stores: list[Path]) -> None:
     """Say where there are too few `calib` faces for an interval of 95 % to have a bound."""
     from training.data.store import FaceStore
@@ -108,11 +104,9 @@ def _warn_of_few(stores: list[Path]) -> None:
 
     faces = sum(len(FaceStore.open(path).select("calib")) for path in stores)
     if faces < FEWEST_TO_CALIBRATE:
-        typer.secho(
-            f"agelens-train: warning: probabilities and intervals are fitted to {faces} `calib` faces, and a 95 % "
-            f"interval takes {FEWEST_TO_CALIBRATE} or more; give more faces the split calib, and calibrate again",
-            fg="yellow",
-            err=True,
+        warn(
+            f"probabilities and intervals are fitted to {faces} `calib` faces, and a 95 % interval takes "
+            f"{FEWEST_TO_CALIBRATE} or more; give more faces the split calib, and calibrate again"
         )
 
 
@@ -136,19 +130,17 @@ def calibrate_command(
         if unlabelled is not None and balance is not None:
             raise InvalidParameter("--balance and --unlabelled each say which mix of ages to take; give one of them")
         if unlabelled is None:
-            typer.echo(recalibrate(model, stores, balance, version, _warn))
+            typer.echo(recalibrate(model, stores, balance, version, warn))
             _warn_of_few(stores)
             return
         crop = manifest_of(model_in(model), model.name).crop
         found = recalibrate_for(model, stores, faces_in(unlabelled, crop), version)
         typer.echo(f"{described(found)}; {model}")
         if not manifest_of(model_in(model), model.name).intervals:
-            typer.secho(
-                "agelens-train: warning: too few `calib` faces have ages like those photographs, so the file has no "
-                "calibrated intervals: the service gives the distribution's own, which on worn photographs contain the "
-                "true age less often than they say; add `calib` faces of such ages",
-                fg="yellow",
-                err=True,
+            warn(
+                "too few `calib` faces have ages like those photographs, so the file has no calibrated intervals: the "
+                "service gives the distribution's own, which on worn photographs contain the true age less often than "
+                "they say; add `calib` faces of such ages"
             )
 
 

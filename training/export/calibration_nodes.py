@@ -135,8 +135,7 @@ def _map_of(which: str) -> tuple[tuple[str, str, tuple[str, ...], dict[str, Any]
 def set_correction(model: ModelProto, correction: Correction) -> None:
     """Correct the graph's distribution so from now on, in the photographs' own mix of ages.
 
-    Whatever correction and mix it had are removed, those of earlier releases as well; a smoothing stays. Raises
-    ExportRefused where it has none.
+    Whatever correction and mix it had are removed; a smoothing stays. Raises ExportRefused where it has none.
     """
     graph = model.graph
     if not tail_nodes(model):

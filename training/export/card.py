@@ -39,12 +39,12 @@ RESIDUAL: Final = "MobileNetV1 with parameter-free shortcuts (not ResNet-34 or -
 MIRRORED: Final = ", the mean over the face and its mirror image"
 
 
-def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: Path | None = None) -> Path:
+def sign_off(path: Path, evaluation: Path, note: str | None = None, ablation: Path | None = None) -> Path:
     """Write the measured figures into the file's manifest, its lock entry anew, and `NAME.md` beside it.
 
-    `ablation` is what `agelens-train ablate` wrote; its rows trained on one dataset alone go into the card.
-    Returns the card's path. Raises ExportRefused where the evaluation is of another graph, and InvalidParameter for an
-    ablation of another form.
+    `ablation` is what `agelens-train ablate` wrote; its rows trained on one dataset alone go into the card, and `note`
+    ends it. Returns the card's path. Raises ExportRefused where the evaluation is of another graph, and
+    InvalidParameter for an ablation of another form.
     """
     tree = json.loads(evaluation.read_text())
     model = model_in(path)
@@ -58,7 +58,7 @@ def sign_off(path: Path, evaluation: Path, report: str | None = None, ablation: 
     rows = json.loads(ablation.read_text()) if ablation else ()
     if not all("figures" in row for row in rows):
         raise InvalidParameter(f"{ablation} was written by an older `agelens-train ablate`; run that again")
-    out.write_text(card(signed, tree, entry.sha256, report, rows, network_of(model)))
+    out.write_text(card(signed, tree, entry.sha256, note, rows, network_of(model)))
     return out
 
 
@@ -80,11 +80,11 @@ def card(
     manifest: Manifest,
     tree: Tree,
     sha256: str,
-    report: str | None = None,
+    note: str | None = None,
     ablation: Sequence[Row] = (),
     network: str | None = None,
 ) -> str:
-    """Return the card of a model as Markdown; `network` is what its backbone is called."""
+    """Return the card of a model as Markdown; `network` is what its backbone is called, `note` its closing line."""
     made = manifest.provenance
     facts = [
         ("family", manifest.family),
@@ -114,8 +114,8 @@ def card(
         "## Uses\n\nFor research: age distributions of photographs in aggregate, and methods that need an honest "
         f"uncertainty.\n\nUnfit for:\n\n{UNFIT}"
     )
-    if report:
-        parts.append(f"More figures: {report}\n")
+    if note:
+        parts.append(f"More figures: {note}\n")
     return "\n".join(parts)
 
 

@@ -17,7 +17,7 @@ from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
 from training.run_folder import BEST, CHECKPOINT, METRICS, PREVIOUS, RUN_FILE, TENSORBOARD
-from training.tracking.trackers import CsvTracker, Tracker, Trackers
+from training.tracking.trackers import CsvTracker, TensorBoardTracker, Tracker, Trackers, WandbTracker
 
 
 def launch(
@@ -133,11 +133,7 @@ def changed(recipe: Recipe, changes: Mapping[str, object]) -> Recipe:
 
 def trackers(run_dir: Path, wandb: bool = False) -> Tracker:
     """Return what a run is tracked with: a CSV file, TensorBoard, and Weights & Biases where asked for."""
-    from training.tracking.trackers import TensorBoardTracker
-
     chosen: list[Tracker] = [CsvTracker(run_dir / METRICS), TensorBoardTracker(run_dir / TENSORBOARD)]
     if wandb:
-        from training.tracking.trackers import WandbTracker
-
         chosen.append(WandbTracker(run_dir))
     return Trackers(chosen)
