@@ -15,7 +15,8 @@ from typing import Any, Final
 from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
-from training.ablation.comparison import Floats, digest, figures, sources_of, told_by, values_of
+from service.inference.distribution import Floats
+from training.ablation.comparison import digest, figures, sources_of, told_by, values_of
 from training.data.store import FaceSet, FaceStore
 from training.fit.launch import changed
 from training.recipes.overrides import overridden

@@ -17,14 +17,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.distribution import Floats
 from training.data.store import FaceSet, signed_error
 from training.measures.calibration import conformities, conformity, decoded, fitted_to
 from training.measures.validation import WornFaces, bootstrap, score
 from training.run_folder import BEST, replace_file
 from training.teaching.agreement import Agreement
 from training.teaching.distillation import WIDE_LABEL
-
-Floats = NDArray[np.float64]
 
 LEVEL: Final = 0.9
 """Share of good and worn faces together that a network's intervals are made to cover."""

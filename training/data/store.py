@@ -21,7 +21,7 @@ from service.inference.faces import Pixels
 from service.inference.manifest import CropSpec
 from training.data.augment import Augmentation, centre, framed_and_changed
 
-Ints = NDArray[np.int64]
+Integers = NDArray[np.int64]
 Sampling = Literal["uniform", "sqrt_inverse"]
 
 COLUMNS: Final = (
@@ -42,10 +42,10 @@ class Batch(NamedTuple):
     """
 
     faces: Pixels
-    low: Ints
-    high: Ints
-    places: Ints
-    partners: Ints | None = None
+    low: Integers
+    high: Integers
+    places: Integers
+    partners: Integers | None = None
     shares: NDArray[np.float32] | None = None
     framed: Pixels | None = None
 
@@ -105,17 +105,17 @@ class FaceSet:
         return tuple(row for _, rows in self.parts for row in rows)
 
     @cached_property
-    def low(self) -> Ints:
+    def low(self) -> Integers:
         """Youngest possible age of each face in years, int64 [n]."""
         return np.array([int(row["low"]) for row in self.rows], dtype=np.int64)
 
     @cached_property
-    def high(self) -> Ints:
+    def high(self) -> Integers:
         """Oldest possible age of each face in years, int64 [n]."""
         return np.array([int(row["high"]) for row in self.rows], dtype=np.int64)
 
     @cached_property
-    def _places(self) -> Ints:
+    def _places(self) -> Integers:
         """Part and row in that part's store, int64 [n, 2]."""
         places = [(part, int(row["row"])) for part, (_, rows) in enumerate(self.parts) for row in rows]
         return np.array(places, dtype=np.int64).reshape(-1, 2)
@@ -125,7 +125,7 @@ class FaceSet:
         part, row = self._places[index]
         return np.asarray(self.parts[part][0].faces[row])
 
-    def faces(self, index: Ints, size: int) -> Pixels:
+    def faces(self, index: Integers, size: int) -> Pixels:
         """Return the exact centre windows uint8 [b, size, size, 3], as the service would crop them."""
         return np.stack([centre(self.wide(int(i)), size) for i in index])
 
@@ -141,7 +141,7 @@ class FaceSet:
         return FaceSet(tuple(parts))
 
 
-def order(faces: FaceSet, sampling: Sampling, seed: int, epoch: int) -> Ints:
+def order(faces: FaceSet, sampling: Sampling, seed: int, epoch: int) -> Integers:
     """Return the epoch's order, int64 [n]; it depends on `seed` and `epoch` alone, so a run can resume inside it.
 
     `sqrt_inverse` draws with replacement, a face of age a with weight 1/√(faces of that age).
@@ -204,7 +204,7 @@ def mixed(batch: Batch, mixing: float, seed: tuple[int, ...]) -> Batch:
     return batch._replace(faces=blended(batch.faces), partners=partners, shares=shares, framed=framed)
 
 
-def signed_error(ages: Any, low: Ints, high: Ints) -> NDArray[np.float64]:
+def signed_error(ages: Any, low: Integers, high: Integers) -> NDArray[np.float64]:
     """Return the error in years of ages [n] against labels low..high [n], positive where too old, 0 inside a label."""
     return np.asarray(np.maximum(ages - high, 0.0) - np.maximum(low - ages, 0.0), dtype=np.float64)
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from service.inference.faces import Pixels
 
-Floats = NDArray[np.float32]
-
 LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.distribution import Floats
 from training.data.store import signed_error
 from training.evaluation.predictions import Predictions
 from training.measures.validation import bootstrap
 
-Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 CURVE: Final = tuple(range(16))

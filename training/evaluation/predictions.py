@@ -10,12 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from service.inference.distribution import AgeDistribution, IntervalBand
-from training.data.store import signed_error
+from service.inference.distribution import AgeDistribution, Floats, IntervalBand
+from training.data.store import Integers, signed_error
 from training.measures.calibration import conformity, decoded, known, negative_log_likelihood, ranked_probability_score
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Texts = NDArray[np.str_]
 

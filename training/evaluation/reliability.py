@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from service.inference.distribution import AGES, IntervalBand
+from service.inference.distribution import AGES, Floats, IntervalBand
+from training.data.store import Integers
 from training.evaluation.metrics import DECADES
 from training.evaluation.predictions import Predictions
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Row = dict[str, Any]
 

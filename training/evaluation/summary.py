@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.inference.distribution import IntervalBand
+from service.inference.distribution import Floats, IntervalBand
 from training.evaluation.metrics import (
     FIVE_YEARS,
     YOUTH,
@@ -23,8 +22,6 @@ from training.evaluation.metrics import (
 )
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability import LEGAL_AGES, LEVELS, coverage, gate, reliability
-
-Floats = NDArray[np.float64]
 
 
 def summarise(

@@ -43,7 +43,6 @@ PARITY_YEARS: Final = 0.01
 LICENCE: Final = "Research use only, on the terms of the data it was trained on"
 
 Faces = NDArray[np.uint8]
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def convert(servable: Any, size: int, smooth_years: float = 0.0) -> onnx.ModelPr
     return model
 
 
-def check_parity(expected: Floats, actual: Floats) -> Parity:
+def check_parity(expected: NDArray[np.floating], actual: NDArray[np.floating]) -> Parity:
     """Compare pmfs [n, 101] of the same faces; raise ExportRefused where they are constant or differ."""
     ages, ages_actual = decoded(expected, "median"), decoded(actual, "median")
     if min(ages.std(), ages_actual.std()) < LEAST_SPREAD:

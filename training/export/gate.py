@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from service.errors import InvalidParameter
-from service.inference.distribution import AGES
+from service.inference.distribution import AGES, Floats
 from service.inference.manifest import CropSpec
 from training.data.store import FaceSet, FaceStore
 from training.export.convert import shared_crop
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from training.model.age_model import AgeModel
     from training.teaching.teacher import Teacher
 
-Floats = NDArray[np.float64]
 Faces = NDArray[np.uint8]
 Answer = Callable[[Faces], tuple[NDArray[np.floating], ...]]
 """Faces uint8 [n, size, size, 3] as a network sees them to its features [n, C] and K distributions [n, 101]."""

@@ -218,7 +218,7 @@ def quantize(
 
 
 BATCH = 16
-Arrays = dict[str, NDArray[Any]]
+Tensors = dict[str, NDArray[Any]]
 
 
 def with_corrected_biases(
@@ -257,11 +257,11 @@ def _groups(node: NodeProto) -> int:
     return next((int(attribute.i) for attribute in node.attribute if attribute.name == "group"), 1)
 
 
-def _arrays(model: onnx.ModelProto) -> Arrays:
+def _arrays(model: onnx.ModelProto) -> Tensors:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
 
 
-def _mean_inputs(model: onnx.ModelProto, names: set[str], faces: NDArray[np.uint8]) -> Arrays:
+def _mean_inputs(model: onnx.ModelProto, names: set[str], faces: NDArray[np.uint8]) -> Tensors:
     """Mean over faces and places of each channel [c] of the named tensors [b, c, h, w]."""
     watched, wanted = onnx.ModelProto(), sorted(names)
     watched.CopyFrom(model)

@@ -16,7 +16,7 @@ from service.inference.age_mix import FittedMix, fit_mix
 from service.inference.distribution import AGES
 from service.inference.imaging import exposed
 from service.inference.manifest import CropSpec, IntervalTable, Manifest
-from training.data.store import FaceSet, FaceStore, signed_error
+from training.data.store import FaceSet, FaceStore, Integers, signed_error
 from training.data.wear import worn
 from training.datasets.sample import SPLITS
 from training.export.calibration_nodes import set_correction, set_mix
@@ -40,8 +40,6 @@ from training.measures.calibration import (
     standard_error,
 )
 from training.onnx_manifest import manifest_of, model_in
-
-Integers = NDArray[np.int64]
 
 WORN_COPIES = 2
 """Worn copies of each `calib` face that the intervals are fitted on, beside the face itself."""

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper
 
 from service.atomic_write import atomic_write
@@ -23,7 +22,7 @@ from training.export.convert import LICENCE, require_tensorflow
 from training.export.graph import OPSET, ExportRefused, folded, refuse_stray_transposes, rename
 from training.face_proposals.backgrounds import LEARNT
 from training.face_proposals.fewer_nodes import in_fewer_nodes
-from training.face_proposals.network import SIDES, Pool, train_proposer
+from training.face_proposals.network import SIDES, Maps, Pool, train_proposer
 from training.face_proposals.scenes import Scenes
 from training.revision import revision
 
@@ -35,8 +34,6 @@ LEAST_SPREAD: Final = 0.5
 """How far the probabilities of a sample must spread before parity means anything."""
 
 _TRANSPOSES: Final = 2  # the picture's and the answer's
-
-Floats = NDArray[np.float32]
 
 
 def answered(model: Any, pixels: Any) -> Any:
@@ -74,7 +71,7 @@ def converted(model: Any) -> onnx.ModelProto:
     return folded(graph)
 
 
-def check_proposals(graph: onnx.ModelProto, sample: Pixels, expected: Floats) -> None:
+def check_proposals(graph: onnx.ModelProto, sample: Pixels, expected: Maps) -> None:
     """Raise ExportRefused where the graph answers otherwise than `expected`, or that is much the same everywhere."""
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     off = np.abs(np.asarray(session.run([OUTPUT], {INPUT: sample})[0]) - expected)

@@ -37,10 +37,10 @@ CHANNELS: Final = ("heat", "near", "x", "y", "width", "cosine", "sine")
 _KEPT_EVERY: Final = 500  # steps
 _TURNED: Final = 0.5  # share of the scenes that are shown on their side or their head
 
-Floats = NDArray[np.float32]
+Maps = NDArray[np.float32]
 
 
-def targets(faces: Sequence[SceneFace], height: int, width: int) -> Floats:
+def targets(faces: Sequence[SceneFace], height: int, width: int) -> Maps:
     """Return the training targets of a scene, float32 [height / 8, width / 8, 7], see `CHANNELS`.
 
     `heat` is 1 in the cell of a face's centre and falls off around it as a Gaussian (Zhou et al. 2019, Objects as
@@ -147,7 +147,7 @@ class Pool:
         rows = json.loads(named.read_text())
         return cls(np.load(drawn, mmap_mode="r"), [[SceneFace(*face) for face in held] for held in rows])
 
-    def batches(self, seed: int) -> abc.Generator[tuple[Floats, Floats], None, None]:
+    def batches(self, seed: int) -> abc.Generator[tuple[Maps, Maps], None, None]:
         """Yield batches without end, each scene once before any again: pictures [b, s, s, 3] and truths."""
         rng, size = np.random.default_rng(seed), BATCH_PIXELS // self.pictures[0, ..., 0].size
         rounds = (rng.permutation(len(self.faces)) for _ in itertools.count())
@@ -159,7 +159,7 @@ class Pool:
                 coming = thread.submit(self._batch, rng, list(itertools.islice(order, size)))
                 yield ready
 
-    def _batch(self, rng: Generator, numbers: Sequence[int]) -> tuple[Floats, Floats]:
+    def _batch(self, rng: Generator, numbers: Sequence[int]) -> tuple[Maps, Maps]:
         pairs = [varied(rng, self.pictures[number], self.faces[number]) for number in numbers]
         truths = np.stack([targets(faces, *picture.shape[:2]) for picture, faces in pairs])
         return np.stack([picture for picture, _ in pairs]).astype(np.float32), truths

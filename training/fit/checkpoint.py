@@ -16,7 +16,7 @@ from training.errors import CheckpointCorrupt
 from training.fit.schedule import Progress
 from training.run_folder import CHECKPOINT, PREVIOUS, replace_file
 
-Arrays = list[NDArray[Any]]
+Variables = list[NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Checkpoint:
 
     recipe: str
     progress: Progress
-    model: Arrays
-    average: Arrays
-    optimizer: Arrays
+    model: Variables
+    average: Variables
+    optimizer: Variables
 
     def save(self, folder: Path) -> None:
         """Write `checkpoint.npz` and keep the one before; raise CheckpointNotWritten, the old file intact."""
@@ -58,7 +58,7 @@ class Checkpoint:
                 f"{path} cannot be read ({reason}); to resume from the checkpoint before it, "
                 f"rename {PREVIOUS} to {CHECKPOINT}, or start again in another folder"
             ) from error
-        groups: dict[str, Arrays] = {"model": [], "average": [], "optimizer": []}
+        groups: dict[str, Variables] = {"model": [], "average": [], "optimizer": []}
         for name in sorted(arrays):
             groups[name.split("/")[0]].append(arrays[name])
         return cls(about["recipe"], progress, **groups)

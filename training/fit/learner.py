@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.inference.distribution import AGES
 from training.data.store import Batch
-from training.fit.checkpoint import Arrays
+from training.fit.checkpoint import Variables
 from training.fit.loss import heard, packed_labels, packed_loss, trained_graph
 from training.fit.optimizer import build_optimizer
 from training.fit.weight_average import WeightAverage, assign, read
@@ -155,11 +155,11 @@ class Learner:
     def _bare(self) -> keras.Model:
         return keras.Model(self.network.inputs, self.network.outputs)
 
-    def state(self) -> tuple[Arrays, Arrays, Arrays]:
+    def state(self) -> tuple[Variables, Variables, Variables]:
         """Return copies of the model's variables, of the average and of the optimiser's variables."""
         return read(self.trained.variables), self.average.values, read(self.optimizer.variables)
 
-    def restore(self, model: Arrays, average: Arrays, optimizer: Arrays, steps: int) -> None:
+    def restore(self, model: Variables, average: Variables, optimizer: Variables, steps: int) -> None:
         """Restore what `state` returned; raise ValueError if it is of another network."""
         assign(self.trained.variables, model)
         self.average.restore(average, steps)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
 from training.data.store import Batch, FaceSet
-from training.fit.checkpoint import Arrays
+from training.fit.checkpoint import Variables
 from training.fit.learner import Learner, Pmf, distributions
 from training.fit.weight_average import EVERY, assign
 from training.measures.validation import Scores, score
@@ -123,13 +123,13 @@ class Together(Learner):
         for twin in self.twins:
             twin.take()
 
-    def state(self) -> tuple[Arrays, Arrays, Arrays]:
+    def state(self) -> tuple[Variables, Variables, Variables]:
         """Return copies of all networks' variables, averages and optimisers' variables, one after another."""
         states = [Learner.state(learner) for learner in self._all]
         model, average, optimizer = (list(chain.from_iterable(part)) for part in zip(*states, strict=True))
         return model, average, optimizer
 
-    def restore(self, model: Arrays, average: Arrays, optimizer: Arrays, steps: int) -> None:
+    def restore(self, model: Variables, average: Variables, optimizer: Variables, steps: int) -> None:
         """Restore what `state` returned; raise ValueError if it is of other networks."""
         models, averages, optimizers = iter(model), iter(average), iter(optimizer)
         for learner in self._all:

@@ -16,7 +16,7 @@ import keras
 from service.errors import InvalidParameter
 from training.data.store import FaceSet, FaceStore
 from training.errors import CheckpointCorrupt, NothingToTrain
-from training.fit.checkpoint import Arrays, Checkpoint
+from training.fit.checkpoint import Checkpoint, Variables
 from training.fit.display import Display
 from training.fit.learner import Learner
 from training.fit.schedule import Progress
@@ -167,7 +167,7 @@ def _error_before(learner: Learner, faces: FaceSet, tracker: Tracker, display: D
     return mae
 
 
-def _blended(learner: Learner, start: Arrays, val_faces: FaceSet, run_dir: Path) -> Scores:
+def _blended(learner: Learner, start: Variables, val_faces: FaceSet, run_dir: Path) -> Scores:
     """Average the best weights with the initial ones by the recipe's `start_share`, keep both; score them."""
     recipe = learner.recipe
     if not (run_dir / UNBLENDED).exists():

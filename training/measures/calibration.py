@@ -14,12 +14,10 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from service.inference.age_mix import mix_of
-from service.inference.distribution import AGES, AgeDistribution
+from service.inference.distribution import AGES, AgeDistribution, Floats
 from service.inference.manifest import IntervalTable
+from training.data.store import Integers
 from training.model.label_priors import log_prior
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 LEVELS: Final = (
     *(round(0.5 + 0.05 * step, 2) for step in range(7)),

@@ -9,12 +9,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.inference.distribution import Floats
 from service.inference.faces import Pixels
 from training.data.store import FaceSet, signed_error
 from training.data.wear import worn
 from training.measures.calibration import decoded
-
-Floats = NDArray[np.float64]
 
 RESAMPLES: Final = 1000
 

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from service.inference.distribution import AGES, THRESHOLDS
+from service.inference.distribution import AGES, THRESHOLDS, Floats
 
 Ages = NDArray[np.integer]
-Floats = NDArray[np.float64]
 
 SMALLEST_GAP = 1e-3
 """Floor between neighbouring CORAL biases: empty ages leave a gap of 0, which softplus cannot reach."""

@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
-from service.inference.distribution import AGES
+from service.inference.distribution import AGES, Floats
 from training.data.store import FaceSet
 from training.measures.validation import Scores, WornFaces, score
 from training.model import imdb_wiki
 from training.recipes.recipe import Recipe
 from training.teaching.distillation import WIDE_LABEL, lessons
 from training.teaching.teacher import teacher_named
-
-Floats = NDArray[np.float64]
 
 
 def keeps_imdb_wiki(recipe: Recipe) -> bool:

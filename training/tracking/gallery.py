@@ -12,7 +12,7 @@ from PIL import Image
 
 from service.inference.distribution import AgeDistribution
 from service.inference.faces import Pixels
-from training.data.store import FaceSet, Ints
+from training.data.store import FaceSet, Integers
 from training.measures.validation import Scores
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ def pictures(faces: FaceSet, scores: Scores, size: int) -> dict[str, Pixels]:
     }
 
 
-def spread(faces: FaceSet, count: int) -> Ints:
+def spread(faces: FaceSet, count: int) -> Integers:
     """Return up to `count` places in the set, evenly over the ages, int64 [n]."""
     by_age = np.argsort(faces.low, kind="stable")
     return by_age[np.linspace(0, len(by_age) - 1, min(count, len(by_age))).astype(int)]
 
 
-def worst(scores: Scores, count: int) -> Ints:
+def worst(scores: Scores, count: int) -> Integers:
     """Return the places of the largest errors, worst first, int64 [n]."""
     return np.argsort(-scores.errors, kind="stable")[:count]
 
 
-def face_grid(faces: FaceSet, scores: Scores, places: Ints, size: int, columns: int = 6) -> Pixels:
+def face_grid(faces: FaceSet, scores: Scores, places: Integers, size: int, columns: int = 6) -> Pixels:
     """Draw faces in rows under a heading, each over what it says: true and predicted age, interval; uint8 [h, w, 3]."""
     tiles = [_tile(faces, scores, int(place), size) for place in places]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)

@@ -17,8 +17,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Arrays = dict[str, NDArray[np.float32]]
-
 TENSOR_VERSION: Final = 2
 _TAG: Final = re.compile(rb"\x01\x05con_4|\x01\x07affine_|\x01\x04fc_2")
 
@@ -39,7 +37,7 @@ BLOCKS: Final = (
 """Names of the 29 convolutions, in the order of the file, which is that of the network."""
 
 
-def read_dlib(path: Path) -> Arrays:
+def read_dlib(path: Path) -> dict[str, NDArray[np.float32]]:
     """Read the 29 convolutions, their affines and `fc`, float32, under the keys of `weights.store.translate_dlib`.
 
     Kernels come as HWIO. Raises ValueError where the file is not that network.
@@ -49,7 +47,7 @@ def read_dlib(path: Path) -> Arrays:
     if tags != ["con_4", "affine_"] * len(BLOCKS) + ["fc_2"]:
         raise ValueError(f"{path.name} is not dlib's face recognition network: it has {len(tags)} layers with weights")
     _, dense, (outputs, _) = layers[-1]
-    arrays: Arrays = {"fc": dense.reshape(-1, outputs)}
+    arrays: dict[str, NDArray[np.float32]] = {"fc": dense.reshape(-1, outputs)}
     for name, (_, kernel, sizes), (_, affine, _) in zip(BLOCKS, layers[0:-1:2], layers[1:-1:2], strict=True):
         filters, rows, columns = sizes
         arrays[f"{name}/k"] = kernel[:-filters].reshape(filters, -1, rows, columns).transpose(2, 3, 1, 0)

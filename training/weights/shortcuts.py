@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from service.inference.distribution import Floats
 from training.weights.folded import add_only
-
-Floats = NDArray[np.float64]
 
 SHORTCUT: Final = "shortcut_"
 """What adds up a block is named so, with the block's number after it."""

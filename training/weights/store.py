@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from service.errors import FileMissing, InvalidParameter
 
-Arrays = Mapping[str, NDArray[Any]]
-
 HEAD_PREFIX: Final = "head_"
 """Layers of a head are named so, and left out where a backbone is loaded from a whole model's arrays."""
 
@@ -111,7 +109,7 @@ def save_npz(model: keras.Model, path: Path) -> None:
     )
 
 
-def translate_dlib(arrays: Arrays) -> dict[str, NDArray[Any]]:
+def translate_dlib(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Rename dlib's arrays to the layers of `resnet29`.
 
     y = w·(x + b) + c is a batch normalisation of mean −b and variance 1 whose gamma makes up for its own epsilon.
@@ -205,7 +203,7 @@ def _values(variable: Any) -> NDArray[Any]:
     return np.array(variable.numpy())
 
 
-def _assign(model: keras.Model, arrays: Arrays, where: str) -> None:
+def _assign(model: keras.Model, arrays: Mapping[str, NDArray[Any]], where: str) -> None:
     offered = {key: array for key, array in arrays.items() if not key.startswith((HEAD_PREFIX, *OTHER_HEADS))}
     wanted = dict(_variables(model))
     missing, surplus = sorted(wanted.keys() - offered.keys()), sorted(offered.keys() - wanted.keys())

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from service.inference.distribution import AgeDistribution
+from service.inference.distribution import AgeDistribution, Floats
+from training.data.store import Integers
 from training.evaluation.predictions import Predictions
 from training.evaluation.reliability import claims, coverage
 from training.measures.calibration import (
@@ -27,9 +27,6 @@ from training.measures.calibration import (
     fit_correction,
     ranked_probability_score,
 )
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 def bells(n: int, seed: int, claimed: float, real: float) -> tuple[Floats, Integers]:

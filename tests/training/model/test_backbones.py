@@ -14,7 +14,7 @@ from training.model.backbones import BACKBONES, PREPROCESSING, build_backbone
 from training.model.resnets import _dlib_block, _grown
 from training.weights.store import save_npz
 
-Floats = NDArray[np.float32]
+Maps = NDArray[np.float32]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_zeros_are_appended_after_what_is_there() -> None:
     assert grown.sum() == x.sum()
 
 
-def convolved(x: Floats, kernel: Floats, stride: int) -> Floats:
+def convolved(x: Maps, kernel: Maps, stride: int) -> Maps:
     """Valid cross-correlation, [rows, columns, in] to [rows', columns', out]."""
     rows, columns = ((side - 3) // stride + 1 for side in x.shape[:2])
     out = np.zeros((rows, columns, kernel.shape[-1]), np.float32)

@@ -11,12 +11,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from service.errors import InvalidParameter
-from service.inference.distribution import AgeDistribution
+from service.inference.distribution import AgeDistribution, Floats
 from training.model.heads import HEADS, AgeHead, CoralHead, DldlHead, MeanVarianceHead, head_named
 from training.model.label_priors import empirical_odds, log_prior
 from training.model.ordered_biases import PACE, OrderedBiases
-
-Floats = NDArray[np.float64]
 
 AGES = np.arange(101)
 RNG = np.random.default_rng(5)

@@ -19,7 +19,7 @@ from training.weights.dlib import BLOCKS, read_dlib
 from training.weights.fetch import PACKAGES, Package, fetch_weights
 from training.weights.tfjs import mobilenet_arrays, read_tfjs
 
-Floats = NDArray[np.float32]
+Values = NDArray[np.float32]
 
 
 def integer(value: int) -> bytes:
@@ -32,12 +32,12 @@ def tag(name: str) -> bytes:
     return integer(len(name)) + name.encode()
 
 
-def tensor(values: Floats) -> bytes:
+def tensor(values: Values) -> bytes:
     sizes = b"".join(integer(size) for size in (values.size, 1, 1, 1))
     return integer(2) + sizes + values.astype("<f4").tobytes()
 
 
-def dlib_bytes(kernels: list[Floats], affines: list[Floats], dense: Floats) -> bytes:
+def dlib_bytes(kernels: list[Values], affines: list[Values], dense: Values) -> bytes:
     """A file of layers in dlib's order, with what lies between them that the reader must step over."""
     data = tag("loss_metric_2") + b"\x02\x01" * 40 + tag("input_rgb_image_sized")
     for kernel, affine in zip(kernels, affines, strict=True):

@@ -19,11 +19,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from service.inference.distribution import AGES, THRESHOLDS
+from service.inference.distribution import AGES, THRESHOLDS, Floats
 from training.model.heads.base import AgeHead, Tensor, column, neighbour_differences
 from training.model.heads.softmax import DldlHead
 from training.model.imdb_wiki import ages_head
-from training.model.label_priors import Ages, Floats, empirical_odds, task_importance
+from training.model.label_priors import Ages, empirical_odds, task_importance
 from training.model.ordered_biases import OrderedBiases
 
 _WIDEST: Final = 3.0

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from service.errors import InvalidParameter
-from service.inference.distribution import AGES
+from service.inference.distribution import AGES, Floats
 from training.model.heads.base import (
     NEVER,
     AgeHead,
@@ -21,7 +21,7 @@ from training.model.heads.base import (
     years_outside_label,
 )
 from training.model.imdb_wiki import ages_head
-from training.model.label_priors import Ages, Floats, log_prior
+from training.model.label_priors import Ages, log_prior
 
 GATE: Final = "head_gate"
 """Layer that weighs the IMDB-WIKI head against the softmax beside it."""
