@@ -16,7 +16,7 @@ from rich.console import Console
 
 from service.errors import AgelensError, InvalidParameter
 from service.inference.distribution import Floats
-from training.ablation.comparison import digest, figures, sources_of, told_by, values_of
+from training.ablation.comparison import digest, distributions_of, figures, per_face_figures, sources_of
 from training.data.store import FaceSet, FaceStore
 from training.fit.launch import changed
 from training.recipes.overrides import overridden
@@ -250,7 +250,7 @@ def _values(runs: Sequence[Path], faces: FaceSet, recipe: Recipe, folder: Path) 
     if keeps_imdb_wiki(recipe):
         size = faces.parts[0][0].crop.size
         teacher = Agreement.with_imdb_wiki(faces, size, folder / f"imdbwiki-{digest(faces)}.npy")
-    return values_of([told_by(run, faces) for run in runs], faces, teacher)
+    return per_face_figures([distributions_of(run, faces) for run in runs], faces, teacher)
 
 
 def _table(out: Path, terms: Mapping[str, Any]) -> dict[str, Any]:

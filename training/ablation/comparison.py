@@ -31,7 +31,7 @@ LEVEL: Final = 0.9
 YOUNG: Final = ((10, 17), (18, 25))
 """True ages, both ends included, whose bias is told: where age gates are."""
 
-TOLD: Final = "told.npz"
+KEPT: Final = "told.npz"
 """File in a run's folder: what the trained network says of `val`."""
 
 
@@ -45,7 +45,7 @@ def digest(faces: FaceSet, weights: Path | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class Told:
+class Distributions:
     """Distributions float32 [n, 101] that one trained network gives faces: as they are, worn, and mirrored."""
 
     clean: NDArray[np.float32]
@@ -53,19 +53,19 @@ class Told:
     mirrored: NDArray[np.float32]
 
 
-def told_by(run: Path, faces: FaceSet) -> Told:
+def distributions_of(run: Path, faces: FaceSet) -> Distributions:
     """Ask a run's network about faces; what it said of the same faces before is read from the run's folder."""
-    kept, asked = run / TOLD, digest(faces, run / BEST)
+    kept, asked = run / KEPT, digest(faces, run / BEST)
     if kept.exists():
         with np.load(kept) as before:
             if str(before["asked"]) == asked:
-                return Told(before["clean"], before["worn"], before["mirrored"])
+                return Distributions(before["clean"], before["worn"], before["mirrored"])
     from training.model.age_model import servable
     from training.model.initialise import trained_model
 
     model, recipe = trained_model(run)
     answer, size, batch = servable(model).predict_on_batch, recipe.size, recipe.batch_size
-    told = Told(
+    told = Distributions(
         score(answer, faces, size, batch).pmf.astype(np.float32),
         score(answer, WornFaces(faces.parts), size, batch).pmf.astype(np.float32),
         score(lambda seen: answer(seen[:, :, ::-1]), faces, size, batch).pmf.astype(np.float32),
@@ -79,8 +79,10 @@ def told_by(run: Path, faces: FaceSet) -> Told:
     return told
 
 
-def values_of(trained: Sequence[Told], faces: FaceSet, teacher: Agreement | None = None) -> dict[str, Floats]:
-    """Return what each figure of equal trainings that differ in their seed is the mean of, float64 [trainings, faces].
+def per_face_figures(
+    trained: Sequence[Distributions], faces: FaceSet, teacher: Agreement | None = None
+) -> dict[str, Floats]:
+    """Return the figures of each face in each training, float64 [trainings, faces]; trainings differ only in the seed.
 
     In years: absolute errors of the faces whose age is known, of each source (of a span of years, the distance outside
     it), biases of the young, the distance to a teacher's ages. `coverage gap` is the share of faces whose interval
@@ -116,7 +118,7 @@ def sources_of(faces: FaceSet) -> list[str]:
 
 
 def _intervals(
-    told: Told, low: NDArray[np.int64], high: NDArray[np.int64], which: NDArray[np.bool_]
+    told: Distributions, low: NDArray[np.int64], high: NDArray[np.int64], which: NDArray[np.bool_]
 ) -> tuple[Floats, Floats]:
     """Return for each face whether it is covered unworn less whether worn, and the mean width of both intervals."""
     pmfs = [pmf[which] for pmf in (told.clean, told.worn)]

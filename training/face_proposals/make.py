@@ -30,8 +30,9 @@ PARITY: Final = 1e-4
 """Largest difference of a probability between the file and Keras."""
 
 PARITY_PIXELS: Final = 0.05
-LEAST_SPREAD: Final = 0.5
-"""How far the probabilities of a sample must spread before parity means anything."""
+
+LEAST_SPAN: Final = 0.5
+"""Least range of the probabilities in a sample before parity means anything."""
 
 _TRANSPOSES: Final = 2  # the picture's and the answer's
 
@@ -76,10 +77,10 @@ def check_proposals(graph: onnx.ModelProto, sample: Pixels, expected: Maps) -> N
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     off = np.abs(np.asarray(session.run([OUTPUT], {INPUT: sample})[0]) - expected)
     chance, pixels, spread = (float(value) for value in (off[..., 0].max(), off.max(), np.ptp(expected[..., 0])))
-    if chance > PARITY or pixels > PARITY_PIXELS or spread < LEAST_SPREAD:
+    if chance > PARITY or pixels > PARITY_PIXELS or spread < LEAST_SPAN:
         raise ExportRefused(
             f"the file differs from Keras by {chance:.1e} in probability and {pixels:.1e} pixels where probabilities "
-            f"span {spread:.2f}; at most {PARITY:.0e} and {PARITY_PIXELS}, and at least {LEAST_SPREAD} are required: "
+            f"span {spread:.2f}; at most {PARITY:.0e} and {PARITY_PIXELS}, and at least {LEAST_SPAN} are required: "
             "train longer"
         )
 

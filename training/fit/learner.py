@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.inference.distribution import AGES
 from training.data.store import Batch
 from training.fit.checkpoint import Variables
-from training.fit.loss import heard, packed_labels, packed_loss, trained_graph
+from training.fit.loss import blend_consensus, packed_labels, packed_loss, trained_graph
 from training.fit.optimizer import build_optimizer
 from training.fit.weight_average import WeightAverage, assign, read
 from training.model.age_model import AgeModel
@@ -98,7 +98,7 @@ class Learner:
         self.optimizer.learning_rate.assign(rate)
         labels = self._labels(batch, ramp)
         if said is not None:
-            heard(labels, said, share, halves=1 if batch.partners is None else 2)
+            blend_consensus(labels, said, share, halves=1 if batch.partners is None else 2)
         loss = self.trained.train_on_batch(batch.faces, labels)
         self.average.update()
         return float(np.asarray(loss).ravel()[0])

@@ -52,8 +52,8 @@ def packed_labels(batch: Batch, ramp: float, lessons: Targets | None, of_blends:
     return np.concatenate([*both, batch.shares[:, None]], axis=1)
 
 
-def heard(labels: NDArray[np.float32], said: Targets, share: float, halves: int) -> None:
-    """Let what is said of a batch's faces, [b, 101], take a share 0..1 of the first lesson in its packed labels.
+def blend_consensus(labels: NDArray[np.float32], consensus: Targets, share: float, halves: int) -> None:
+    """Replace a share 0..1 of the teacher's distribution in packed labels by the networks' mean prediction, [b, 101].
 
     Of mixed faces (2 `halves`) it holds for both. A face whose label is wider than ten years keeps half of its lesson:
     it says no age, and where the IMDB-WIKI network is the second teacher, that lesson is half its word.
@@ -63,7 +63,7 @@ def heard(labels: NDArray[np.float32], said: Targets, share: float, halves: int)
         low, high = labels[:, start], labels[:, start + 1]
         part = share * np.where(high - low > WIDE_LABEL, 0.5, 1.0).astype(np.float32)[:, None]
         lesson = labels[:, start + LABELS : start + LABELS + AGES]
-        lesson += part * (said - lesson)
+        lesson += part * (consensus - lesson)
 
 
 def packed_loss(

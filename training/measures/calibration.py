@@ -96,7 +96,7 @@ def calibration_loss(pmf: NDArray[np.floating], low: Integers, high: Integers) -
 
 
 def losses(pmf: NDArray[np.floating], low: Integers, high: Integers) -> Floats:
-    """Return what `calibration_loss` is the mean of, float64, one for each face of known age, or for all in nats."""
+    """Return each face's loss: CRPS in years of those of known age; if none is, of all minus log likelihood in nats."""
     some = known(low, high)
     if some.any():
         return ranked_probability_score(pmf[some], low[some], high[some])

@@ -156,10 +156,10 @@ def with_other_head(model: AgeModel, head: str, **options: Any) -> tuple[AgeMode
 
 
 def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
-    """Write a run to `out` whose weights are the mean of two runs' that began alike, `share` 0..1 of the other's.
+    """Average the weights of two runs that were fine-tuned from the same start, and save them as a run in `out`.
 
-    Layers that only the first has stay as they are. Raises FileMissing where a run is not whole, ValueError where the
-    networks differ.
+    `share` 0..1 is the other's. Layers that only the first has stay as they are. Raises FileMissing where a run is not
+    whole, ValueError where the networks differ.
     """
     (model, recipe), (other, others) = trained_model(run_dir), trained_model(other_dir)
     if recipe.backbone != others.backbone:

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import AgelensError, InvalidParameter
 from training.ablation.ablate import ENDED, ROWS, ablate, by_difference, rows_for
-from training.ablation.comparison import TOLD
+from training.ablation.comparison import KEPT
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
 from training.measures.validation import WornFaces
@@ -30,7 +30,7 @@ def test_a_row_is_run_once_with_each_seed_and_compared_with_the_recipe(tmp_path:
     runs, written = tmp_path / "runs", []
     for names in (["recipe", "soft-labels"], ["soft-labels"]):
         ablate("smoke", stores, shipped, 0.01, runs, out, names, settings=["ema_decay=0.5"], seeds=2)
-        written.append([(runs / "soft-labels-1" / name).stat().st_mtime_ns for name in (BEST, TOLD)])
+        written.append([(runs / "soft-labels-1" / name).stat().st_mtime_ns for name in (BEST, KEPT)])
     recipe, row = json.loads(out.read_text())
     assert written[0] == written[1]
     assert row["name"] == "soft-labels"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tests.training.tiny_run import SIZE, tiny_recipe
 from training.ablation import comparison
-from training.ablation.comparison import Told, digest, figures, told_by, values_of
+from training.ablation.comparison import Distributions, digest, distributions_of, figures, per_face_figures
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.fit.train import train
@@ -48,14 +48,14 @@ def bell(ages: NDArray[np.float64], width: float) -> NDArray[np.float32]:
     return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def told(off: int, worn: int = 0, n: int = 60) -> Told:
+def told(off: int, worn: int = 0, n: int = 60) -> Distributions:
     """Return a network that is `off` years above 12, 20 and 40, and `worn` more on worn faces."""
     ages = np.repeat([12, 20, 40], 20)[:n]
-    return Told(at(ages + off), at(ages + off + worn), at(ages - off))
+    return Distributions(at(ages + off), at(ages + off + worn), at(ages - off))
 
 
 def test_errors_biases_and_sides_are_told_of_faces_whose_age_is_known(faces: FaceSet) -> None:
-    found = figures(values_of([told(1, worn=3), told(3, worn=3)], faces))
+    found = figures(per_face_figures([told(1, worn=3), told(3, worn=3)], faces))
     assert found["clean"]["mean"] == 2
     assert found["clean"]["trainings"] == [1, 3]
     assert found["worn"]["mean"] == 5
@@ -86,9 +86,9 @@ def test_another_recipe_is_compared_face_by_face_and_training_by_training() -> N
 def test_a_network_that_knows_a_bad_picture_covers_worn_faces_as_often_as_good_ones(faces: FaceSet) -> None:
     ages = np.repeat([12, 20, 40], 20)
     off = np.tile([NormalDist().inv_cdf((place + 0.5) / 20) for place in range(20)], 3)
-    knows = Told(bell(ages + off, 1), bell(ages + 4 * off, 4), bell(ages, 1))
-    blind = Told(bell(ages + off, 2), bell(ages + 4 * off, 2), bell(ages, 2))
-    seeing, seen = (figures(values_of([each], faces)) for each in (knows, blind))
+    knows = Distributions(bell(ages + off, 1), bell(ages + 4 * off, 4), bell(ages, 1))
+    blind = Distributions(bell(ages + off, 2), bell(ages + 4 * off, 2), bell(ages, 2))
+    seeing, seen = (figures(per_face_figures([each], faces)) for each in (knows, blind))
     assert seen["coverage gap"]["mean"] > 0.15
     assert seeing["coverage gap"]["mean"] == pytest.approx(0, abs=0.1)
     # Nine in ten of both are inside ±1.64 of their own widths, 1 and 4 years.
@@ -98,7 +98,7 @@ def test_a_network_that_knows_a_bad_picture_covers_worn_faces_as_often_as_good_o
 
 def test_the_distance_to_a_teacher_is_told_of_worn_faces_and_of_those_without_an_age(faces: FaceSet) -> None:
     teacher = Agreement(faces, np.repeat([12.0, 20.0, 45.0], 20))
-    found = figures(values_of([told(1, worn=2)], faces, teacher))
+    found = figures(per_face_figures([told(1, worn=2)], faces, teacher))
     assert found["agreement unlabelled"]["mean"] == 4
     assert found["agreement worn"]["mean"] == pytest.approx((3 + 3 + 2) / 3, abs=1e-3)
 
@@ -109,7 +109,7 @@ def test_a_network_is_asked_about_faces_worn_faces_and_mirror_images_once(
     run, store = tmp_path / "run", FaceStore.open(store_path)
     train(tiny_recipe(epochs=1), [store], run)
     some = store.select("val")
-    first = told_by(run, some)
+    first = distributions_of(run, some)
     asked = servable(trained_model(run)[0]).predict_on_batch
     seen = some.faces(np.arange(len(some)), SIZE)
     for said, of in [(first.clean, seen), (first.mirrored, seen[:, :, ::-1])]:
@@ -122,15 +122,15 @@ def test_a_network_is_asked_about_faces_worn_faces_and_mirror_images_once(
         return score(answer, faces, size, batch)
 
     monkeypatch.setattr(comparison, "score", counted)
-    assert (told_by(run, some).worn == first.worn).all()
+    assert (distributions_of(run, some).worn == first.worn).all()
     assert not scored
-    assert len(told_by(run, store.select("test")).clean) == len(store.select("test"))
+    assert len(distributions_of(run, store.select("test")).clean) == len(store.select("test"))
     assert len(scored) == 3
-    told_by(run, some)
+    distributions_of(run, some)
     train(tiny_recipe(epochs=1, seed=4), [store], tmp_path / "other")
     shutil.copy(tmp_path / "other" / BEST, run / BEST)
     scored.clear()
-    assert not np.allclose(told_by(run, some).clean, first.clean)
+    assert not np.allclose(distributions_of(run, some).clean, first.clean)
     assert len(scored) == 3
 
 

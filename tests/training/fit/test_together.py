@@ -17,7 +17,7 @@ from training.data.store import Batch, FaceSet, FaceStore
 from training.errors import CheckpointCorrupt
 from training.fit.launch import launch, relaunch
 from training.fit.learner import Learner, Pmf
-from training.fit.loss import LABELS, heard
+from training.fit.loss import LABELS, blend_consensus
 from training.fit.together import Together, refuse_unlike
 from training.fit.train import TrainResult, train
 from training.measures.validation import score
@@ -199,7 +199,7 @@ def test_what_is_said_takes_its_share_of_the_lesson() -> None:
     lesson, said = np.zeros((3, 101), np.float32), np.ones((3, 101), np.float32)
     known = np.array([[20, 20, 1], [20, 29, 1], [25, 80, 1]], np.float32)
     labels = np.concatenate([known, lesson], axis=1)
-    heard(labels, said, 0.6, halves=1)
+    blend_consensus(labels, said, 0.6, halves=1)
     np.testing.assert_allclose(labels[:, LABELS], [0.6, 0.6, 0.3])
     np.testing.assert_array_equal(labels[:, :LABELS], known)
 
@@ -207,7 +207,7 @@ def test_what_is_said_takes_its_share_of_the_lesson() -> None:
 def test_of_a_blend_it_holds_for_both_faces() -> None:
     half = np.concatenate([np.array([[20, 20, 1]], np.float32), np.zeros((1, 202), np.float32)], axis=1)
     labels = np.concatenate([half, half, np.array([[0.7]], np.float32)], axis=1)
-    heard(labels, np.ones((1, 101), np.float32), 1.0, halves=2)
+    blend_consensus(labels, np.ones((1, 101), np.float32), 1.0, halves=2)
     assert [labels[0, LABELS : LABELS + 101].sum(), labels[0, 205 + LABELS : 205 + LABELS + 101].sum()] == [101, 101]
     assert labels.sum() == pytest.approx(202 + 2 * 41 + 0.7)
 
