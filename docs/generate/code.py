@@ -115,6 +115,27 @@ def warnings_table() -> str:
             ),
         ],
         ["blurred", "details 1 % as wide as the face are missing although details 4 % as wide are there"],
+        [
+            "squeezed",
+            (
+                f"the eyes are less than {face_warnings.SQUEEZED:g} of their distance from the mouth apart: the "
+                "picture was most likely squeezed in width"
+            ),
+        ],
+        [
+            "few_shades",
+            (
+                f"more than {face_warnings.ALIKE_SHARE:.0%} of the face's pixels are exactly like the next ones, as in "
+                "drawings and pictures of few colours"
+            ),
+        ],
+        [
+            "outside_prior",
+            (
+                f"without `prior`, more than {face_warnings.OUTSIDE_PRIOR:.0%} of the distribution would lie at ages "
+                "that the mix named by it has none of"
+            ),
+        ],
     ]
     return table(["warning", "when"], [[f"`{name}`", when] for name, when in rows])
 

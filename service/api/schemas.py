@@ -89,6 +89,9 @@ Warning_ = Literal[
     "edge_of_range",
     "exposure",
     "blurred",
+    "squeezed",
+    "few_shades",
+    "outside_prior",
 ]
 
 

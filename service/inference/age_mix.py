@@ -126,6 +126,11 @@ def stated_for(pmf: NDArray[np.floating], own: Floats, other: Floats) -> Floats:
     return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True), dtype=np.float64)
 
 
+def excluded_share(pmf: NDArray[np.floating], mix: Floats) -> float:
+    """Return how much of a distribution [101] lies at ages of which the mix [101] has no share, or as good as none."""
+    return float(pmf[mix <= FLOOR].sum())
+
+
 @dataclass(frozen=True, slots=True)
 class FittedMix:
     """An estimated mix of ages, float64 [101], the number of faces and rounds, and whether it settled."""

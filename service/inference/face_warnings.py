@@ -22,6 +22,9 @@ YOUNGEST, OLDEST = 1.0, 90.0
 FLAT: Final = {"as-is": 60, "stretched": 10}
 """Of 256 shades of grey, those that the face's middle must span; fewer do for a network that sees them stretched."""
 BURNT_SHARE: Final = 0.25  # of the face's middle, in the six brightest of the 256 shades
+SQUEEZED: Final = 0.86  # how far apart the eyes are, relative to their distance from the mouth
+OUTSIDE_PRIOR: Final = 0.95  # of the distribution that no prior has touched, at ages that the prior has none of
+ALIKE_SHARE: Final = 0.5  # of the face's middle, in pixels exactly like the next ones
 BLURRED: Final = 0.2  # detail of 1 % of the face's width, relative to that of 4 %
 SHARPNESS_NEEDS_PX: Final = 100  # of a crop, for the width of the face: smaller ones show no detail of 1 %
 
@@ -30,16 +33,22 @@ _DETAIL: Final = ((1 / 148, 2 / 148), (4 / 148, 8 / 148))  # sigmas of Gaussians
 
 
 def warnings_for(
-    face: Face, width: int, height: int, distribution: AgeDistribution, interval: tuple[int, int]
+    face: Face, width: int, height: int, distribution: AgeDistribution, interval: tuple[int, int], excluded: float
 ) -> tuple[str, ...]:
-    """Return the warnings about an estimate; `face` in pixels of the photograph of `width` x `height`."""
+    """Return the warnings about an estimate; `face` in pixels of the photograph of `width` x `height`.
+
+    `excluded` is how much of the model's own distribution lies at ages that the mix asked for has none of.
+    """
+    turned_away = _turned_away(face)
     found = {
         "small_face": min(face.box.width, face.box.height) < SMALL_FACE_PX,
         "low_confidence": face.confidence < LOW_CONFIDENCE,
         "near_border": _near_border(face, width, height),
-        "turned_away": _turned_away(face),
+        "turned_away": turned_away,
         "wide_interval": interval[1] - interval[0] > WIDE_INTERVAL_YEARS,
         "edge_of_range": not YOUNGEST <= distribution.median <= OLDEST,
+        "squeezed": not turned_away and _narrowness(face) < SQUEEZED,
+        "outside_prior": excluded > OUTSIDE_PRIOR,
     }
     return tuple(name for name, holds in found.items() if holds)
 
@@ -51,8 +60,18 @@ def warnings_of_light(cut: Pixels, spec: CropSpec) -> tuple[str, ...]:
     grey = cv2.cvtColor(cut[edge:-edge, edge:-edge], cv2.COLOR_RGB2GRAY).astype(np.float32)
     darkest, brightest = np.percentile(grey, (1, 99))
     is_exposed_badly = brightest - darkest < FLAT[spec.exposure] or (grey >= 250).mean() > BURNT_SHARE
-    found = {"exposure": is_exposed_badly, "blurred": _is_blurred(grey, face_px)}
+    found = {
+        "exposure": is_exposed_badly,
+        "blurred": _is_blurred(grey, face_px),
+        "few_shades": not is_exposed_badly and _share_alike(grey) > ALIKE_SHARE,
+    }
     return tuple(name for name, holds in found.items() if holds)
+
+
+def _share_alike(grey: NDArray[np.float32]) -> float:
+    """How many pixels are exactly like those to the right and below: many in drawings, few in photographs."""
+    here = grey[:-1, :-1]
+    return float(((here == grey[:-1, 1:]) & (here == grey[1:, :-1])).mean())
 
 
 def _is_blurred(grey: NDArray[np.float32], face_px: float) -> bool:
@@ -72,6 +91,16 @@ def _near_border(face: Face, width: int, height: int) -> bool:
     """Whether a part of the face lies outside the picture."""
     box = face.box
     return box.x < 0 or box.y < 0 or box.x + box.width > width or box.y + box.height > height
+
+
+def _narrowness(face: Face) -> float:
+    """How far apart the eyes are, relative to their distance from the mouth across the line of the eyes."""
+    if not face.landmarks:
+        return math.inf
+    right, left, _, mouth = np.array(face.landmarks[:4])
+    (x, y), middle = left - right, (left + right) / 2
+    area = abs(x * (mouth - middle)[1] - y * (mouth - middle)[0])
+    return float((x * x + y * y) / area) if area else math.inf
 
 
 def _turned_away(face: Face) -> bool:

@@ -62,7 +62,8 @@ class PredictOptions(BaseModel):
     prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
         None,
         description="mix of ages that the probabilities should hold for: uniform, a range such as 12-30, or a name "
-        "from AGELENS_PRIORS; without it, the mix that the model's file states",
+        "from AGELENS_PRIORS; without it, the mix that the model's file states. People outside a range are taken for "
+        "some inside it",
     )
     fields: Literal["all", "summary"] = Field(
         "all", description="what to return for each face; summary leaves out the 100 threshold probabilities"

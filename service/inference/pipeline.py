@@ -14,13 +14,13 @@ from typing import Final, Self
 import numpy as np
 
 from service.errors import InvalidModelFile, UnknownModel
-from service.inference.age_mix import named_mix, stated_for
+from service.inference.age_mix import excluded_share, named_mix, stated_for
 from service.inference.decoding.decoder import Decode, Decoder, DirectDecoder
 from service.inference.decoding.photo import Photo
 from service.inference.detection.detector import Detection, FaceDetector, open_detector
 from service.inference.detection.search_work import MOST_WORK, search_work
 from service.inference.detection.views import SMALLEST, smallest_sought
-from service.inference.distribution import AgeDistribution, Floats
+from service.inference.distribution import AGES, AgeDistribution, Floats
 from service.inference.estimator import Estimator
 from service.inference.face_warnings import warnings_for, warnings_of_light
 from service.inference.faces import AgePrediction, BoundingBox, Face, Pixels
@@ -207,7 +207,7 @@ class Pipeline:
     ) -> PhotoPrediction:
         estimator = self._estimator(options.model)
         spec = estimator.manifest.crop
-        restated = self._restating(estimator.manifest, options.prior)
+        mix = None if options.prior is None else named_mix(options.prior, self._mixes)
         with watch.stage("decode"):
             photo = decode(DETECTION_SIDE)
         checkpoint()
@@ -223,10 +223,10 @@ class Pipeline:
             crops = [exposed(cut, spec) for cut in cuts]
         checkpoint()
         with watch.stage("estimate"):
-            pmfs = restated(estimator.estimate(np.stack(crops))) if crops else np.empty((0, 0))
+            pmfs = estimator.estimate(np.stack(crops)) if crops else np.empty((0, AGES))
         shown = [_in_photograph(face, photo) for face in faces]
         predictions = tuple(
-            _prediction(face, cut, pmf, estimator.manifest, options.interval, photo)
+            _prediction(face, cut, pmf, estimator.manifest, options.interval, photo, mix)
             for face, cut, pmf in zip(shown, cuts, pmfs, strict=True)
         )
         return PhotoPrediction(
@@ -244,13 +244,6 @@ class Pipeline:
             return self._estimators[name or self._default]
         except KeyError:
             raise UnknownModel(f"no loaded model is named {name}; loaded are {', '.join(self._estimators)}") from None
-
-    def _restating(self, manifest: Manifest, prior: str | None) -> Callable[[Floats], Floats]:
-        """Return a function that converts distributions to the mix asked for; raise InvalidParameter."""
-        if prior is None:
-            return lambda pmfs: pmfs
-        own, other = manifest.mix(), named_mix(prior, self._mixes)
-        return lambda pmfs: stated_for(pmfs, own, other)
 
     def _faces(
         self, photo: Photo, picture: Pyramid, spec: CropSpec, options: PredictOptions
@@ -315,12 +308,15 @@ def _in_photograph(face: Face, photo: Photo) -> Face:
     return face.scaled(1 / photo.scale)
 
 
-def _prediction(face: Face, cut: Pixels, pmf: Floats, manifest: Manifest, level: float, photo: Photo) -> AgePrediction:
-    distribution = AgeDistribution.of(pmf)
+def _prediction(
+    face: Face, cut: Pixels, pmf: Floats, manifest: Manifest, level: float, photo: Photo, mix: Floats | None
+) -> AgePrediction:
+    distribution = AgeDistribution.of(pmf if mix is None else stated_for(pmf, manifest.mix(), mix))
     age = distribution.median if manifest.decode == "median" else distribution.mean
     interval = distribution.interval(level, manifest.bands(), age)
+    excluded = 0.0 if mix is None else excluded_share(pmf, mix)
     warnings = (
-        *warnings_for(face, photo.width, photo.height, distribution, interval),
+        *warnings_for(face, photo.width, photo.height, distribution, interval, excluded),
         *warnings_of_light(cut, manifest.crop),
     )
     return AgePrediction(face, distribution, age, level, interval, warnings)

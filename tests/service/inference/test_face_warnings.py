@@ -1,10 +1,13 @@
-"""Warnings of light and sharpness: the same face, worn in known ways."""
+"""Warnings: the same face, worn in known ways."""
+
+import math
 
 import cv2
 import numpy as np
 import pytest
 
-from service.inference.face_warnings import warnings_of_light
+from service.inference.distribution import AgeDistribution
+from service.inference.face_warnings import warnings_for, warnings_of_light
 from service.inference.faces import BoundingBox, Face, Pixels
 from service.inference.imaging import cut_face
 from service.inference.manifest import CropSpec
@@ -76,3 +79,54 @@ def test_a_face_of_one_shade_has_no_sharpness(shade: int) -> None:
 def test_a_crop_too_small_to_show_detail_is_not_called_blurred() -> None:
     tiny = CropSpec(size=32, margin=0.04)
     assert warnings_of_light(cut_face(astronaut(), FACE, tiny), tiny) == ()
+
+
+def drawn() -> Pixels:
+    """A face in flat colours where the astronaut's is."""
+    picture = np.full((512, 512, 3), (120, 160, 220), np.uint8)
+    cv2.ellipse(picture, (223, 113), (40, 52), 0, 0, 360, (225, 172, 140), -1, cv2.LINE_AA)
+    for x in (206, 240):
+        cv2.circle(picture, (x, 100), 7, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(picture, (x, 100), 3, (40, 30, 20), -1, cv2.LINE_AA)
+    cv2.ellipse(picture, (223, 136), (14, 5), 0, 0, 360, (190, 70, 80), -1, cv2.LINE_AA)
+    return picture
+
+
+def test_a_drawn_face_has_few_shades() -> None:
+    assert warnings_of_light(cut(drawn()), SPEC) == ("few_shades",)
+
+
+def test_a_face_burnt_out_is_no_drawing() -> None:
+    assert warnings_of_light(cut(lighter(40)), SPEC) == ("exposure",)
+
+
+def face_of(width: float, *, turned: float = 0.0, angle: float = 0.0) -> Face:
+    """A face whose eyes are 40 times `width` pixels apart, 40 over the mouth; `turned` moves the nose to an ear."""
+    points = np.array([(-20, 0), (20, 0), (turned * 38, 20), (0, 40), (-40, 5), (40, 5)]) * (width, 1)
+    turn = np.array([(math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))])
+    return Face(BoundingBox(100, 100, 100, 100), 0.9, tuple((x, y) for x, y in points @ turn.T + 150))
+
+
+def warnings_about(face: Face, excluded: float = 0.0) -> tuple[str, ...]:
+    return warnings_for(face, 400, 400, AgeDistribution.of(np.full(101, 1 / 101)), (20, 30), excluded)
+
+
+@pytest.mark.parametrize(("width", "warnings"), [(0.95, ()), (0.87, ()), (0.85, ("squeezed",)), (0.7, ("squeezed",))])
+@pytest.mark.parametrize("angle", [0, 0.5, math.pi / 2, math.pi])
+def test_a_face_too_narrow_is_said_to_be_squeezed_however_it_is_turned(
+    width: float, angle: float, warnings: tuple[str, ...]
+) -> None:
+    assert warnings_about(face_of(width, angle=angle)) == warnings
+
+
+def test_a_face_seen_from_the_side_is_narrow_by_itself() -> None:
+    assert warnings_about(face_of(0.7, turned=0.9)) == ("turned_away",)
+
+
+def test_a_face_that_was_cut_out_already_is_not_judged_by_landmarks() -> None:
+    assert warnings_about(FACE) == ()
+
+
+@pytest.mark.parametrize(("excluded", "warnings"), [(0.94, ()), (0.96, ("outside_prior",))])
+def test_somebody_the_prior_excludes_is_warned_of(excluded: float, warnings: tuple[str, ...]) -> None:
+    assert warnings_about(face_of(0.95), excluded) == warnings

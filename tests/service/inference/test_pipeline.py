@@ -72,6 +72,17 @@ def test_a_prior_restates_what_is_said_of_a_face(tmp_path: Path) -> None:
     assert young[:21].sum() == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("prior", "warned"), [(None, False), ("uniform", False), ("15-30", False), ("30-60", True), ("elders", True)]
+)
+def test_a_prior_that_excludes_the_person_is_warned_of(tmp_path: Path, prior: str | None, warned: bool) -> None:
+    pipeline = open_pipeline(
+        write_models_folder(tmp_path, "brightness"), detect=False, mixes={"elders": mix_of(np.arange(101) > 60)}
+    )
+    (face,) = pipeline.predict(grey(51), PredictOptions(detect=False, prior=prior)).faces
+    assert ("outside_prior" in face.warnings) is warned
+
+
 def test_a_prior_that_nobody_knows_is_refused(pipeline: Pipeline) -> None:
     with pytest.raises(InvalidParameter, match="uniform, a range"):
         pipeline.predict(grey(52), PredictOptions(detect=False, prior="young"))
