@@ -17,7 +17,7 @@ from rich.table import Table
 from service.api.schemas import PredictReply
 from service.cli.annotation import check_suffix, refuse_overwriting, save_annotated
 from service.cli.photos import find_photos, read_photo
-from service.errors import InvalidParameter, PictureError
+from service.errors import InvalidParameter, InvalidSetting, PictureError
 from service.inference.decoding.decoder import DirectDecoder
 from service.inference.distribution import AGES, AgeDistribution
 from service.inference.faces import AgePrediction
@@ -67,14 +67,13 @@ class PredictCommand:
                     with waiting.status("estimating"):
                         data = read_photo(photo)
                         prediction = pipeline.predict(data, options, max_pixels=settings.max_pixels)
+                    self._print(name, prediction, console, alone)
                     if self.annotate:
                         _draw(self.annotate, data, prediction, settings)
                 except PictureError as error:
                     failed.append(f"agelens: {name}: {error}")
                     if self.as_json and not alone:
                         console.out(json.dumps({"file": name, "error": str(error)}), highlight=False)
-                    continue
-                self._print(name, prediction, console, alone)
         for line in failed:
             typer.echo(shown(line), err=True)
         return UNREADABLE if failed else 0
@@ -104,7 +103,7 @@ def _draw(path: Path, data: bytes, prediction: PhotoPrediction, settings: Settin
         save_annotated(path, photo, prediction.faces)
     except (OSError, ValueError) as error:  # a disk that is full, a picture too wide for the format
         reason = getattr(error, "strerror", None) or error
-        raise InvalidParameter(f"--annotate: {path} cannot be written: {reason}") from error
+        raise InvalidSetting(f"--annotate: {path} cannot be written: {reason}") from error
 
 
 def json_of(prediction: PhotoPrediction, options: PredictOptions) -> dict[str, Any]:
