@@ -20,6 +20,7 @@ from service.inference.manifest import CropSpec
 from training.data.wear import compressed, worn
 
 Colour = NDArray[np.float32]
+Matrix = NDArray[np.float64]
 Share = Annotated[float, Interval(ge=0, le=1), AllowInfNan(False)]
 NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
@@ -27,6 +28,10 @@ Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 STRETCHED: Final = CropSpec(size=160, margin=0.0, exposure="stretched")
 """Says only how faces are exposed: no face is cut by it."""
 
+
+LENSES: Final = (0.3, 0.7)
+LENS_HEIGHT: Final = 0.31
+"""Where glasses are in a face that is cut as the service cuts it, in parts of its side."""
 
 LEAST_BLUR: Final = 0.4
 """Sigma in pixels of the weakest blur."""
@@ -70,6 +75,11 @@ class Augmentation:
     erase_side: Annotated[float, Interval(ge=LEAST_ERASED, le=1)] = 0.3
     wear_share: Share = 0.0
     """Worn as `training.data.wear` does it, after all else but what lies beyond the picture and compression."""
+    aspect_share: Share = 0.0
+    aspect: Annotated[float, Ge(1), AllowInfNan(False)] = 4 / 3
+    """Width over height is changed by up to this factor or its inverse, as in a picture shown in another format."""
+    glasses_share: Share = 0.0
+    """Both eyes are covered by dark glasses."""
     stretch_share: Share = 0.0
     """Exposed last of all as the service exposes faces for a model with `exposure: stretched`."""
 
@@ -135,11 +145,17 @@ def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tu
     Equal seeds give equal faces.
     """
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
-    framed = _framed(wide, size, strength, rng)
-    face = _toned(_degraded(framed, strength, rng), strength, rng)
+    window, source = _window(wide, size, strength, rng)
+    framed = shown = _cut(source, window, size)
+    # What is drawn for shares of 0 would give earlier recipes other faces.
+    if strength.aspect_share and _happens(strength.aspect_share, rng):
+        shown = _cut(source, _in_another_format(window, size, strength, rng), size)
+    if strength.glasses_share and _happens(strength.glasses_share, rng):
+        shown = _with_glasses(shown, rng)
+    face = _toned(_degraded(shown, strength, rng), strength, rng)
     if _happens(strength.wear_share, rng):
         face = worn(face, rng)
-    face[_beyond(framed)] = 0
+    face[_beyond(shown)] = 0
     face = _compressed(_erased(face, strength, rng), strength, rng)
     if _happens(strength.stretch_share, rng):
         face = exposed(face, STRETCHED)
@@ -163,8 +179,8 @@ def _scale(strength: Augmentation, rng: Generator) -> float:
     return float(np.exp(rng.triangular(low, min(max(0.0, low), high), high))) if low < high else strength.scale_low
 
 
-def _framed(wide: Pixels, size: int, strength: Augmentation, rng: Generator) -> Pixels:
-    """Cut a window that is scaled, shifted, turned and mirrored; black beyond the stored pixels."""
+def _window(wide: Pixels, size: int, strength: Augmentation, rng: Generator) -> tuple[Matrix, Pixels]:
+    """Draw a window that is scaled, shifted, turned and mirrored; return its 2 x 3 matrix and what it is cut from."""
     source = _chip(wide, size, strength, rng) if _happens(strength.chip_share, rng) else wide
     zoom = 1.0 / _scale(strength, rng)
     angle = rng.uniform(-strength.rotation_deg, strength.rotation_deg)
@@ -175,7 +191,33 @@ def _framed(wide: Pixels, size: int, strength: Augmentation, rng: Generator) -> 
     if _happens(strength.flip_share, rng):
         matrix[0] *= -1
         matrix[0, 2] += size - 1
-    return np.asarray(cv2.warpAffine(source, matrix, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+    return np.asarray(matrix, dtype=np.float64), source
+
+
+def _cut(source: Pixels, window: Matrix, size: int) -> Pixels:
+    """Cut the window out; black beyond the stored pixels."""
+    return np.asarray(cv2.warpAffine(source, window, (size, size), flags=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _in_another_format(window: Matrix, size: int, strength: Augmentation, rng: Generator) -> Matrix:
+    """Make the face wider or narrower around the middle; the detector's box keeps about its area."""
+    wider = np.exp(rng.uniform(-log(strength.aspect), log(strength.aspect)) / 2)
+    scales, middle = np.array([wider, 1 / wider]), (size - 1) / 2
+    changed = scales[:, None] * window
+    changed[:, 2] += middle * (1 - scales)
+    return np.asarray(changed, dtype=np.float64)
+
+
+def _with_glasses(face: Pixels, rng: Generator) -> Pixels:
+    """Cover the eyes, where an upright face has them, with lenses that let at most a quarter of the light through."""
+    size = face.shape[0]
+    covered, shade = face.copy(), rng.uniform(0, 60, 3)
+    width, height = rng.uniform(0.13, 0.18) * size, rng.uniform(0.09, 0.13) * size
+    for across in LENSES:
+        middle = (round(across * size), round((LENS_HEIGHT + rng.uniform(-0.02, 0.02)) * size))
+        cv2.ellipse(covered, middle, (round(width), round(height)), 0, 0, 360, shade.tolist(), -1, cv2.LINE_AA)
+    through = rng.choice([0.0, rng.uniform(0, 0.25)])
+    return np.asarray(cv2.addWeighted(face, through, covered, 1 - through, 0), dtype=np.uint8)
 
 
 def _chip(wide: Pixels, size: int, strength: Augmentation, rng: Generator) -> Pixels:

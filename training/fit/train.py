@@ -200,10 +200,13 @@ def _learner(recipe: Recipe, faces: FaceSet, teacher: Teacher | None = None) -> 
     if teacher is None and recipe.teacher:
         teacher = teacher_named(recipe.teacher, recipe.size)
     if teacher and teacher.features and recipe.teacher_sees != "clean":
-        raise InvalidParameter(
-            f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "
-            "name an .onnx file that `agelens-train export` wrote, or leave teacher_sees at clean"
-        )
+        if recipe.imitation_weight or not teacher.ages:
+            raise InvalidParameter(
+                f"only distributions can be taught batch by batch, and {recipe.teacher} teaches features too: "
+                "set imitation_weight=0 for a run, name an .onnx file that `agelens-train export` wrote, or leave "
+                "teacher_sees at clean"
+            )
+        teacher = teacher.of_ages_alone()
     return Learner(network, recipe, teacher)
 
 

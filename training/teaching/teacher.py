@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,10 @@ class Teacher:
     once: bool = False
     """It is not asked about the mirror image as well: it looks at that itself, or would cost too much."""
     mix: NDArray[np.float64] | None = None
+
+    def of_ages_alone(self) -> Teacher:
+        """Return the same teacher without its features."""
+        return replace(self, run=lambda faces: self.run(faces)[:, : self.ages], features=0)
 
     def of_many(self, faces: Faces) -> Targets:
         """Ask about many faces (one at least), `AT_ONCE` at a time, and show how far it is."""

@@ -62,6 +62,12 @@ def _until(happened: Callable[[], bool], running: subprocess.Popen[bytes]) -> No
         os.sched_yield()
 
 
+HEARS_INTERRUPTS = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from service.cli.main import app; app()"
+)
+"""The command where tests run in a shell's background too: what is started there is deaf to interrupts."""
+
+
 def _is_worker(number: int) -> bool:
     try:
         return b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes()
@@ -75,7 +81,7 @@ def test_ctrl_c_while_the_workers_start_is_one_line_and_the_end(tmp_path: Path, 
     (tmp_path / "photos").mkdir()
     write_astronaut(tmp_path / "photos/astronaut.png")
     words = ["score", tmp_path / "photos", "--output", tmp_path / "out", "--workers", "2", "--models-dir", folder]
-    command = [sys.executable, "-m", "service.cli.main", *map(str, words)]
+    command = [sys.executable, "-c", HEARS_INTERRUPTS, *map(str, words)]
     with (tmp_path / "said").open("wb") as said:
         running = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=said, stderr=said)
     with running:

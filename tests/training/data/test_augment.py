@@ -57,6 +57,33 @@ def test_scales_are_drawn_within_their_limits() -> None:
     assert 15 <= min(sides) < 18 < 22 < max(sides) <= 26
 
 
+def test_another_format_changes_one_side_against_the_other_and_the_teacher_does_not_see_it() -> None:
+    wide = np.full((220, 220, 3), 10, dtype=np.uint8)
+    wide[80:140, 80:140] = 250
+    strength = replace(NO_AUGMENTATION, aspect_share=1.0, aspect=1.5)
+    ratios = []
+    for seed in range(40):
+        framed, face = framed_and_changed(wide, 160, strength, (seed,))
+        bright = face[..., 0] > 128
+        assert bright.sum() == pytest.approx(60 * 60, rel=0.06)
+        assert bright[80, 80]
+        assert (framed == centre(wide, 160)).all()
+        ratios.append(bright.any(axis=0).sum() / bright.any(axis=1).sum())
+    assert 1 / 1.55 <= min(ratios) < 0.75
+    assert 1.35 < max(ratios) <= 1.55
+
+
+def test_glasses_cover_both_eyes_and_not_the_mouth() -> None:
+    wide = np.full((220, 220, 3), 250, dtype=np.uint8)
+    for seed in range(20):
+        framed, face = framed_and_changed(wide, 160, replace(NO_AUGMENTATION, glasses_share=1.0), (seed,))
+        dark = face.max(axis=2) < 128
+        assert dark[50, 48]
+        assert dark[50, 112]
+        assert not dark[80:].any()
+        assert (framed == 250).all()
+
+
 def test_beyond_a_chip_is_black_whatever_the_tone(wide: Pixels) -> None:
     strength = replace(NO_AUGMENTATION, chip_share=1.0, chip_low=0.5, chip_high=0.5, brightness=0.4, tint_share=1.0)
     corners = [augment(wide, SIZE, strength, (i,)) for i in range(40)]
@@ -91,6 +118,8 @@ def test_grey_faces_have_equal_channels(wide: Pixels) -> None:
         {"noise_share": 1.0},
         {"erase_share": 1.0},
         {"wear_share": 1.0},
+        {"aspect_share": 1.0},
+        {"glasses_share": 1.0},
         {"stretch_share": 1.0, "contrast": 0.4},
     ],
 )

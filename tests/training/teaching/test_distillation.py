@@ -275,3 +275,14 @@ def test_features_cannot_be_taught_by_batches(store_path: Path, tmp_path: Path) 
     recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="batches")
     with pytest.raises(InvalidParameter, match="only distributions can be taught batch by batch"):
         train(recipe, stores, tmp_path / "second")
+
+
+def test_a_run_may_teach_its_distribution_by_batches_without_its_features(store_path: Path, tmp_path: Path) -> None:
+    stores = [FaceStore.open(store_path)]
+    train(tiny_recipe(epochs=1), stores, tmp_path / "first")
+    first = teacher_named(str(tmp_path / "first"), SIZE)
+    told = first.run(FACES[:2])
+    assert told.shape[1] > 101
+    assert (first.of_ages_alone().run(FACES[:2]) == told[:, :101]).all()
+    recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="framed", imitation_weight=0.0)
+    assert train(recipe, stores, tmp_path / "second").steps > 0
