@@ -126,8 +126,9 @@ def train(
             progress = replace(progress, start_mae=_error_before(learner, judged, tracker, display))
         for place, stage in enumerate(recipe.stages[progress.stage :], progress.stage):
             train_faces, val_faces = (select(recipe, stores, split, stage.sources) for split in ("train", "val"))
-            expected = learner.teacher.mix if learner.teacher else None
-            shares = drawn_shares(train_faces.low, train_faces.high, recipe.sampling, expected)
+            teacher, ages = learner.teacher, (train_faces.low, train_faces.high)
+            expects = (teacher.mix, teacher.learnt_under) if teacher else ()
+            shares = drawn_shares(*ages, recipe.sampling, *expects)
             learner.begin(stage, _lessons(learner, stage, train_faces, run_dir, display), shares, place)
             if saved is not None:
                 _restore(learner, saved, run_dir)

@@ -99,20 +99,24 @@ def as_one(told: Targets, share: NDArray[np.float32], ages: int) -> Targets:
 
 
 def drawn_shares(
-    low: NDArray[np.integer], high: NDArray[np.integer], sampling: Sampling, expected: NDArray[np.float64] | None = None
+    low: NDArray[np.integer],
+    high: NDArray[np.integer],
+    sampling: Sampling,
+    expected: NDArray[np.float64] | None = None,
+    learnt_under: Sampling = "uniform",
 ) -> NDArray[np.float32]:
     """How much oftener each age is seen in training than the teacher expects, up to a factor, float32 [101].
 
     A teacher that learnt from faces as they come expects the ages as they come, and would hand on that most are 22 to
-    40; one that says its mix of ages expects that, `expected` [101]. Its distribution times these shares is what it
-    would say of faces as they are drawn (Bayes' rule). Ages are counted over faces whose age is known, smoothed over
-    two years.
+    40; a run expects them as its own recipe drew them (`learnt_under`), one that says its mix of ages expects that,
+    `expected` [101]. Its distribution times these shares is what it would say of faces as they are drawn (Bayes' rule).
+    Ages are counted over faces whose age is known, smoothed over two years.
     """
     known = high - low <= 1
     counts = np.bincount(np.clip((low + high)[known] // 2, 0, AGES - 1), minlength=AGES).astype(np.float64)
     smooth = gaussian_filter1d(counts, 2.0, mode="nearest") + 1
-    drawn = smooth if sampling == "uniform" else np.sqrt(smooth)
-    return np.asarray(drawn / (smooth if expected is None else expected * smooth.sum()), np.float32)
+    drawn, learnt = (smooth if each == "uniform" else np.sqrt(smooth) for each in (sampling, learnt_under))
+    return np.asarray(drawn / (learnt if expected is None else expected * smooth.sum()), np.float32)
 
 
 def as_drawn(told: Targets, shares: NDArray[np.float32]) -> Targets:

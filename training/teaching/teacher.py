@@ -21,6 +21,7 @@ from service.inference.distribution import AGES
 from service.inference.imaging import exposed
 from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from service.inference.onnx_session import ort, session_options
+from training.data.store import Sampling
 from training.model import imdb_wiki
 from training.model.backbones import build_backbone
 
@@ -45,6 +46,8 @@ class Teacher:
     once: bool = False
     """It is not asked about the mirror image as well: it looks at that itself, or would cost too much."""
     mix: NDArray[np.float64] | None = None
+    learnt_under: Sampling = "uniform"
+    """How the faces that it learnt from were drawn, where it says no mix."""
 
     def of_ages_alone(self) -> Teacher:
         """Return the same teacher without its features."""
@@ -98,6 +101,7 @@ def _both(first: Teacher, second: Teacher, name: str) -> Teacher:
         0,
         once=True,
         mix=first.mix,
+        learnt_under=first.learnt_under,
     )
 
 
@@ -118,12 +122,17 @@ def _exported(path: Path) -> Teacher:
 def _trained(run_dir: Path) -> Teacher:
     from training.model.initialise import trained_model
 
-    model, _ = trained_model(run_dir)
+    model, recipe = trained_model(run_dir)
     pmf = keras.layers.Lambda(model.head.pmf, output_shape=(AGES,))(model.output)
     features = model.get_layer("features").output
     network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
     run = _keras_run(network)
-    return Teacher(lambda faces: run(_resized(faces, model.size)), AGES, features.shape[-1])
+    return Teacher(
+        lambda faces: run(_resized(faces, model.size)),
+        AGES,
+        features.shape[-1],
+        learnt_under=recipe.sampling,
+    )
 
 
 def _resized(faces: Faces, size: int) -> Faces:

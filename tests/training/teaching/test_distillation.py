@@ -187,6 +187,16 @@ def test_a_teacher_of_faces_as_they_come_is_read_as_of_faces_as_they_are_drawn()
     np.testing.assert_array_equal(as_drawn(told, drawn_shares(ages, ages, "uniform")), told)
 
 
+def test_a_run_that_learnt_from_faces_drawn_alike_is_taken_as_it_is(store_path: Path, tmp_path: Path) -> None:
+    ages = np.repeat([10, 50], [100, 10_000])
+    alike = drawn_shares(ages, ages, "sqrt_inverse", learnt_under="sqrt_inverse")
+    assert alike == pytest.approx(np.ones(101))
+    back = drawn_shares(ages, ages, "uniform", learnt_under="sqrt_inverse")
+    assert back[50] / back[10] == pytest.approx(10, rel=0.05)
+    train(tiny_recipe(epochs=1, sampling="sqrt_inverse"), [FaceStore.open(store_path)], tmp_path / "run")
+    assert teacher_named(str(tmp_path / "run"), SIZE).learnt_under == "sqrt_inverse"
+
+
 def test_a_face_of_0_or_1_years_is_drawn_as_one_of_0() -> None:
     ages = np.repeat([0, 50], [10, 1000])
     infants = np.where(ages == 0, 1, 50)
