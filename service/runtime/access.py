@@ -54,14 +54,15 @@ class KeyRing:
             stamp = (facts.st_mtime_ns, facts.st_ino)
             if stamp == self._stamp:
                 return
-            keys = [line.strip() for line in self._file.read_text("utf-8-sig").splitlines()]
+            lines = [line.strip() for line in self._file.read_text("utf-8-sig").splitlines()]
+            keys = [line for line in lines if line.strip(",") and not line.startswith("#")]
         except (OSError, UnicodeError) as error:
             if self._stamp is not None:
                 return  # in the middle of a rotation the keys read last stay valid
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise InvalidSetting(f"AGELENS_API_KEYS_FILE names a file that cannot be read: {reason}") from error
         self._stamp = stamp
-        self._digests = self._given | {_digest(key.encode()) for key in keys if key.strip(",")}
+        self._digests = self._given | {_digest(key.encode()) for key in keys}
 
 
 PIXELS_OF_ONE: Final = 12_500_000

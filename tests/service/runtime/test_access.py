@@ -69,6 +69,16 @@ def test_keys_of_a_file_can_be_changed_while_serving(tmp_path: Path) -> None:
         ring.identify("first")
 
 
+def test_a_comment_in_the_file_is_no_key(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# team A\nfirst\n  #second\nth#rd\n")
+    ring = KeyRing((), tmp_path / "keys")
+    assert ring.identify("first")
+    assert ring.identify("th#rd")
+    for comment in ("# team A", "#second"):
+        with pytest.raises(KeyRejected):
+            ring.identify(comment)
+
+
 def test_file_that_vanishes_leaves_its_keys_valid(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("first\n")
@@ -92,6 +102,7 @@ def test_emptied_file_lets_nobody_in(tmp_path: Path) -> None:
         (None, "cannot be read: No such file or directory"),
         (b"\xff", "it is not UTF-8"),
         (b"\n", "a file without a key"),
+        (b"# none yet\n", "a file without a key"),
     ],
 )
 def test_file_without_keys_is_refused_at_the_start(tmp_path: Path, content: bytes | None, said: str) -> None:
