@@ -118,7 +118,9 @@ class Settings(BaseSettings):
     keep_alive_s: int = Field(10, ge=1, le=3600, description="seconds an idle connection is kept")
 
     api_keys: Names = Field((), repr=False, description="API keys; clients must send one of them")
-    api_keys_file: Path | None = Field(None, description="file with one API key per line (# begins a comment), read again when it changes")
+    api_keys_file: Path | None = Field(
+        None, description="file with one API key or # comment per line, read again when it changes"
+    )
     rate_limit_per_minute: int | None = Field(
         None, ge=1, le=1_000_000, description="pictures per minute for each API key; large ones count as several"
     )

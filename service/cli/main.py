@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +11,7 @@ import typer
 from rich.console import Console
 
 from service.cli.options import predict_options, takes_predict_options
+from service.cli.output import checked_stdout
 from service.errors import AgelensError, InvalidParameter, PictureError, RequestError
 from service.printable import shown
 from service.scoring.job import EngineName, Format
@@ -214,17 +213,8 @@ def verify(models_dir: ModelsDir = None) -> None:
 def _exit_with(command: Callable[[], int]) -> None:
     """Exit with the status of the command; print an expected error as one line."""
     try:
-        status = command()
-        if sys.stdout:
-            sys.stdout.flush()  # or Python would say that it failed at the end, in its own words
-    except BrokenPipeError:
-        raise  # nobody reads any more, as with `| head`
-    except OSError as error:
-        if error.filename is not None:
-            raise  # a file that is named is no output of ours
-        typer.echo(f"agelens: standard output cannot be written: {error.strerror}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes nowhere
-        status = 1
+        with checked_stdout():
+            status = command()
     except AgelensError as error:
         typer.echo(shown(f"agelens: {error}"), err=True)
         status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 1)

@@ -25,7 +25,15 @@ Reply = TypeVar("Reply", bound=BaseModel)
 Outcome = httpx.Response | httpx.RequestError
 """What a request led to: a response, or the reason why there is none that can be read."""
 
-_NOT_ARRIVED: Final = (httpx.NetworkError, httpx.ConnectTimeout, httpx.RemoteProtocolError)
+_NOT_ARRIVED: Final = (
+    httpx.NetworkError,
+    httpx.ProxyError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.RemoteProtocolError,
+)
+"""No connection was to be had, or it broke; the other time-outs are of a service that has the request."""
+
 _ASK_AGAIN: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -64,8 +72,8 @@ class ServiceProblem(ClientError):
 class Retry:
     """Retry policy: after 429 and 503 wait as long as `Retry-After` says, otherwise with exponential backoff.
 
-    A request that had no answer is sent again if no connection was made or it broke, but not after a time-out: the
-    service may still be at the picture, and more of the same would not make it faster.
+    A request that had no answer is sent again if no connection was made or it broke, but not if the service has it and
+    does not answer in time: it may still be at the picture, and more of the same would not make it faster.
     """
 
     attempts: int = 4
@@ -135,7 +143,7 @@ def parse_reply(outcome: Outcome, reply: type[Reply]) -> Reply:
     if isinstance(outcome, httpx.RequestError):
         raise ServiceUnreachable(f"no answer from {url}: {str(outcome) or type(outcome).__name__}") from outcome
     if outcome.is_redirect:
-        raise UnexpectedReply(f"{url} redirects to {outcome.headers['Location']}; give the client that address")
+        raise UnexpectedReply(f"{url} redirects to {_without_secrets(outcome)}; give the client the right address")
     if not outcome.is_success:
         raise ServiceProblem(_problem(outcome), retry_after_s(outcome))
     try:
@@ -144,6 +152,13 @@ def parse_reply(outcome: Outcome, reply: type[Reply]) -> Reply:
         raise UnexpectedReply(
             "this version of agelens cannot read the service's reply; install the version that the service runs"
         ) from error
+
+
+def _without_secrets(redirect: httpx.Response) -> str:
+    try:
+        return str(redirect.url.join(redirect.headers["Location"]).copy_with(userinfo=b"", query=None))
+    except (KeyError, httpx.InvalidURL):
+        return f"no address that can be read (status {redirect.status_code})"
 
 
 def _problem(response: httpx.Response) -> ProblemReply:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -131,16 +132,10 @@ class DecoderProcess:
 
         `checkpoint` is called again and again meanwhile, and raises to stop. Raises PictureError, DeadlineExceeded.
         """
-        asleep = _Sleep(self.number)
-
-        def look() -> None:
-            checkpoint()
-            if asleep.seconds() > _ASLEEP_S:
-                raise DeadlineExceeded("the picture's decoder stopped responding; send another picture")
-
         if self._has_ended():
             self._replace()  # while it had nothing to do, so no picture is at fault
         for last in (False, True):
+            look = partial(_look, _Sleep(self.number), checkpoint)
             try:
                 outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
                 break
@@ -160,7 +155,9 @@ class DecoderProcess:
         self._launcher.left()
 
     def _has_ended(self) -> bool:
-        """Whether the process that waits for a picture has ended: its socket is then at an end, else it has nothing."""
+        """Whether no process waits for a picture: its socket is at an end, or closed since none could be started."""
+        if self._socket.fileno() < 0:
+            return True
         waiting = select.poll()
         waiting.register(self._socket, select.POLLIN)
         return bool(waiting.poll(0))
@@ -229,6 +226,13 @@ class _Sleep:
         if fields[0] == b"R" or ticks != self._ticks:
             self._ticks, self._since = ticks, time.monotonic()
         return time.monotonic() - self._since
+
+
+def _look(asleep: _Sleep, checkpoint: Callable[[], None]) -> None:
+    """Stop where the caller has left or the process hangs."""
+    checkpoint()
+    if asleep.seconds() > _ASLEEP_S:
+        raise DeadlineExceeded("the picture's decoder stopped responding; send another picture")
 
 
 def _explained(status: int, remedy: str) -> Exception:

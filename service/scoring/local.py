@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Final, Literal
 
 import cv2
@@ -68,7 +69,7 @@ def _drain(executor: Executor, waiting: Iterator[Chunk], workers: int, suspects:
                 suspects.remove(running.pop(future))
                 yield tally
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(cancel_futures=True)  # and waits for what runs: the archive stays locked till then
 
 
 def _alone(job: Job, chunk: Chunk) -> Iterator[Tally]:
@@ -113,21 +114,30 @@ def _given_up(job: Job, chunk: Chunk) -> Tally:
 def _executor(job: Job, workers: int, kind: Kind) -> Executor:
     if kind == "threads":
         return ThreadPoolExecutor(workers, initializer=_open, initargs=(job,))
+    resource_tracker.ensure_running()  # or the first process would start it, which lets interrupts through
     spawn = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, spawn, initializer=_open_process, initargs=(job,))
 
 
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Hold Ctrl-C back while a process may be started, which then begins so.
+    """Hold Ctrl-C back while a process may be started, which then begins deaf to it.
 
-    It has a second of imports before it can ignore it, and one that dies in them leaves its executor waiting.
+    It has a second of imports before it can ignore it, and one that dies in them leaves its executor waiting. The mask
+    is for that process; this one may hear the interrupt in another thread, and would raise it here.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held: list[int] = []
+    in_main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if in_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main:
+            signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _open(job: Job) -> None:

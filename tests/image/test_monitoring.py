@@ -29,32 +29,35 @@ def holds(folder: Path, interval: str, series: dict[str, str], **expected: Any) 
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def requests(status: int, values: str, route: str = "/v1/predict") -> dict[str, str]:
-    return {f'http_requests_total{{method="POST",route="{route}",status="{status}"}}': values}
-
-
-def strays(values: str) -> dict[str, str]:
-    return {'agelens_rejected_total{reason="not-found"}': values, **requests(404, values, "unmatched")}
+def pictures(values: str, **refused: str) -> dict[str, str]:
+    """Pictures answered, and others refused by reason."""
+    reasons = {reason.replace("_", "-"): counts for reason, counts in refused.items()}
+    return {
+        "agelens_pictures_total": values,
+        **{f'agelens_rejected_total{{reason="{reason}"}}': counts for reason, counts in reasons.items()},
+    }
 
 
 @pytest.mark.parametrize(
-    ("series", "statuses"),
+    ("series", "reasons"),
     [
-        ({**strays("0+0.25x120"), **requests(200, "100x120")}, []),
-        ({**strays("0+6x120"), **requests(200, "0+94x120")}, []),
-        (requests(503, "0+0.1x120"), []),
-        ({**requests(200, "0+94x120"), **requests(503, "0+6x120")}, ["503"]),
-        ({**requests(200, "0+94x120"), **requests(429, "0+6x120", "/predict/batch")}, ["429"]),
+        (pictures("100x120", not_found="0+0.25x120"), []),
+        (pictures("0+94x120", not_found="0+6x120", caller_gone="0+6x120", key_rejected="0+6x120"), []),
+        (pictures("100x120", queue_full="0+0.1x120"), []),
+        (pictures("0+94x120", queue_full="0+6x120"), ["queue-full"]),
+        (pictures("0+88x120", rate_exceeded="0+6x120", body_too_slow="0+6x120"), ["body-too-slow", "rate-exceeded"]),
+        (pictures("0x120", corrupt_picture="0+6x120"), ["corrupt-picture"]),
+        (pictures("0+97x120", queue_full="0+3x120"), []),
     ],
-    ids=["a quiet night", "stray requests", "a refusal now and then", "a full queue", "a rate limit"],
+    ids=["a quiet night", "strays", "now and then", "a full queue", "two reasons", "no picture is good", "a few"],
 )
-def test_the_alert_of_refusals_is_of_pictures(tmp_path: Path, series: dict[str, str], statuses: list[str]) -> None:
+def test_the_alert_of_refusals_is_of_pictures(tmp_path: Path, series: dict[str, str], reasons: list[str]) -> None:
     fired = [
         {
-            "exp_labels": {"severity": "ticket", "status": status},
-            "exp_annotations": {"summary": f"over 5 % of requests with pictures are refused with status {status}"},
+            "exp_labels": {"severity": "ticket", "reason": reason},
+            "exp_annotations": {"summary": f"over 5 % of pictures are refused: {reason}"},
         }
-        for status in statuses
+        for reason in reasons
     ]
     check = {"eval_time": "20m", "alertname": REFUSES, "exp_alerts": fired}
     holds(tmp_path, "15s", series, alert_rule_test=[check])

@@ -150,12 +150,13 @@ def framed_and_changed(wide: Pixels, size: int, strength: Augmentation, seed: tu
     # What is drawn for shares of 0 would give earlier recipes other faces.
     if strength.aspect_share and _happens(strength.aspect_share, rng):
         shown = _cut(source, _in_another_format(window, size, strength, rng), size)
+    beyond = _beyond(shown)
     if strength.glasses_share and _happens(strength.glasses_share, rng):
         shown = _with_glasses(shown, rng)
     face = _toned(_degraded(shown, strength, rng), strength, rng)
     if _happens(strength.wear_share, rng):
         face = worn(face, rng)
-    face[_beyond(shown)] = 0
+    face[beyond] = 0
     face = _compressed(_erased(face, strength, rng), strength, rng)
     if _happens(strength.stretch_share, rng):
         face = exposed(face, STRETCHED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.soak import adversarial_jpeg
 from service.cli.main import app
+from service.cli.output import checked_stdout
 from service.cli.photos import read_photo
 from service.cli.predict import percent, sparkline, table_of
 from service.errors import CorruptPicture
@@ -243,6 +245,11 @@ def test_output_that_cannot_be_written_is_one_line(folder: Path, photo: Path, wo
         )
     assert ended.returncode == 1
     assert ended.stderr == "agelens: standard output cannot be written: No space left on device\n"
+
+
+def test_another_error_is_not_taken_for_lost_output() -> None:
+    with pytest.raises(OSError, match="Too many open files"), checked_stdout():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def test_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,11 +245,24 @@ def test_a_password_in_the_address_is_not_said() -> None:
 
 
 def test_a_redirect_is_said_with_where_it_leads() -> None:
-    there = httpx.Response(308, headers={"Location": "https://agelens/v1/predict"})
+    there = httpx.Response(308, headers={"Location": "https://user:s3cret@agelens/v1/predict?key=s3cret"})
     with pytest.raises(
         UnexpectedReply, match="http://agelens/v1/predict redirects to https://agelens/v1/predict; give"
     ):
         client_of(Service(there)).predict(b"p")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Location": "http://h:abc/"}])
+def test_a_redirect_to_nowhere_is_said(headers: dict[str, str]) -> None:
+    with pytest.raises(UnexpectedReply, match=r"redirects to no address that can be read \(status 304\)"):
+        client_of(Service(httpx.Response(304, headers=headers))).predict(b"p")
+
+
+@pytest.mark.parametrize("error", [httpx.PoolTimeout("all busy"), httpx.ProxyError("down"), httpx.ConnectTimeout("")])
+def test_a_picture_that_had_no_connection_is_sent_again(error: Exception) -> None:
+    service = Service(error, good())
+    client_of(service).predict(b"p")
+    assert len(service.requests) == 2
 
 
 def test_a_damaged_answer_is_said() -> None:

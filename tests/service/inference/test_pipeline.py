@@ -77,7 +77,9 @@ def test_a_prior_restates_what_is_said_of_a_face(tmp_path: Path) -> None:
 )
 def test_a_prior_that_excludes_the_person_is_warned_of(tmp_path: Path, prior: str | None, warned: bool) -> None:
     pipeline = open_pipeline(
-        write_models_folder(tmp_path, "brightness"), detect=False, mixes={"elders": mix_of(np.arange(101) > 60)}
+        write_models_folder(tmp_path, "brightness"),
+        detect=False,
+        mixes={"elders": mix_of(np.where(np.arange(101) > 60, 1.0, 0.0))},
     )
     (face,) = pipeline.predict(grey(51), PredictOptions(detect=False, prior=prior)).faces
     assert ("outside_prior" in face.warnings) is warned

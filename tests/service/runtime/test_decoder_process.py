@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from service.errors import (
 from service.inference.decoding.cost import price
 from service.inference.decoding.limits import DecodeLimits
 from service.inference.decoding.photo import decode_image
+from service.runtime import decoder_process
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
 from service.runtime.decoder_process import DecoderLauncher, DecoderProcess
 from tests.service.doubles import grey
@@ -60,6 +62,23 @@ def decode(
     process: DecoderProcess, data: bytes, max_s: float = 5.0, checkpoint: Callable[[], None] = nobody_leaves
 ) -> object:
     return process.decode(price(data, 10**8), 10**8, None, max_s, checkpoint)
+
+
+def end(process: DecoderProcess, number: int = signal.SIGKILL) -> None:
+    """End the process behind its owner's back, and wait until it has."""
+    os.kill(process.number, number)
+    while Path(f"/proc/{process.number}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        os.sched_yield()
+
+
+class Patience:
+    """Fails where it is asked again after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._until = time.monotonic() + seconds
+
+    def __call__(self) -> None:
+        assert time.monotonic() < self._until, "the hang was not noticed"
 
 
 def still_works(process: DecoderProcess) -> bool:
@@ -183,11 +202,34 @@ def test_end_of_the_whole_program_costs_no_further_picture() -> None:
 def test_end_of_a_decoder_that_waits_costs_no_picture(process: DecoderProcess, number: signal.Signals) -> None:
     assert still_works(process)
     before = process.number
-    os.kill(before, number)
-    while Path(f"/proc/{before}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-        os.sched_yield()
+    end(process, number)
     assert still_works(process)
     assert process.number != before
+
+
+def test_a_decoder_that_could_not_be_replaced_is_replaced_for_the_next_picture(
+    launcher: DecoderLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = launcher.decoder()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(launcher, "exchange", lambda _: (_ for _ in ()).throw(SetupError("no process")))
+            end(process)
+            for _ in range(2):
+                with pytest.raises(SetupError):
+                    still_works(process)
+        assert still_works(process)
+    finally:
+        process.close()
+
+
+def test_a_decoder_that_hangs_is_noticed_though_it_is_a_new_one(
+    process: DecoderProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_process, "_ASLEEP_S", 0.3)
+    end(process)
+    with pytest.raises(DeadlineExceeded, match="stopped responding"):
+        decode(process, grey(side=WAITS), checkpoint=Patience(30))
 
 
 def test_signals_of_the_terminal_do_not_reach_the_program(launcher: DecoderLauncher) -> None:

@@ -74,6 +74,7 @@ def scored(output: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Score in a process of its own: NAME PHOTOS OUTPUT MODELS [GATE]."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell's background starts is deaf to it
     name, photos, output, models_dir, *gate = sys.argv[1:]
     os.environ["TEST_GATE"] = gate[0] if gate else ""
     pipeline = {"deadly": deadly, "gated": gated}[name]

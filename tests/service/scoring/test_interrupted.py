@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from service.errors import InvalidSetting
+from service.scoring.archive import locked
 from service.scoring.command import ScoreCommand
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.server_process import family
@@ -54,6 +56,28 @@ def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> N
     assert sorted(row["id"] for row in scored(output)) == sorted(f"{number}.png" for number in range(40))
     assert before.stat().st_mtime_ns == written
     assert not list(output.glob(".partial.*"))
+
+
+def test_an_interrupted_archive_stays_locked_until_its_workers_have_ended(tmp_path: Path, models_dir: Path) -> None:
+    photos, output, gate = tmp_path / "photos", tmp_path / "out", tmp_path / "gate"
+    photos.mkdir()
+    for number in range(40):
+        (photos / f"{number}.png").write_bytes(grey(number + 1))
+    os.mkfifo(gate)
+    command = [sys.executable, "-m", "tests.service.scoring.doubles", "gated", photos, output, models_dir, gate]
+    running = subprocess.Popen([str(word) for word in command], cwd=ROOT, stderr=subprocess.DEVNULL)
+    with running, gate.open("wb", buffering=0) as stream:
+        stream.write(b"." * 12)  # one full chunk of eight, and half of the next
+        _until(lambda: len(list(output.glob("part-*"))) == 1, running)
+        running.send_signal(signal.SIGINT)
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:  # its worker waits at the gate
+            with pytest.raises(InvalidSetting, match="another `agelens score` writes"), locked(output):
+                pass
+        stream.write(b"." * 28)
+        assert running.wait(60) != 0
+    with locked(output):
+        assert not list(output.glob(".partial.*"))
 
 
 def _until(happened: Callable[[], bool], running: subprocess.Popen[bytes]) -> None:

@@ -84,6 +84,14 @@ def test_glasses_cover_both_eyes_and_not_the_mouth() -> None:
         assert (framed == 250).all()
 
 
+def test_glasses_do_not_reach_beyond_the_picture() -> None:
+    wide = np.full((220, 220, 3), 250, dtype=np.uint8)
+    strength = replace(NO_AUGMENTATION, glasses_share=1.0, chip_share=1.0, chip_low=0.3, chip_high=0.5)
+    for seed in range(20):
+        framed, face = framed_and_changed(wide, 160, strength, (seed,))
+        assert not face[framed.max(axis=2) == 0].any()
+
+
 def test_beyond_a_chip_is_black_whatever_the_tone(wide: Pixels) -> None:
     strength = replace(NO_AUGMENTATION, chip_share=1.0, chip_low=0.5, chip_high=0.5, brightness=0.4, tint_share=1.0)
     corners = [augment(wide, SIZE, strength, (i,)) for i in range(40)]
