@@ -119,7 +119,7 @@ class Learner:
         """Join what two teachers say of a batch's faces; of mixed ones by the trust that both labels have."""
         if self.teacher is None or self.teacher.ages < 2 * AGES:
             return told
-        share = trust(batch.low, batch.high)
+        share = trust(batch.low, batch.high) * (not self.teacher.is_one)
         if batch.partners is not None and batch.shares is not None:
             share = batch.shares * share + (1 - batch.shares) * share[batch.partners]
         return as_one(told, share, self.taught_ages)

@@ -43,7 +43,10 @@ def lessons(
     `as_one` joins them. Raises InvalidParameter if the file has another number of faces or of targets.
     """
     told = _told(teacher, faces, size, file, on_progress)
-    return as_one(told, trust(faces.low, faces.high), ages) if teacher.ages == 2 * AGES else told
+    if teacher.ages < 2 * AGES:
+        return told
+    joined = as_one(told[:, : 2 * AGES], trust(faces.low, faces.high) * (not teacher.is_one), ages)
+    return np.concatenate([joined, told[:, 2 * AGES :]], axis=1)
 
 
 def _told(

@@ -46,6 +46,8 @@ class Teacher:
     once: bool = False
     """It is not asked about the mirror image as well: it looks at that itself, or would cost too much."""
     mix: NDArray[np.float64] | None = None
+    is_one: bool = False
+    """Its two distributions, if it has two, are one network's: each teaches its own kind of head, unmixed."""
     learnt_under: Sampling = "uniform"
     """How the faces that it learnt from were drawn, where it says no mix."""
 
@@ -123,15 +125,16 @@ def _trained(run_dir: Path) -> Teacher:
     from training.model.initialise import trained_model
 
     model, recipe = trained_model(run_dir)
-    pmf = keras.layers.Lambda(model.head.pmf, output_shape=(AGES,))(model.output)
+    pmf = keras.layers.Lambda(model.head.lesson)(model.output)
     features = model.get_layer("features").output
     network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
     run = _keras_run(network)
     return Teacher(
         lambda faces: run(_resized(faces, model.size)),
-        AGES,
+        pmf.shape[-1],
         features.shape[-1],
         learnt_under=recipe.sampling,
+        is_one=True,
     )
 
 

@@ -23,6 +23,7 @@ from training.measures.calibration import age_mix
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
 from training.model.heads import head_named
+from training.model.initialise import trained_model
 from training.recipes.recipe import Stage
 from training.teaching.distillation import as_drawn, as_one, drawn_shares, lessons, trust
 from training.teaching.teacher import Faces, Targets, Teacher, teacher_named
@@ -296,3 +297,25 @@ def test_a_run_may_teach_its_distribution_by_batches_without_its_features(store_
     assert (first.of_ages_alone().run(FACES[:2]) == told[:, :101]).all()
     recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="framed", imitation_weight=0.0)
     assert train(recipe, stores, tmp_path / "second").steps > 0
+
+
+def test_a_run_with_two_heads_teaches_each_by_its_own_answers(
+    store_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [FaceStore.open(store_path)]
+    both = {"head": "dldl", "head_options": {"imdb_wiki": True}}
+    teacher = str(write_bell_model(tmp_path, size=SIZE))
+    train(tiny_recipe(epochs=1, teacher=f"{teacher}+{teacher}", **both), stores, tmp_path / "first")
+    first = teacher_named(str(tmp_path / "first"), SIZE).of_ages_alone()
+    told = first.run(FACES[:2])
+    assert (told.shape, first.is_one) == ((2, 202), True)
+    assert told[:, :101].sum(axis=1) == pytest.approx(1, abs=1e-4)
+    assert told[:, 101:].sum(axis=1) == pytest.approx(1, abs=1e-4)
+    minor = Batch(FACES[:2], np.array([5, 5]), np.array([5, 5]), np.arange(2))
+    recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="framed", imitation_weight=0.0, **both)
+    network, _ = trained_model(tmp_path / "first")
+    given = lessons_given(network, first, None, minor, monkeypatch)
+    assert given == pytest.approx(told, abs=1e-6)  # where two networks teach, the second is asked about minors too
+    assert train(recipe, stores, tmp_path / "second").steps > 0
+    clean = replace(recipe, teacher_sees="clean", imitation_weight=1.0)
+    assert train(clean, stores, tmp_path / "third").steps > 0

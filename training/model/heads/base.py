@@ -55,6 +55,10 @@ class AgeHead(ABC):
     def log_pmf(self, logits: Tensor) -> Tensor:
         """Logarithm of `pmf`, [b, 101], finite where the probability underflows."""
 
+    def lesson(self, logits: Tensor) -> Tensor:
+        """Return what its network teaches another: its distribution, [b, 101], or each of two that it has, [b, 202]."""
+        return self.pmf(logits)
+
     def taught(self, logits: Tensor, pmf: Tensor) -> Tensor:
         """Cross-entropy with a teacher's distribution [b, 101], [b]."""
         return -ops.sum(pmf * self.log_pmf(logits), axis=-1)

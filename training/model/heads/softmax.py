@@ -173,6 +173,11 @@ class DldlHead(SoftmaxHead):
         total = -ops.sum(pmf[:, :AGES] * own, axis=-1)
         return total - self.imdb_wiki_weight * ops.sum(pmf[:, AGES:] * kept, axis=-1)
 
+    def lesson(self, logits: Tensor) -> Tensor:
+        """Return the softmax, and the IMDB-WIKI head's behind it: unmixed, since the gate may not be fitted yet."""
+        parts = [logits[:, start : start + AGES] for start in range(0, self.taught_ages, AGES)]
+        return ops.concatenate([ops.softmax(part, axis=-1) for part in parts], axis=-1)
+
     def pmf(self, logits: Tensor) -> Tensor:
         """Softmax, or the gate's mixture of both, [b, 101]."""
         own = ops.softmax(logits[:, :AGES], axis=-1)
