@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 from rich.console import Console
@@ -37,17 +39,25 @@ def test_the_picture_that_kills_its_process_is_a_failure_and_no_other(tmp_path: 
     }
 
 
-def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> None:
-    photos, output, gate = tmp_path / "photos", tmp_path / "out", tmp_path / "gate"
+@contextmanager
+def half_scored(photos: Path, output: Path, models_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """Score 40 photographs up to the twelfth: one part of eight is written; yield the process and what lets more in."""
     photos.mkdir()
     for number in range(40):
         (photos / f"{number}.png").write_bytes(grey(number + 1))
+    gate = photos.parent / "gate"
     os.mkfifo(gate)
     command = [sys.executable, "-m", "tests.service.scoring.doubles", "gated", photos, output, models_dir, gate]
-    running = subprocess.Popen([str(word) for word in command], cwd=ROOT)
+    running = subprocess.Popen([str(word) for word in command], cwd=ROOT, stderr=subprocess.DEVNULL)
     with running, gate.open("wb", buffering=0) as stream:
-        stream.write(b"." * 12)  # one full chunk of eight, and half of the next
+        stream.write(b"." * 12)
         _until(lambda: len(list(output.glob("part-*"))) == 1, running)
+        yield running, stream
+
+
+def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "out"
+    with half_scored(photos, output, models_dir) as (running, _):
         running.send_signal(signal.SIGKILL)
         running.wait()
     (before,) = output.glob("part-*")
@@ -59,16 +69,8 @@ def test_kill_9_loses_and_repeats_nothing(tmp_path: Path, models_dir: Path) -> N
 
 
 def test_an_interrupted_archive_stays_locked_until_its_workers_have_ended(tmp_path: Path, models_dir: Path) -> None:
-    photos, output, gate = tmp_path / "photos", tmp_path / "out", tmp_path / "gate"
-    photos.mkdir()
-    for number in range(40):
-        (photos / f"{number}.png").write_bytes(grey(number + 1))
-    os.mkfifo(gate)
-    command = [sys.executable, "-m", "tests.service.scoring.doubles", "gated", photos, output, models_dir, gate]
-    running = subprocess.Popen([str(word) for word in command], cwd=ROOT, stderr=subprocess.DEVNULL)
-    with running, gate.open("wb", buffering=0) as stream:
-        stream.write(b"." * 12)  # one full chunk of eight, and half of the next
-        _until(lambda: len(list(output.glob("part-*"))) == 1, running)
+    output = tmp_path / "out"
+    with half_scored(tmp_path / "photos", output, models_dir) as (running, stream):
         running.send_signal(signal.SIGINT)
         until = time.monotonic() + 1.5
         while time.monotonic() < until:  # its worker waits at the gate
