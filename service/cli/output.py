@@ -11,8 +11,12 @@ from typing import Any, TextIO, cast
 from service.errors import SetupError
 
 
+class OutputLost(SetupError):
+    """Standard output cannot be written."""
+
+
 class _Checked:
-    """A text stream that raises SetupError where it cannot be written; BrokenPipeError stays, as of `| head`."""
+    """A text stream that raises OutputLost where it cannot be written; BrokenPipeError stays, as of `| head`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -26,7 +30,7 @@ class _Checked:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise self._lost(error) from error
+            raise _lost(error) from error
 
     def flush(self) -> None:
         try:
@@ -34,20 +38,28 @@ class _Checked:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise self._lost(error) from error
+            raise _lost(error) from error
 
-    def _lost(self, error: OSError) -> SetupError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # Python writes what is buffered at its end
-        return SetupError(f"standard output cannot be written: {error.strerror or error}")
+
+def _lost(error: OSError) -> OutputLost:
+    return OutputLost(f"standard output cannot be written: {error.strerror or error}")
 
 
 @contextmanager
 def checked_stdout() -> Iterator[None]:
-    """Raise SetupError where the block's standard output cannot be written, also at its end."""
+    """Raise OutputLost where the block's standard output cannot be written, also at its end.
+
+    What is buffered then goes nowhere, or Python would try again at its end. Who catches the error, as logging does
+    while a disk is full, writes on as soon as there is room.
+    """
     if sys.stdout is None:
         yield
         return
     checked = _Checked(sys.stdout)
-    with redirect_stdout(cast("TextIO", checked)):
-        yield
-        checked.flush()
+    try:
+        with redirect_stdout(cast("TextIO", checked)):
+            yield
+            checked.flush()
+    except OutputLost:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), checked.fileno())
+        raise

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.soak import adversarial_jpeg
 from service.cli.main import app
-from service.cli.output import checked_stdout
+from service.cli.output import OutputLost, checked_stdout
 from service.cli.photos import read_photo
 from service.cli.predict import percent, sparkline, table_of
 from service.errors import CorruptPicture
@@ -245,6 +245,26 @@ def test_output_that_cannot_be_written_is_one_line(folder: Path, photo: Path, wo
         )
     assert ended.returncode == 1
     assert ended.stderr == "agelens: standard output cannot be written: No space left on device\n"
+
+
+class FullForAWhile(io.StringIO):
+    """Has no room for the first line."""
+
+    def write(self, text: str) -> int:
+        if text == "lost":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(text)
+
+
+def test_output_goes_on_where_a_lost_line_was_got_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As logs do, once a full disk has room again."""
+    stream = FullForAWhile()
+    monkeypatch.setattr(sys, "stdout", stream)
+    with checked_stdout():
+        with pytest.raises(OutputLost, match="No space left"):
+            sys.stdout.write("lost")
+        sys.stdout.write("kept")
+    assert stream.getvalue() == "kept"
 
 
 def test_another_error_is_not_taken_for_lost_output() -> None:
