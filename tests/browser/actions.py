@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import FilePayload, Page, expect
+from playwright.sync_api import FilePayload, FloatRect, Locator, Page, expect
 
 _MAKE_TRANSFER = """files => {
   const transfer = new DataTransfer();
@@ -60,6 +60,16 @@ def compare(page: Page) -> None:
     unfold(page, "models")
     page.get_by_label("Compare all").check()
     expect(page.locator(".model-card .sketch")).to_have_count(page.locator(".model-card").count())
+
+
+def places(*elements: Locator) -> list[FloatRect]:
+    """Return where elements are drawn, all at one time; what the page draws anew has no place for a moment."""
+    for _ in range(100):
+        boxes = [box for element in elements if (box := element.bounding_box())]
+        if len(boxes) == len(elements):
+            return boxes
+        elements[0].page.wait_for_timeout(50)
+    raise AssertionError(f"not all of {elements} are drawn")
 
 
 def show_code(page: Page, tab: str) -> str:

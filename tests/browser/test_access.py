@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import choose, compare, read, unfold
+from tests.browser.actions import choose, compare, places, read, unfold
 from tests.browser.conftest import OpenPage
 
 AXE_OPTIONS = {
@@ -122,9 +122,7 @@ def test_narrow_screen_never_scrolls_sideways(open_page: OpenPage, photos: Path,
 def test_narrow_screen_shows_the_answer_before_the_photo(open_page: OpenPage, photos: Path) -> None:
     page = open_page(*NARROW)
     read(page, photos / "person.jpg")
-    gate, photo = page.locator("#gate").bounding_box(), page.locator("#photo").bounding_box()
-    assert gate
-    assert photo
+    gate, photo = places(page.locator("#gate"), page.locator("#photo"))
     assert gate["y"] + gate["height"] <= photo["y"]
     assert photo["y"] < NARROW[1] / 2, "the photograph is to be seen, too"
 
@@ -132,9 +130,7 @@ def test_narrow_screen_shows_the_answer_before_the_photo(open_page: OpenPage, ph
 def test_wide_screen_shows_the_answer_beside_the_photo(open_page: OpenPage, photos: Path) -> None:
     page = open_page(*WIDE)
     read(page, photos / "person.jpg")
-    answer, photo = page.locator("#answer").bounding_box(), page.locator("#photo").bounding_box()
-    assert answer
-    assert photo
+    answer, photo = places(page.locator("#answer"), page.locator("#photo"))
     assert photo["x"] + photo["width"] <= answer["x"]
     assert answer["y"] < photo["y"] + photo["height"]
 

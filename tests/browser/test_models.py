@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.actions import choose, compare, read, unfold
+from tests.browser.actions import choose, compare, places, read, unfold
 from tests.browser.conftest import OpenPage
 
 Model = dict[str, Any]
@@ -142,11 +142,10 @@ def test_models_side_by_side_leave_none_over(
     read(page, photos / "person.jpg")
     unfold(page, "models")
     page.get_by_label("Compare all").check()
-    # Each answer draws its card anew, which then has no box for a moment.
     expect(page.locator(".model-card .sketch")).to_have_count(min(count, len(loaded(page, service_url))))
-    boxes = [card.bounding_box() for card in page.locator(".model-card").all()]
+    boxes = places(*page.locator(".model-card").all())
     assert len(boxes) == count
-    rows = Counter(round(box["y"]) for box in boxes if box)
+    rows = Counter(round(box["y"]) for box in boxes)
     assert set(rows.values()) == {3 if count == 3 else 2}
 
 
@@ -169,10 +168,7 @@ def test_more_models_are_rows_with_the_picture_beside_the_age(
     unfold(page, "models")
     page.get_by_label("Compare all").check()
     sketch, age = page.locator(".model-card .sketch").first, page.locator(".model-card .model-age").first
-    expect(sketch).to_be_visible()
-    beside, left = sketch.bounding_box(), age.bounding_box()
-    assert beside
-    assert left
+    beside, left = places(sketch, age)
     assert beside["x"] >= left["x"] + left["width"]
     assert beside["y"] < left["y"] + left["height"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.actions import choose, drop, paste, read, read_altered
+from tests.browser.actions import choose, drop, paste, places, read, read_altered
 from tests.browser.conftest import OpenPage
 
 BUDGET_BYTES = 200_000
@@ -51,9 +51,7 @@ def test_picture_from_the_camera_is_read(page: Page) -> None:
 @pytest.mark.parametrize("name", ["person.jpg", "turned.jpg"])
 def test_frame_is_where_the_reply_says(page: Page, photos: Path, name: str) -> None:
     reply = read(page, photos / name)
-    photo, frame = page.locator("#photo").bounding_box(), page.locator(".face").bounding_box()
-    assert photo
-    assert frame
+    photo, frame = places(page.locator("#photo"), page.locator(".face"))
     scale = photo["width"] / reply["image"]["width"]
     assert scale == pytest.approx(photo["height"] / reply["image"]["height"], rel=0.01)
     assert frame["x"] == pytest.approx(photo["x"] + reply["faces"][0]["box"]["x"] * scale, abs=1.5)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import read, read_altered, set_threshold, shown_probability, unfold
+from tests.browser.actions import places, read, read_altered, set_threshold, shown_probability, unfold
 
 
 @pytest.mark.parametrize("age", [1, 18, 37, 100])
@@ -44,17 +44,14 @@ def test_slider_lies_under_the_curve(page: Page, photos: Path) -> None:
     read(page, photos / "person.jpg")
     for age in (1, 50, 100):
         set_threshold(page, age)
-        dot, slider = page.locator("#density .dot").bounding_box(), page.locator("#threshold").bounding_box()
-        assert dot
-        assert slider
+        dot, slider = places(page.locator("#density .dot"), page.locator("#threshold"))
         thumb = slider["x"] + 13 + (slider["width"] - 26) * (age - 1) / 99
         assert dot["x"] + dot["width"] / 2 == pytest.approx(thumb, abs=1)
 
 
 def test_click_on_the_curve_moves_the_threshold(page: Page, photos: Path) -> None:
     read(page, photos / "person.jpg")
-    box = page.locator("#density").bounding_box()
-    assert box
+    (box,) = places(page.locator("#density"))
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 100)
     expect(page.locator("#threshold")).to_have_value("50")
 
