@@ -50,7 +50,10 @@ def train_command(
     run_dir: Annotated[Path | None, typer.Option("--run", help="folder of the run; default: runs/RECIPE")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="initial weights: a name, an .npz file, an exported .onnx file, or the folder of a run"),
+        typer.Option(
+            help="initial weights: a name, an .npz file, an exported .onnx file (FILE.onnx:1 is the second network of an "
+            "ensemble), or the folder of a run"
+        ),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="backbone, instead of the recipe's")] = None,
     head: Annotated[str | None, typer.Option(help="head, instead of the recipe's")] = None,

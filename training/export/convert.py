@@ -30,7 +30,7 @@ from training.export.graph import (
 from training.export.release import NOT_FITTED, Split, finish, publish
 from training.measures.calibration import decoded
 from training.measures.validation import LEAST_SPREAD
-from training.model.from_onnx import SUFFIX, ExportedFile
+from training.model.from_onnx import ExportedFile, file_named
 from training.onnx_manifest import manifest_of, model_in
 from training.recipes.recipe import Recipe
 from training.revision import revision
@@ -195,9 +195,10 @@ def data_behind(recipe: Recipe) -> list[str]:
 
 
 def _learnt_from(name: str) -> list[str]:
+    file = file_named(name)
+    if file:
+        return list(manifest_of(model_in(file), file.name).provenance.data) if file.is_file() else [file.stem]
     path = Path(name)
-    if path.suffix == SUFFIX:
-        return list(manifest_of(model_in(path), path.name).provenance.data) if path.is_file() else [path.stem]
     if (path / "recipe.json").is_file():
         return [*trained_on(path), *data_behind(Recipe.from_json((path / "recipe.json").read_text()))]
     return []
@@ -222,10 +223,11 @@ def initial_weights(recipe: Recipe) -> str:
     if recipe.merged_with:
         other = initial_weights(replace(recipe, merged_with=None, weights=recipe.merged_with))
         return f"{initial_weights(replace(recipe, merged_with=None))}, merged with {other}"
+    if file_named(recipe.weights):
+        earlier = ExportedFile.open(recipe.weights)
+        manifest, part = earlier.manifest, "" if earlier.part is None else f"network {earlier.part} of "
+        return f"{manifest.provenance.initial_weights}, then {part}{manifest.name} {manifest.version}"
     path = Path(recipe.weights)
-    if path.suffix == SUFFIX:
-        earlier = ExportedFile.open(path).manifest
-        return f"{earlier.provenance.initial_weights}, then {earlier.name} {earlier.version}"
     if not path.is_dir():
         return path.stem
     before = Recipe.from_json((path / "recipe.json").read_text())

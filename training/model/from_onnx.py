@@ -1,20 +1,22 @@
 """Load the weights of an exported ONNX file into Keras, to continue training from them.
 
-Export folds batch norms into the convolutions before them; the loaded network is folded too.
+`models/coral-mobilenet.onnx` is one network, `models/ensemble-int8.onnx:1` the second one of an ensemble. Export folds
+batch norms into the convolutions before them; the loaded network is folded too. Of weights in eight bits, what they
+stand for is loaded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import keras
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from service.errors import InvalidParameter
 from service.inference.manifest import Manifest
@@ -28,32 +30,70 @@ from training.weights.store import HEAD_PREFIX
 
 Array = NDArray[Any]
 
-SUFFIX: Final = ".onnx"
 _DEPTHWISE: Final = (2, 3, 0, 1)
 """Axes of an ONNX kernel [C, 1, h, w] as Keras's depthwise one has them, [h, w, C, 1]."""
 _FULL: Final = (2, 3, 1, 0)
 """Axes of an ONNX kernel [out, in, h, w] as Keras has them, [h, w, in, out]."""
 
 
+_PART: Final = re.compile(r"(?P<path>.+\.onnx)(:(?P<part>\d+))?")
+_MEMBER: Final = re.compile(r"^(member\d+_)+")
+"""What an ensemble puts before the names of a member's tensors, see `training.export.ensemble`."""
+_FEATURES: Final = re.compile(r"features(\d+)")
+"""What it calls the features of its members, by their number."""
+
+
+def file_named(name: str | None) -> Path | None:
+    """Return the file that initial weights are read from, FILE.onnx or FILE.onnx:PART; None where they are no file."""
+    found = _PART.fullmatch(name or "")
+    return Path(found["path"]) if found else None
+
+
 @dataclass(frozen=True)
 class ExportedFile:
-    """A float32 file that `agelens-train export` wrote: its graph and its manifest."""
+    """One network of a file that `agelens-train export`, `quantize` or `ensemble` wrote, and the file's manifest.
+
+    `nodes` are its part of the graph, `arrays` its weights by their names, float where they are stored in fewer bits;
+    `part` is its number in an ensemble.
+    """
 
     path: Path
-    model: onnx.ModelProto
+    nodes: Sequence[NodeProto]
+    arrays: Mapping[str, Array]
     manifest: Manifest
+    part: int | None = None
 
     @classmethod
-    def open(cls, path: Path) -> ExportedFile:
-        """Read a file as `model_in` does; raise InvalidParameter where it is not float32 or of two networks."""
+    def open(cls, name: str) -> ExportedFile:
+        """Read FILE.onnx, or network PART (from 0) of an ensemble FILE.onnx:PART, as `model_in` does.
+
+        Raises InvalidParameter where there is no such network, or the file has several and none is named.
+        """
+        found = _PART.fullmatch(name)
+        if found is None:
+            raise InvalidParameter(f"{name} is neither FILE.onnx nor FILE.onnx:PART")
+        path = Path(found["path"])
         model = model_in(path)
+        nodes: Sequence[NodeProto] = model.graph.node
+        parts = {output: node for node in nodes for output in node.output if _FEATURES.fullmatch(output)}
+        if parts:
+            wanted = f"features{found['part']}"
+            if wanted not in parts:
+                raise InvalidParameter(
+                    f"{path.name} has {len(parts)} networks, and training goes on from one: "
+                    f"name {' or '.join(f'{path}:{number}' for number in range(len(parts)))}"
+                )
+            nodes = _of_part(nodes, wanted)
+        elif found["part"]:
+            raise InvalidParameter(f"{path.name} is one network: name it without :{found['part']}")
         manifest = manifest_of(model, path.name)
-        if manifest.precision != "float32" or manifest.family == "ensemble":
+        if manifest.family == "ensemble" and not parts:
             raise InvalidParameter(
-                f"{path.name} is an {manifest.precision} {manifest.family}; training goes on from the float32 file of "
-                "one network"
+                f"{path.name} is the mean of several networks, and training goes on from one: name its file"
             )
-        return cls(path, model, manifest)
+        read = {name for node in nodes for name in node.input}
+        arrays = {name: value for name, value in _floats(model).items() if name in read}
+        return cls(path, nodes, arrays, manifest, int(found["part"]) if parts else None)
 
     @property
     def preprocessing(self) -> str:
@@ -61,9 +101,7 @@ class ExportedFile:
         for name, (scale, mean) in PREPROCESSING.items():
             offset = np.array([-channel / scale for channel in mean], np.float32)
             # One for each colour, or planes of one number each where faces are shrunk first.
-            if any(
-                value.size == 3 and np.allclose(value.ravel(), offset, rtol=1e-4) for value in self._arrays.values()
-            ):
+            if any(value.size == 3 and np.allclose(value.ravel(), offset, rtol=1e-4) for value in self.arrays.values()):
                 return name
         raise InvalidParameter(f"{self.path.name} prepares its input in no way that is known here")
 
@@ -101,20 +139,20 @@ class ExportedFile:
     @property
     def shrunk_to(self) -> int | None:
         """Pixels a side that its network shrinks faces to first; None where it does not."""
-        resizes = [node for node in self.model.graph.node if node.op_type == "Resize"]
-        return round(self.manifest.crop.size * float(self._arrays[resizes[0].input[2]][-1])) if resizes else None
+        resizes = [node for node in self.nodes if node.op_type == "Resize"]
+        return round(self.manifest.crop.size * float(self.arrays[resizes[0].input[2]][-1])) if resizes else None
 
     @property
     def has_shortcuts(self) -> bool:
         """Whether its network adds up what its blocks are given."""
-        adds = (node for node in self.model.graph.node if node.op_type == "Add")
+        adds = (node for node in self.nodes if node.op_type == "Add")
         return any(name.startswith(SHORTCUT) for node in adds for name in _names_of(node))
 
     def load_head(self, model: AgeModel) -> list[str]:
         """Put into a model's head what the file has of it; return the names of layers that it lacks a variable of."""
         lacking = []
         for layer in (each for each in model.layers if each.name.startswith(HEAD_PREFIX)):
-            arrays = [value for name, value in self._arrays.items() if layer.name in _layer_names(name)]
+            arrays = [value for name, value in self.arrays.items() if layer.name in _layer_names(name)]
             if isinstance(layer, OrderedBiases):
                 found = [value for value in arrays if value.shape == (len(layer.initial),)]
                 for biases in found:
@@ -128,17 +166,13 @@ class ExportedFile:
                 lacking += [] if fitting else [layer.name]
         return list(dict.fromkeys(lacking))
 
-    @property
-    def _arrays(self) -> dict[str, Array]:
-        return {tensor.name: numpy_helper.to_array(tensor) for tensor in self.model.graph.initializer}
-
     def _convolutions(self, layers: Mapping[str, str]) -> dict[str, tuple[Array, Array]]:
         """Kernel and bias of each convolution, by what `layers` maps its name or its batch norm's to.
 
         Once folded into one, the tensors are called after either.
         """
-        arrays, found = self._arrays, {}
-        for node in self.model.graph.node:
+        arrays, found = self.arrays, {}
+        for node in self.nodes:
             if node.op_type != "Conv" or len(node.input) < 3:
                 continue
             name = next((layers[name] for name in _names_of(node) if name in layers), None)
@@ -153,5 +187,30 @@ def _names_of(node: NodeProto) -> list[str]:
 
 def _layer_names(text: str) -> list[str]:
     """Layers that a tensor may be called after: tf2onnx writes `model_1/layer_1/operation:0`, a number a call."""
-    parts = [part for part in text.replace(":", "/").split("/") if part]
+    parts = [part for part in _MEMBER.sub("", text).replace(":", "/").split("/") if part]
     return [name for part in parts for name in (part, part.rpartition("_")[0]) if name]
+
+
+def _of_part(nodes: Sequence[NodeProto], features: str) -> list[NodeProto]:
+    """Return the nodes that compute a network's features, and those of its head, in the graph's order."""
+    wanted = {features}
+    for node in reversed(nodes):  # in topological order, so readers come before what they read
+        if wanted.intersection(node.output):
+            wanted.update(node.input)
+    own = f"member{features.removeprefix('features')}_"
+    return [node for node in nodes if wanted.intersection(node.output) or node.name.startswith(own)]
+
+
+def _floats(model: ModelProto) -> dict[str, Array]:
+    """Return a graph's weights by the names that they are read under; those in eight bits or float16 as floats."""
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.input and node.input[0] in arrays and node.op_type == "DequantizeLinear":
+            stored, scale, zero = (arrays[name] for name in node.input)
+            axis = next((helper.get_attribute_value(each) for each in node.attribute if each.name == "axis"), 1)
+            shape = [-1 if place == axis else 1 for place in range(stored.ndim)] if scale.ndim else []
+            scale, zero = scale.reshape(shape), zero.astype(np.float32).reshape(shape)
+            arrays[node.output[0]] = ((stored.astype(np.float32) - zero) * scale).astype(np.float32)
+        elif node.input and node.input[0] in arrays and node.op_type == "Cast":
+            arrays[node.output[0]] = arrays[node.input[0]].astype(np.float32)
+    return arrays

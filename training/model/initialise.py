@@ -19,7 +19,7 @@ from training.data.store import FaceSet, train_batches
 from training.model import imdb_wiki
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
-from training.model.from_onnx import SUFFIX, ExportedFile
+from training.model.from_onnx import ExportedFile, file_named
 from training.model.heads import AgeHead, head_named
 from training.recipes.recipe import Recipe
 from training.run_folder import BEST, RUN_FILE
@@ -215,8 +215,7 @@ def _warn(told: str) -> None:
 
 
 def _exported(recipe: Recipe) -> ExportedFile | None:
-    named = recipe.weights is not None and Path(recipe.weights).suffix == SUFFIX
-    return ExportedFile.open(Path(str(recipe.weights))) if named else None
+    return ExportedFile.open(str(recipe.weights)) if file_named(recipe.weights) else None
 
 
 def _take_first_layers(model: AgeModel, recipe: Recipe, run_dir: Path) -> None:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from scipy.special import softmax
 
 from service.errors import FileMissing, InvalidParameter
 from tests.tiny_model import brightness_manifest
@@ -18,8 +19,10 @@ from tests.training.tiny_run import tiny_recipe
 from training.data.store import FaceSet, FaceStore
 from training.data.synthetic import synthetic_store
 from training.export.calibration_nodes import set_correction
-from training.export.convert import convert, initial_weights
-from training.export.graph import embed, run
+from training.export.convert import convert, data_behind, initial_weights
+from training.export.ensemble import mean_of
+from training.export.graph import embed, outputs_of, run
+from training.export.quantize import to_float16
 from training.fit.train import select
 from training.measures.calibration import Correction
 from training.model.age_model import AgeModel, servable, with_mirror_image
@@ -182,12 +185,70 @@ def test_a_file_with_shortcuts_does_not_fit_a_network_without(
         new_model(merged, faces_of(merged, store))
 
 
-@pytest.mark.parametrize("name", ["coral-mobilenet-int8", "ensemble-int8"])
-def test_only_the_float32_file_of_one_network_is_gone_on_from(name: str) -> None:
-    with pytest.raises(InvalidParameter, match=r"goes on from the float32 file of one network"):
-        ExportedFile.open(MODELS / f"{name}.onnx")
+FIRST, SECOND, THIRD = "member0_raw_pmf", "member1_pmf_1/Softmax:0", "member2_pmf_1/Softmax_1:0"
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "own"),
+    [(0, FIRST, True), (1, SECOND, True), (2, THIRD, False)],
+    ids=["first", "second", "third"],
+)
+def test_each_network_of_an_ensemble_in_eight_bits_is_read_back(
+    part: int, answer: str, own: bool, store: FaceStore
+) -> None:
+    recipe = replace(
+        recipe_named("dldl_mobilenet"),
+        weights=f"{MODELS / 'ensemble-int8.onnx'}:{part}",
+        head_options={"imdb_wiki": not own},
+        batch_norm_momentum=1.0,
+        teacher=None,
+    )
+    faces = faces_of(recipe, store)
+    seen = faces.faces(np.arange(32), recipe.size)
+    ensemble = onnx.load(MODELS / "ensemble-int8.onnx")
+    ensemble.graph.output[0].name = answer
+    (expected,) = outputs_of(ensemble, seen)
+    logits = np.asarray(new_model(recipe, faces).predict_on_batch(seen))
+    answered = softmax(logits[:, :101] if own else logits[:, 101:202], axis=-1)
+    ages, told = answered @ np.arange(101), expected @ np.arange(101)
+    assert told.std() > 1
+    # What its layers pass on is rounded to eight bits in the file, and not here.
+    assert np.abs(ages - told).mean() < 0.05 * told.std()
+    assert initial_weights(recipe).endswith(
+        f", then network {part} of ensemble-int8 {manifest_of(ensemble, '').version}"
+    )
+    assert data_behind(recipe) == list(manifest_of(ensemble, "").provenance.data)
+
+
+def test_half_precision_is_read_back(tmp_path: Path) -> None:
+    float32 = onnx.load(MODELS / "coral-mobilenet.onnx")
+    onnx.save(to_float16(float32), tmp_path / "half.onnx")
+    half, whole = (ExportedFile.open(str(path)) for path in (tmp_path / "half.onnx", MODELS / "coral-mobilenet.onnx"))
+    assert half.arrays.keys() >= whole.arrays.keys()
+    for name, values in whole.arrays.items():
+        np.testing.assert_allclose(half.arrays[name], values, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("part", ["", ":3"])
+def test_an_ensemble_says_which_networks_it_has(part: str) -> None:
+    with pytest.raises(InvalidParameter, match=r"has 3 networks, .*ensemble-int8\.onnx:0 or .*:1 or .*:2$"):
+        ExportedFile.open(f"{MODELS / 'ensemble-int8.onnx'}{part}")
+
+
+def test_the_mean_of_several_networks_is_refused(tmp_path: Path) -> None:
+    paths = [MODELS / f"{name}.onnx" for name in RECIPES]
+    mean = mean_of([onnx.load(path) for path in paths], 160)
+    embed(mean, brightness_manifest("mean").model_copy(update={"family": "ensemble"}))
+    onnx.save(mean, tmp_path / "mean.onnx")
+    with pytest.raises(InvalidParameter, match=r"mean\.onnx is the mean of several networks"):
+        ExportedFile.open(str(tmp_path / "mean.onnx"))
+
+
+def test_one_network_has_no_parts() -> None:
+    with pytest.raises(InvalidParameter, match=r"coral-mobilenet-int8\.onnx is one network: name it without :0"):
+        ExportedFile.open(f"{MODELS / 'coral-mobilenet-int8.onnx'}:0")
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(FileMissing, match=r"there is no file nosuch\.onnx"):
-        ExportedFile.open(Path("nosuch.onnx"))
+        ExportedFile.open("nosuch.onnx")
