@@ -1,61 +1,27 @@
-"""The commands `agelens predict` and `agelens models`, through the command line as it is installed."""
+"""The command `agelens predict`, through the command line as it is installed."""
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import re
-import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from rich.console import Console
-from typer.testing import CliRunner, Result
 
 from benchmarks.soak import adversarial_jpeg
-from service.cli.main import app
-from service.cli.output import OutputLost, checked_stdout
-from service.cli.photos import read_photo
 from service.cli.predict import percent, sparkline, table_of
-from service.errors import CorruptPicture
 from service.inference.distribution import AgeDistribution
 from service.inference.faces import AgePrediction, BoundingBox, Face
 from service.inference.lockfile import ModelLock
-from service.inference.options import PredictOptions
-from service.scoring.folder import Entry
-from tests.complete_folder import write_astronaut, write_complete_folder
-from tests.server_process import ROOT
+from tests.complete_folder import write_complete_folder
+from tests.service.cli.command import agelens
 from tests.service.doubles import grey
-from tests.tiny_model import brightness_manifest, lock_entry, write_brightness_model, write_models_folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_complete_folder(tmp_path_factory.mktemp("complete"), "brightness", "other")
-
-
-@pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_astronaut(tmp_path_factory.mktemp("photo") / "astronaut.jpg")
-
-
-def agelens(*words: object, stdin: bytes | None = None) -> Result:
-    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words], input=stdin)
-
-
-@pytest.fixture(scope="module")
-def reply(folder: Path, photo: Path) -> dict[str, Any]:
-    result = agelens("predict", photo, "--models-dir", folder, "--json", "--thresholds", "18,25")
-    assert result.exit_code == 0, result.output
-    parsed: dict[str, Any] = json.loads(result.stdout)
-    return parsed
+from tests.tiny_model import write_models_folder
 
 
 def test_json_is_the_services_reply_without_a_request(reply: dict[str, Any]) -> None:
@@ -71,40 +37,6 @@ def test_table_has_a_row_for_the_face(folder: Path, photo: Path, reply: dict[str
     result = agelens("predict", photo, "--models-dir", folder, "--thresholds", "18")
     assert f"{reply['faces'][0]['age']:.1f}" in result.stdout
     assert "≥ 18" in result.stdout
-
-
-def test_annotate_draws_at_the_face(folder: Path, photo: Path, tmp_path: Path, reply: dict[str, Any]) -> None:
-    drawn = tmp_path / "drawn.png"
-    assert agelens("predict", photo, "--models-dir", folder, "--annotate", drawn).exit_code == 0
-    changed = np.abs(np.asarray(Image.open(drawn), int) - np.asarray(Image.open(photo), int)).sum(axis=2) > 0
-    box = reply["faces"][0]["box"]
-    rows, columns = np.nonzero(changed)
-    assert columns.min() == pytest.approx(box["x"], abs=4)
-    assert columns.max() == pytest.approx(box["x"] + box["width"], abs=4)
-    assert rows.max() == pytest.approx(box["y"] + box["height"], abs=4)
-    assert changed.mean() < 0.1
-
-
-def test_annotate_keeps_who_may_read_the_file_it_replaces(folder: Path, photo: Path, tmp_path: Path) -> None:
-    drawn = tmp_path / "drawn.png"
-    drawn.write_bytes(b"")
-    drawn.chmod(0o640)
-    assert agelens("predict", photo, "--models-dir", folder, "--annotate", drawn).exit_code == 0
-    assert drawn.stat().st_mode & 0o777 == 0o640
-
-
-def test_a_photo_that_is_decoded_smaller_is_drawn_as_it_is_decoded(
-    folder: Path, photo: Path, tmp_path: Path, reply: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    large, drawn = tmp_path / "large.jpg", tmp_path / "drawn.png"
-    Image.open(photo).resize((1024, 1024)).save(large, quality=95)
-    monkeypatch.setenv("AGELENS_MAX_PIXELS", str(512 * 512))
-    assert agelens("predict", large, "--models-dir", folder, "--annotate", drawn).exit_code == 0
-    changed = np.abs(np.asarray(Image.open(drawn), int) - np.asarray(Image.open(photo), int)).sum(axis=2) > 100
-    columns = np.nonzero(changed)[1]
-    box = reply["faces"][0]["box"]
-    assert columns.min() == pytest.approx(box["x"], abs=8)
-    assert columns.max() == pytest.approx(box["x"] + box["width"], abs=8)
 
 
 def test_no_face_is_an_answer(folder: Path) -> None:
@@ -182,14 +114,6 @@ def test_settings_limit_what_decoding_may_take(
     assert (result.exit_code, name in result.stderr) == (3, True)
 
 
-def test_a_photo_that_only_xmp_turns_is_drawn_upright(folder: Path, tmp_path: Path) -> None:
-    lying, drawn = tmp_path / "lying.jpg", tmp_path / "drawn.png"
-    Image.new("RGB", (300, 200), "grey").save(lying, xmp=b'<x:xmpmeta><x tiff:Orientation="6"/></x:xmpmeta>')
-    assert agelens("predict", lying, "--no-detect", "--models-dir", folder, "--annotate", drawn).exit_code == 0
-    with Image.open(drawn) as image:
-        assert image.size == (200, 300)
-
-
 def test_only_the_model_that_answers_is_loaded(tmp_path: Path) -> None:
     folder = write_complete_folder(tmp_path)
     entry = ModelLock.read(folder).of_kind("model")[0]
@@ -228,149 +152,6 @@ def test_a_box_just_outside_the_picture_is_at_zero_not_minus_zero() -> None:
 @pytest.mark.parametrize(("p", "said"), [(1.0, ">99.9%"), (0.9994, "99.9%"), (0.5, "50.0%"), (0.0, "<0.1%")])
 def test_certainty_is_never_claimed(p: float, said: str) -> None:
     assert percent(p) == said
-
-
-@pytest.mark.parametrize("words", [("settings",), ("models",), ("models", "--json"), ("predict", "--json", "PHOTO")])
-def test_output_that_cannot_be_written_is_one_line(folder: Path, photo: Path, words: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "service.cli.main", *(str(photo) if word == "PHOTO" else word for word in words)]
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            command,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env={**os.environ, "AGELENS_MODELS_DIR": str(folder)},
-        )
-    assert ended.returncode == 1
-    assert ended.stderr == "agelens: standard output cannot be written: No space left on device\n"
-
-
-class FullForAWhile(io.StringIO):
-    """Has no room for the first line."""
-
-    def write(self, text: str) -> int:
-        if text == "lost":
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return super().write(text)
-
-
-def test_output_goes_on_where_a_lost_line_was_got_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As logs do, once a full disk has room again."""
-    stream = FullForAWhile()
-    monkeypatch.setattr(sys, "stdout", stream)
-    with checked_stdout():
-        with pytest.raises(OutputLost, match="No space left"):
-            sys.stdout.write("lost")
-        sys.stdout.write("kept")
-    assert stream.getvalue() == "kept"
-
-
-def test_another_error_is_not_taken_for_lost_output() -> None:
-    with pytest.raises(OSError, match="Too many open files"), checked_stdout():
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-
-def test_closed_standard_input_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(CorruptPicture, match="standard input is closed"):
-        read_photo(Entry("-", "-"))
-
-
-def test_nothing_is_written_to_stderr(folder: Path, photo: Path) -> None:
-    command = [sys.executable, "-m", "service.cli.main", "predict", str(photo), "--models-dir", str(folder)]
-    assert subprocess.run(command, check=True, capture_output=True).stderr == b""
-
-
-def test_both_commands_offer_every_option_with_its_default() -> None:
-    for command in ("predict", "score"):
-        text = " ".join(agelens(command, "--help").stdout.split())
-        for name, option in PredictOptions.model_fields.items():
-            assert f"--{name.replace('_', '-')} " in text
-            assert str(option.description)[1:40] in text
-        assert "[default: 0.9]" in text
-        assert "AGELENS_MAX_FACES" in text
-        assert "None" not in text
-
-
-def test_models_are_a_row_each_and_their_details_are_shown_on_request(folder: Path) -> None:
-    rows = [line.split() for line in agelens("models", "--models-dir", folder).stdout.splitlines()]
-    (row,) = [row for row in rows if row[:1] == ["brightness"]]
-    assert row[1:3] == ["1.0.0", "answers"]
-    assert [" ".join(row) for row in rows if "Apache-2.0" in row] == ["licence of all: Apache-2.0"]
-    details = agelens("models", "--models-dir", folder, "--verbose").stdout
-    assert details.count("(answers by default)") == 1
-    for entry in ModelLock.read(folder).files:
-        assert entry.sha256 in details
-
-
-def test_licences_that_differ_are_said_with_the_models_that_have_them(tmp_path: Path) -> None:
-    entries = []
-    for name, licence in (("free", "Apache-2.0"), ("bound", "Research [only]")):
-        path = tmp_path / f"{name}.onnx"
-        write_brightness_model(path, brightness_manifest(name).model_copy(update={"licence": licence}))
-        entries.append(lock_entry(path))
-    ModelLock(files=tuple(entries)).write(tmp_path)
-    said = agelens("models", "--models-dir", tmp_path).stdout.splitlines()
-    assert [line.strip() for line in said if "licence" in line] == [
-        "licence of bound: Research [only]",
-        "licence of free: Apache-2.0",
-    ]
-
-
-def test_the_error_is_that_of_the_last_measurement_where_the_lock_has_it(tmp_path: Path) -> None:
-    path = tmp_path / "brightness.onnx"
-    write_brightness_model(path, brightness_manifest().model_copy(update={"metrics": {"test_mae": 4.3}}))
-    for noted, shown in ((None, "4.30"), (4.5, "4.50")):
-        ModelLock(files=(lock_entry(path).model_copy(update={"error_years": noted}),)).write(tmp_path)
-        (row,) = [
-            line.split() for line in agelens("models", "--models-dir", tmp_path).stdout.splitlines() if "1.0.0" in line
-        ]
-        assert row[3] == shown
-
-
-def test_models_as_json_has_the_manifest(folder: Path) -> None:
-    found = json.loads(agelens("models", "--models-dir", folder, "--json").stdout)
-    manifests = [file["manifest"]["name"] for file in found if file["manifest"]]
-    assert manifests == ["brightness", "other"]
-
-
-def test_models_folder_without_a_lock_is_named(tmp_path: Path) -> None:
-    result = agelens("models", "--models-dir", tmp_path / "nowhere")
-    assert result.exit_code == 1
-    assert f"models.lock.json is not in the models folder {tmp_path / 'nowhere'}; name" in result.stderr
-
-
-def test_verify_runs_every_model(folder: Path) -> None:
-    result = agelens("models", "verify", "--models-dir", folder)
-    assert result.exit_code == 0
-    assert result.stdout.count("✓") == 4
-    assert result.stdout.count("first run") == 2
-
-
-def test_verify_names_an_altered_file(tmp_path: Path) -> None:
-    folder = write_complete_folder(tmp_path)
-    (folder / "brightness-1.0.0.onnx").write_bytes(b"something else")
-    result = agelens("models", "verify", "--models-dir", folder)
-    assert result.exit_code == 1
-    assert "brightness-1.0.0.onnx differs from its sha256" in " ".join(result.stdout.split())
-
-
-def test_help_shows_an_example_and_the_statuses() -> None:
-    text = " ".join(agelens("predict", "--help").stdout.split())
-    assert "agelens predict family.jpg" in text
-    assert "3 a photograph cannot be read" in text
-    assert "4 scoring is done" not in text
-    assert "4 scoring is done" in " ".join(agelens("score", "--help").stdout.split())
-
-
-def test_version_is_that_of_the_package() -> None:
-    assert agelens("--version").stdout.strip() == version("agelens")
-
-
-def test_completion_can_be_installed() -> None:
-    assert "--install-completion" in agelens("--help").stdout
 
 
 @pytest.fixture
@@ -427,67 +208,3 @@ def test_names_are_one_line_that_does_nothing_to_a_terminal(folder: Path, tmp_pa
 def test_a_name_that_none_can_be_is_refused(folder: Path, word: str, said: str) -> None:
     result = agelens("predict", word, "--models-dir", folder)
     assert (result.exit_code, said in result.stderr) == (2, True)
-
-
-@pytest.mark.parametrize("name", ["s.png", "sub/../s.png", "link.png", "hard.png"])
-def test_the_photograph_is_not_drawn_over(folder: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / "sub").mkdir()
-    photo = tmp_path / "s.png"
-    photo.write_bytes(grey(51))
-    (tmp_path / "link.png").symlink_to(photo)
-    (tmp_path / "hard.png").hardlink_to(photo)
-    words = ("--no-detect", "--models-dir", folder, "--annotate", tmp_path / name)
-    result = agelens("predict", photo, *words)
-    assert (result.exit_code, photo.read_bytes() == grey(51)) == (2, True)
-    assert "is the photograph itself; name another file, such as " in result.stderr
-    command = [sys.executable, "-m", "service.cli.main", "predict", "-", *map(str, words)]
-    with photo.open("rb") as stream:
-        assert subprocess.run(command, check=False, capture_output=True, stdin=stream).returncode == 2
-    assert photo.read_bytes() == grey(51)
-
-
-def test_a_drawing_that_fails_leaves_the_file_before_it(folder: Path, tmp_path: Path) -> None:
-    drawn = tmp_path / "drawn.webp"
-    drawn.write_bytes(b"before")
-    wide = io.BytesIO()
-    Image.new("L", (17_000, 20), 51).save(wide, "PNG")
-    words = ("predict", "-", "--no-detect", "--models-dir", folder, "--annotate", drawn)
-    result = agelens(*words, stdin=wide.getvalue())
-    assert (result.exit_code, drawn.read_bytes(), list(tmp_path.iterdir())) == (1, b"before", [drawn])
-    assert "17000 x 20 pixels" in result.stdout
-    assert "drawn.webp cannot be written: " in result.stderr
-    assert "16383" in result.stderr
-
-
-def test_a_drawing_goes_where_its_link_leads(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "link.png").symlink_to(tmp_path / "drawn.png")
-    words = ("predict", "-", "--no-detect", "--models-dir", folder, "--annotate", tmp_path / "link.png")
-    assert agelens(*words, stdin=grey(51)).exit_code == 0
-    assert ((tmp_path / "link.png").is_symlink(), (tmp_path / "drawn.png").is_file()) == (True, True)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (
-            ("predict", "--threshold", "18"),
-            "no such option: --threshold (Possible options: --thresholds); see `agelens pre",
-        ),
-        (("predict",), "missing argument 'PHOTO'; see `agelens predict --help`"),
-        (("predict", "-", "--fields", "x"), "invalid value for '--fields': 'x' is not one of 'all', 'summary'; see"),
-        (("predict", "-", "--interval", "x"), "invalid value for '--interval': it should be a valid number"),
-        (("score", "x"), "missing option '--output'; see `agelens score --help`"),
-        (("foo\n\x1b[31m",), "no such command 'foo"),
-        (("models", "foo"), "no such command 'foo'; see `agelens models --help`"),
-    ],
-)
-def test_a_wrong_command_line_is_one_line_that_says_where_to_look(words: tuple[str, ...], said: str) -> None:
-    result = agelens(*words)
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith(f"agelens: {said}")
-    assert (result.stderr.count("\n"), "\x1b" in result.stderr) == (1, False)
-
-
-def test_no_words_at_all_show_the_help() -> None:
-    result = agelens()
-    assert (result.exit_code, "Estimate ages from photographs." in result.stdout, result.stderr) == (2, True, "")
