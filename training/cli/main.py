@@ -51,15 +51,15 @@ def train_command(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="initial weights: a name, an .npz file, an exported .onnx file (FILE.onnx:1 is the second network of an "
-            "ensemble), or the folder of a run"
+            help="initial weights: a name, an .npz file, the folder of a run, or an .onnx file (FILE.onnx:1 is the "
+            "second network of an ensemble)"
         ),
     ] = None,
     backbone: Annotated[str | None, typer.Option(help="backbone, instead of the recipe's")] = None,
     head: Annotated[str | None, typer.Option(help="head, instead of the recipe's")] = None,
     teacher: Annotated[
         str | None,
-        typer.Option(help="distil from this network: an .onnx file, the folder of a run, or BACKBONE:WEIGHTS"),
+        typer.Option(help="distil from: an .onnx file, the folder of a run, BACKBONE:WEIGHTS, or itself, as it begins"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="random seed, instead of the recipe's")] = None,
     size: Annotated[

@@ -35,6 +35,7 @@ from training.onnx_manifest import manifest_of, model_in
 from training.recipes.recipe import Recipe
 from training.revision import revision
 from training.run_folder import RUN_FILE
+from training.teaching.teacher import ITSELF
 
 PARITY_FACES: Final = 64
 PARITY_PROBABILITY: Final = 1e-4
@@ -189,7 +190,7 @@ def data_behind(recipe: Recipe) -> list[str]:
     Of a file that is gone, and of pretrained weights that teach, it is their name.
     """
     began = [each for each in (recipe.weights, recipe.merged_with, recipe.first_layers) if each]
-    teachers = recipe.teacher.split("+") if recipe.teacher else []
+    teachers = recipe.teacher.split("+") if recipe.teacher and recipe.teacher != ITSELF else []
     named = [each.rpartition(":")[2] for each in teachers if not Path(each).suffix and not Path(each).is_dir()]
     return list(dict.fromkeys([*(source for each in (*began, *teachers) for source in _learnt_from(each)), *named]))
 

@@ -27,7 +27,7 @@ from training.fit.weight_average import EVERY, assign
 from training.measures.validation import Scores, score
 from training.model.age_model import AgeModel
 from training.recipes.recipe import Recipe, Stage
-from training.teaching.teacher import Targets
+from training.teaching.teacher import ITSELF, Targets
 
 HEARD_FROM: Final = 0.1
 HEARD_BY: Final = 0.35
@@ -179,9 +179,9 @@ def refuse_unlike(first: Recipe, others: Sequence[Recipe]) -> None:
     if len(set(names)) < len(names):
         raise InvalidParameter(f"each recipe is trained once: {', '.join(names)} names one twice")
     for recipe in (first, *others):
-        if recipe.teacher is None or recipe.teacher_sees != "clean":
+        if recipe.teacher in (None, ITSELF) or recipe.teacher_sees != "clean":
             raise InvalidParameter(
-                "recipes that are trained together need a teacher to begin with, asked about clean faces; "
+                "recipes that are trained together need one teacher to begin with, asked about clean faces; "
                 f"{recipe.name} has teacher {recipe.teacher}, teacher_sees {recipe.teacher_sees}: name one with "
                 "--set teacher=FILE"
             )

@@ -29,7 +29,7 @@ from training.recipes.recipe import Recipe, Stage
 from training.run_folder import BEST, replace_file
 from training.teaching.agreement import Agreement, keeps_imdb_wiki
 from training.teaching.distillation import drawn_shares, lessons
-from training.teaching.teacher import Targets, Teacher, teacher_named
+from training.teaching.teacher import ITSELF, Targets, Teacher, frozen, teacher_named
 from training.tracking.trackers import Tracker
 
 ENOUGH: Final = 100
@@ -198,7 +198,11 @@ def _learner(recipe: Recipe, faces: FaceSet, teacher: Teacher | None = None) -> 
     """Build a recipe's network, at its seed, and its learner; a teacher that is open already serves."""
     keras.utils.set_random_seed(recipe.seed)
     network = new_model(recipe, faces)
-    if teacher is None and recipe.teacher:
+    if teacher is None and recipe.teacher == ITSELF:
+        begun = new_model(recipe, faces)
+        begun.set_weights(network.get_weights())
+        teacher = frozen(begun, recipe.sampling)
+    elif teacher is None and recipe.teacher:
         teacher = teacher_named(recipe.teacher, recipe.size)
     if teacher and teacher.features and recipe.teacher_sees != "clean":
         if recipe.imitation_weight or not teacher.ages:

@@ -55,11 +55,11 @@ class Recipe:
     `command`, `cost` and `expected` are for people; `expected` is the score of a whole run. `weights` is a name in
     `training.weights.store` or a path; `preprocessing` is the input scaling of such a path's network, where its name
     does not tell. `size` is the pixels a side of the faces, `shrunk_to` those that the network shrinks them to first.
-    `teacher` names another network (see `training.teaching.teacher`): its distribution takes `teacher_weight` of the
-    loss (0..1), its features are imitated with `imitation_weight`. It sees every clean face once, or with
-    `teacher_sees` "batches" in each step the augmented and mixed faces that the student sees, or with "framed" those
-    faces before light and detail were augmented. `start_share` is the share of the initial weights in the final ones
-    (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3).
+    `teacher` names another network (see `training.teaching.teacher`), or as "itself" the network as it begins: its
+    distribution takes `teacher_weight` of the loss (0..1), its features are imitated with `imitation_weight`. It sees
+    every clean face once, or with `teacher_sees` "batches" in each step the augmented and mixed faces that the student
+    sees, or with "framed" those faces before light and detail were augmented. `start_share` is the share of the initial
+    weights in the final ones (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", section 3).
     `merged_with` names other weights of the same backbone that the initial ones are averaged with, `merged_share` of
     them (see `training.weights.merge`). `first_layers` is the folder of an earlier run whose layers before the one that
     `trainable` names take the place of the initial weights' and stay as they are: two networks with the same first

@@ -23,10 +23,14 @@ from service.inference.manifest import INPUT_NAME, OUTPUT_NAME, Manifest
 from service.inference.onnx_session import ort, session_options
 from training.data.store import Sampling
 from training.model import imdb_wiki
+from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
 
 Faces = NDArray[np.uint8]
 Targets = NDArray[np.float32]
+
+ITSELF: Final = "itself"
+"""A recipe's teacher that is the network as it begins, frozen: see docs/adr/0027."""
 
 AT_ONCE: Final = 32
 """Faces that a teacher is asked about at a time where there are many: two thousand at once take 12 GB."""
@@ -125,6 +129,11 @@ def _trained(run_dir: Path) -> Teacher:
     from training.model.initialise import trained_model
 
     model, recipe = trained_model(run_dir)
+    return frozen(model, recipe.sampling)
+
+
+def frozen(model: AgeModel, learnt_under: Sampling) -> Teacher:
+    """Let a network teach (distributions and features) that learnt from faces drawn so; it must not be trained on."""
     pmf = keras.layers.Lambda(model.head.lesson)(model.output)
     features = model.get_layer("features").output
     network = keras.Model(model.input, keras.layers.Concatenate()([pmf, features]))
@@ -133,7 +142,7 @@ def _trained(run_dir: Path) -> Teacher:
         lambda faces: run(_resized(faces, model.size)),
         pmf.shape[-1],
         features.shape[-1],
-        learnt_under=recipe.sampling,
+        learnt_under=learnt_under,
         is_one=True,
     )
 

@@ -216,8 +216,9 @@ def test_of_a_blend_it_holds_for_both_faces() -> None:
     ("changes", "message"),
     [
         ({"name": "tiny"}, "names one twice"),
-        ({"teacher": None}, "need a teacher"),
-        ({"teacher_sees": "framed"}, "need a teacher"),
+        ({"teacher": None}, "need one teacher"),
+        ({"teacher": "itself"}, "need one teacher"),
+        ({"teacher_sees": "framed"}, "need one teacher"),
         ({"teacher": "another.onnx"}, "other has teacher another.onnx"),
         ({"batch_size": 4}, "--set batch_size="),
         ({"start_share": 0.5, "weights": "imagenet"}, "start_share=0"),

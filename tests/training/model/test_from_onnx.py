@@ -250,5 +250,7 @@ def test_one_network_has_no_parts() -> None:
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidParameter, match=r"start\.npz is neither FILE\.onnx nor FILE\.onnx:PART"):
+        ExportedFile.open("start.npz")
     with pytest.raises(FileMissing, match=r"there is no file nosuch\.onnx"):
         ExportedFile.open("nosuch.onnx")

@@ -17,8 +17,8 @@ from tests.training.tiny_run import AGES, FACES, SIZE, Memory, corner, tiny_netw
 from training.data.augment import NO_AUGMENTATION
 from training.data.store import Batch, FaceSet, FaceStore, mixed
 from training.export.graph import embed
-from training.fit.learner import Learner
-from training.fit.train import train
+from training.fit.learner import Learner, distributions
+from training.fit.train import _learner, select, train
 from training.measures.calibration import age_mix
 from training.model.age_model import AgeModel
 from training.model.backbones import build_backbone
@@ -297,6 +297,27 @@ def test_a_run_may_teach_its_distribution_by_batches_without_its_features(store_
     assert (first.of_ages_alone().run(FACES[:2]) == told[:, :101]).all()
     recipe = tiny_recipe(epochs=1, teacher=str(tmp_path / "first"), teacher_sees="framed", imitation_weight=0.0)
     assert train(recipe, stores, tmp_path / "second").steps > 0
+
+
+def test_a_network_may_be_taught_by_itself_as_it_began(store_path: Path, tmp_path: Path) -> None:
+    stores = [FaceStore.open(store_path)]
+    train(tiny_recipe(epochs=1), stores, tmp_path / "first")
+    itself = {"teacher": "itself", "teacher_sees": "framed", "teacher_weight": 1.0, "imitation_weight": 0.0}
+    recipe = tiny_recipe(epochs=1, weights=str(tmp_path / "first"), batch_norm_momentum=1.0, **itself)
+    by_labels = replace(recipe, teacher_weight=0.0)
+    learner = _learner(by_labels, select(recipe, stores, "train"))
+    assert learner.teacher
+    before = learner.teacher.run(FACES)[:, :101]
+    assert before == pytest.approx(learner.predict(FACES), abs=1e-6)
+    learner.begin(recipe.stages[0])
+    for _ in range(8):
+        learner.learn(Batch(FACES[:8], AGES[:8], AGES[:8], np.arange(8), framed=FACES[:8]), 1e-2, 1.0)
+    moved = np.abs(learner.predict(FACES) - before).max()
+    assert (learner.teacher.run(FACES)[:, :101] == before).all()
+    # Where nothing is changed there is nothing to learn but the rounding of the last digits.
+    train(recipe, stores, tmp_path / "second")
+    after, _ = trained_model(tmp_path / "second")
+    assert np.abs(distributions(after, FACES) - before).max() < moved / 10
 
 
 def test_a_run_with_two_heads_teaches_each_by_its_own_answers(

@@ -1,0 +1,18 @@
+"""CORAL's network taught by the ensemble as `dldl_mobilenet_formats` is."""
+
+from dataclasses import replace
+
+from training.recipes.dldl_mobilenet_formats import RECIPE as FIRST
+
+RECIPE = replace(
+    FIRST,
+    name="coral_formats",
+    command="agelens-train train coral_formats --store stores/utkface --store stores/aaf "
+    "--store stores/aaf_rest --store stores/portraits --max-minutes 30",
+    expected="not run",
+    head="coral",
+    head_options={"dropout": 0.0, "smoothness": 0.1},
+    # 1.3.0, which commit 83d7328 holds.
+    weights="models/coral-mobilenet.onnx",
+    seed=134,
+)

@@ -1,0 +1,22 @@
+"""The second network of the ensemble, which began as IMDB-WIKI's, taught other formats by its own answers.
+
+Its first layers stay as they are, since the third network has them too.
+"""
+
+from dataclasses import replace
+
+from training.recipes.dldl_mobilenet_formats import RECIPE as FIRST
+
+(_ALL,) = FIRST.stages
+
+RECIPE = replace(
+    FIRST,
+    name="dldl_imdbwiki_formats",
+    command="agelens-train train dldl_imdbwiki_formats --store stores/utkface --store stores/aaf "
+    "--store stores/aaf_rest --store stores/portraits --max-minutes 20",
+    expected="not run",
+    weights="models/ensemble-int8.onnx:1",
+    stages=(replace(_ALL, name="last_layers", trainable="conv_dw_8"),),
+    teacher="itself",
+    seed=132,
+)
