@@ -118,11 +118,15 @@ def _joined(members: Sequence[ModelProto], size: int, without: Heads = frozenset
         joined.pmfs.append(prefix + OUTPUT_NAME)
         gated = _gated(part, prefix)
         heads = gated or _heads(part, prefix) or joined.pmfs[-1:]
-        joined.experts.extend(head for place, head in enumerate(heads) if (number, place) not in without)
+        kept = [head for place, head in enumerate(heads) if (number, place) not in without]
+        joined.experts.extend(kept)
         if gated:
-            joined.features.extend(_read_by_gate(part, prefix))
+            for features in _read_by_gate(part, prefix, kept):
+                name = FEATURES.format(len(joined.features))
+                rename(part, features, name)
+                joined.features.append(name)
             continue
-        name = FEATURES.format(number)
+        name = FEATURES.format(len(joined.features))
         joined.features.append(name)
         pooled = [node.output[0] for node in part.graph.node if node.op_type == "GlobalAveragePool"]
         averages = any(node.name == f"{prefix}{MEAN}" for node in part.graph.node)
@@ -137,10 +141,15 @@ def _gated(part: onnx.ModelProto, prefix: str) -> list[str]:
     return [node.input[0] for node in turned if node.name.startswith(prefix + EXPERT.format(""))]
 
 
-def _read_by_gate(part: onnx.ModelProto, prefix: str) -> list[str]:
-    """Return the features that a member's own gate reads."""
+def _read_by_gate(part: onnx.ModelProto, prefix: str, heads: Sequence[str]) -> list[str]:
+    """Return the features that a member's own gate reads, but for those that none of these heads reads."""
     (joined,) = (node for node in part.graph.node if node.name == prefix + GATE_FEATURES)
-    return list(joined.input)
+    flattened = {node.output[0]: node.input[0] for node in part.graph.node if node.output[0] in joined.input}
+    needed = set(heads)
+    for node in reversed(part.graph.node):  # in topological order, so readers come before what they read
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    return [name for name in joined.input if flattened[name] in needed]
 
 
 def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:

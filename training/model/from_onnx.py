@@ -83,7 +83,7 @@ class ExportedFile:
                     f"{path.name} has {len(parts)} networks, and training goes on from one: "
                     f"name {' or '.join(f'{path}:{number}' for number in range(len(parts)))}"
                 )
-            nodes = _of_part(nodes, wanted)
+            nodes = _of_part(model, wanted)
         elif found["part"]:
             raise InvalidParameter(f"{path.name} is one network: name it without :{found['part']}")
         manifest = manifest_of(model, path.name)
@@ -191,14 +191,19 @@ def _layer_names(text: str) -> list[str]:
     return [name for part in parts for name in (part, part.rpartition("_")[0]) if name]
 
 
-def _of_part(nodes: Sequence[NodeProto], features: str) -> list[NodeProto]:
+def _of_part(model: ModelProto, features: str) -> list[NodeProto]:
     """Return the nodes that compute a network's features, and those of its head, in the graph's order."""
+    nodes, stored = model.graph.node, {tensor.name for tensor in model.graph.initializer}
     wanted = {features}
     for node in reversed(nodes):  # in topological order, so readers come before what they read
         if wanted.intersection(node.output):
             wanted.update(node.input)
-    own = f"member{features.removeprefix('features')}_"
-    return [node for node in nodes if wanted.intersection(node.output) or node.name.startswith(own)]
+    head = {node.output[0] for node in nodes if node.op_type == "GlobalAveragePool" and node.output[0] in wanted}
+    for node in nodes:  # a head reads features and weights; what reads other networks' features too is the gate
+        read = [name for name in node.input if name and name not in stored]
+        if read and head.issuperset(read):
+            head.update(node.output)
+    return [node for node in nodes if (wanted | head).intersection(node.output)]
 
 
 def _floats(model: ModelProto) -> dict[str, Array]:
