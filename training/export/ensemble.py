@@ -120,18 +120,15 @@ def _joined(members: Sequence[ModelProto], size: int, without: Heads = frozenset
         heads = gated or _heads(part, prefix) or joined.pmfs[-1:]
         kept = [head for place, head in enumerate(heads) if (number, place) not in without]
         joined.experts.extend(kept)
-        if gated:
-            for features in _read_by_gate(part, prefix, kept):
-                name = FEATURES.format(len(joined.features))
-                rename(part, features, name)
-                joined.features.append(name)
-            continue
-        name = FEATURES.format(len(joined.features))
-        joined.features.append(name)
         pooled = [node.output[0] for node in part.graph.node if node.op_type == "GlobalAveragePool"]
         averages = any(node.name == f"{prefix}{MEAN}" for node in part.graph.node)
-        if len(pooled) == 1 and not averages:  # else it is not one network
-            joined.nodes.append(helper.make_node("Flatten", pooled, [name], name=name))
+        # A name without a node tells `gate_between` of a member that is not one network.
+        read = _read_by_gate(part, prefix, kept) if gated else pooled if len(pooled) == 1 and not averages else [""]
+        for maps in read:
+            name = FEATURES.format(len(joined.features))
+            joined.features.append(name)
+            if maps:
+                joined.nodes.append(helper.make_node("Flatten", [maps], [name], name=name))
     return joined
 
 
@@ -142,14 +139,14 @@ def _gated(part: onnx.ModelProto, prefix: str) -> list[str]:
 
 
 def _read_by_gate(part: onnx.ModelProto, prefix: str, heads: Sequence[str]) -> list[str]:
-    """Return the features that a member's own gate reads, but for those that none of these heads reads."""
+    """Return the pooled maps that a member's own gate reads, but for those that none of these heads reads."""
     (joined,) = (node for node in part.graph.node if node.name == prefix + GATE_FEATURES)
-    flattened = {node.output[0]: node.input[0] for node in part.graph.node if node.output[0] in joined.input}
+    pooled = {node.output[0]: node.input[0] for node in part.graph.node if node.op_type == "Flatten"}
     needed = set(heads)
     for node in reversed(part.graph.node):  # in topological order, so readers come before what they read
         if needed.intersection(node.output):
             needed.update(node.input)
-    return [name for name in joined.input if flattened[name] in needed]
+    return [pooled[name] for name in joined.input if pooled[name] in needed]
 
 
 def _heads(part: onnx.ModelProto, prefix: str) -> list[str]:

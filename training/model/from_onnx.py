@@ -39,8 +39,8 @@ _FULL: Final = (2, 3, 1, 0)
 _PART: Final = re.compile(r"(?P<path>.+\.onnx)(:(?P<part>\d+))?")
 _MEMBER: Final = re.compile(r"^(member\d+_)+")
 """What an ensemble puts before the names of a member's tensors, see `training.export.ensemble`."""
-_FEATURES: Final = re.compile(r"features(\d+)")
-"""What it calls the features of its members, by their number."""
+_GATE_FEATURES: Final = "gate_features"
+"""What it calls the node that joins the features of its networks, in their order."""
 
 
 def file_named(name: str | None) -> Path | None:
@@ -75,16 +75,16 @@ class ExportedFile:
         path = Path(found["path"])
         model = model_in(path)
         nodes: Sequence[NodeProto] = model.graph.node
-        parts = {output: node for node in nodes for output in node.output if _FEATURES.fullmatch(output)}
+        parts = next((list(node.input) for node in nodes if node.name == _GATE_FEATURES), [])
+        part = int(found["part"]) if found["part"] else None
         if parts:
-            wanted = f"features{found['part']}"
-            if wanted not in parts:
+            if part is None or part >= len(parts):
                 raise InvalidParameter(
                     f"{path.name} has {len(parts)} networks, and training goes on from one: "
                     f"name {' or '.join(f'{path}:{number}' for number in range(len(parts)))}"
                 )
-            nodes = _of_part(model, wanted)
-        elif found["part"]:
+            nodes = _of_part(model, parts[part])
+        elif part is not None:
             raise InvalidParameter(f"{path.name} is one network: name it without :{found['part']}")
         manifest = manifest_of(model, path.name)
         if manifest.family == "ensemble" and not parts:
@@ -93,7 +93,7 @@ class ExportedFile:
             )
         read = {name for node in nodes for name in node.input}
         arrays = {name: value for name, value in _floats(model).items() if name in read}
-        return cls(path, nodes, arrays, manifest, int(found["part"]) if parts else None)
+        return cls(path, nodes, arrays, manifest, part)
 
     @property
     def preprocessing(self) -> str:

@@ -89,10 +89,15 @@ def bell_manifest(name: str = "bell", size: int = SIZE) -> Manifest:
 
 
 def write_bell_model(
-    folder: Path, name: str = "bell", sigma: float = 4.0, shift: float = 0.0, size: int = SIZE
+    folder: Path,
+    name: str = "bell",
+    sigma: float = 4.0,
+    shift: float = 0.0,
+    size: int = SIZE,
+    kernel: float = 100 / 255 / 3,
 ) -> Path:
     """Write and lock a bell model as `folder/NAME.onnx`, not calibrated."""
-    model = bell_model(sigma, size, shift)
+    model = bell_model(sigma, size, shift, kernel=kernel)
     embed(model, bell_manifest(name, size))
     path = write_model(model, folder)
     lock_model(path, default=True)

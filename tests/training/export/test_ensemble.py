@@ -28,6 +28,7 @@ from training.export.ensemble import ensemble, gate_between, mean_of
 from training.export.gate import Gate
 from training.export.graph import ExportRefused, drop_unused, embed, merge_repeats, run, take_parts_directly
 from training.measures.calibration import decoded
+from training.model.from_onnx import ExportedFile
 from training.onnx_manifest import manifest_of
 
 FACES = grey_faces(np.linspace(5, 95, 19))
@@ -139,6 +140,24 @@ def test_a_gated_ensemble_is_taken_apart_to_take_in_another_network(store: Path,
     assert recipe == "gated mixture of a 1.0.0 + b 1.0.0 (of two 1.0.0) + c 1.0.0"
     mean = ensemble([two, paths[2]], tmp_path, "mean", "1.0.0", [store])
     assert manifest_of(onnx.load(mean), "mean").provenance.recipe == "mean of two 1.0.0 + c 1.0.0"
+
+
+def test_one_network_of_a_gated_ensemble_is_replaced_by_another(store: Path, tmp_path: Path) -> None:
+    kernels = {"a": 80 / 255 / 3, "b": 90 / 255 / 3, "c": 100 / 255 / 3}
+    files = {name: write_bell_model(tmp_path, name, kernel=kernel) for name, kernel in kernels.items()}
+    two = ensemble([files["a"], files["b"]], tmp_path, "two", "1.0.0", [store], gated=True)
+    path = ensemble([files["c"], two], tmp_path, "new", "1.0.0", [store], gated=True, without=["two:0"])
+    joined = onnx.load(path)
+    found = [numpy_helper.to_array(each)[0, 0, 0, 0] for each in joined.graph.initializer if each.dims[1:] == [3, 1, 1]]
+    assert sorted(found) == pytest.approx([kernels["b"], kernels["c"]])
+    (weights,) = (each for each in joined.graph.initializer if each.name == "gate_weights")
+    assert list(weights.dims) == [2 * CHANNELS, 2]
+    # Each is still found by its number, to go on from.
+    for part, name in enumerate("cb"):
+        (kernel,) = (
+            values for values in ExportedFile.open(f"{path}:{part}").arrays.values() if values.shape[1:] == (3, 1, 1)
+        )
+        assert kernel == pytest.approx(np.full((CHANNELS, 3, 1, 1), kernels[name]))
 
 
 def test_a_file_is_no_member_twice(store: Path, tmp_path: Path) -> None:
