@@ -13,8 +13,9 @@ RECIPE = replace(
     FIRST,
     name="dldl_imdbwiki_formats",
     command="agelens-train train dldl_imdbwiki_formats --store stores/utkface --store stores/aaf "
-    "--store stores/aaf_rest --store stores/portraits --max-minutes 20",
-    expected="not run",
+    "--store stores/aaf_rest --store stores/portraits --max-minutes 18",
+    cost="18 minutes on one processor of a 2024 server, 386 steps",
+    expected="val MAE 4.34 years over all sets, 4.30 before",
     weights="models/ensemble-int8.onnx:1",
     stages=(replace(_ALL, name="last_layers", trainable="conv_dw_8"),),
     teacher="itself",

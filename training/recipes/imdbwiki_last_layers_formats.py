@@ -10,7 +10,9 @@ RECIPE = replace(
     # Portraits, of which there are few and which it is there for, are named four times, and count as often.
     command="agelens-train train imdbwiki_last_layers_formats --store stores/utkface --store stores/aaf "
     "--store stores/aaf_rest --store stores/portraits --store stores/portraits --store stores/portraits "
-    "--store stores/portraits --max-minutes 20",
+    "--store stores/portraits --max-minutes 17",
+    cost="17 minutes on one processor of a 2024 server, 400 steps",
+    expected="val MAE 5.09 years over all sets by both heads' even mixture, 5.16 before",
     # Of its two heads the ensemble has the IMDB-WIKI one alone; the other is not in the file, and starts untrained.
     head_options={**SECOND.head_options, "imdb_wiki": True, "imdb_wiki_weight": 30.0},
     weights="models/ensemble-int8.onnx:2",
