@@ -138,8 +138,12 @@ class ExportedFile:
 
     @property
     def shrunk_to(self) -> int | None:
-        """Pixels a side that its network shrinks faces to first; None where it does not."""
-        resizes = [node for node in self.nodes if node.op_type == "Resize"]
+        """Pixels a side that its network shrinks faces to first; None where it does not.
+
+        What an ensemble resizes for a member that takes smaller faces is not its network's: it resizes to a size, a
+        network by a scale.
+        """
+        resizes = [node for node in self.nodes if node.op_type == "Resize" and node.input[2]]
         return round(self.manifest.crop.size * float(self.arrays[resizes[0].input[2]][-1])) if resizes else None
 
     @property

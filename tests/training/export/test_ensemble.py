@@ -160,6 +160,15 @@ def test_one_network_of_a_gated_ensemble_is_replaced_by_another(store: Path, tmp
         assert kernel == pytest.approx(np.full((CHANNELS, 3, 1, 1), kernels[name]))
 
 
+def test_what_is_resized_for_a_member_is_not_shrunk_by_its_network(tmp_path: Path) -> None:
+    gate = Gate(np.zeros((2 * CHANNELS, 2)), np.zeros(2), 0.0, 0.1)
+    joined = mean_of([bell_model(3), bell_model(3, size=SIZE // 2, kernel=0.1)], SIZE, gate=gate)
+    embed(joined, bell_manifest().model_copy(update={"family": "ensemble"}))
+    onnx.save(joined, tmp_path / "both.onnx")
+    assert any(node.op_type == "Resize" for node in joined.graph.node)
+    assert [ExportedFile.open(f"{tmp_path / 'both.onnx'}:{part}").shrunk_to for part in (0, 1)] == [None, None]
+
+
 def test_a_file_is_no_member_twice(store: Path, tmp_path: Path) -> None:
     path = write_bell_model(tmp_path, "one")
     with pytest.raises(ExportRefused, match=r"one\.onnx is the same file as .*one\.onnx; name each member once"):
