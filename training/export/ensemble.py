@@ -27,6 +27,7 @@ from training.export.calibration_nodes import SMOOTHING, append_calibration, set
 from training.export.gate import Answers, Gate, answers_beside, answers_on_val, fit_gate
 from training.export.graph import OPSET, ExportRefused, merge_repeats, outputs_of, rename, take_parts_directly
 from training.export.release import NOT_FITTED, finish, publish
+from training.model.from_onnx import GATE_FEATURES, needed_for
 from training.onnx_manifest import manifest_of, model_in
 from training.revision import revision
 
@@ -36,7 +37,6 @@ RESIZE: Final = "resize{}_"
 FEATURES: Final = "features{}"
 """Apart from `MEMBER`: a member may itself call a tensor `planes`, `size` or `features`."""
 MEAN: Final = "mean_pmf"
-GATE_FEATURES: Final = "gate_features"
 MIXTURE: Final = "gated mixture of "
 EXPERT: Final = "gate_expert{}"
 """What puts a head's distribution before the gate; a member that has such is taken apart."""
@@ -142,10 +142,7 @@ def _read_by_gate(part: onnx.ModelProto, prefix: str, heads: Sequence[str]) -> l
     """Return the pooled maps that a member's own gate reads, but for those that none of these heads reads."""
     (joined,) = (node for node in part.graph.node if node.name == prefix + GATE_FEATURES)
     pooled = {node.output[0]: node.input[0] for node in part.graph.node if node.op_type == "Flatten"}
-    needed = set(heads)
-    for node in reversed(part.graph.node):  # in topological order, so readers come before what they read
-        if needed.intersection(node.output):
-            needed.update(node.input)
+    needed = needed_for(heads, part.graph.node)
     return [pooled[name] for name in joined.input if pooled[name] in needed]
 
 

@@ -8,7 +8,7 @@ stand for is loaded.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -39,8 +39,8 @@ _FULL: Final = (2, 3, 1, 0)
 _PART: Final = re.compile(r"(?P<path>.+\.onnx)(:(?P<part>\d+))?")
 _MEMBER: Final = re.compile(r"^(member\d+_)+")
 """What an ensemble puts before the names of a member's tensors, see `training.export.ensemble`."""
-_GATE_FEATURES: Final = "gate_features"
-"""What it calls the node that joins the features of its networks, in their order."""
+GATE_FEATURES: Final = "gate_features"
+"""What an ensemble calls the node that joins the features of its networks, in their order."""
 
 
 def file_named(name: str | None) -> Path | None:
@@ -75,7 +75,7 @@ class ExportedFile:
         path = Path(found["path"])
         model = model_in(path)
         nodes: Sequence[NodeProto] = model.graph.node
-        parts = next((list(node.input) for node in nodes if node.name == _GATE_FEATURES), [])
+        parts = next((list(node.input) for node in nodes if node.name == GATE_FEATURES), [])
         part = int(found["part"]) if found["part"] else None
         if parts:
             if part is None or part >= len(parts):
@@ -195,13 +195,19 @@ def _layer_names(text: str) -> list[str]:
     return [name for part in parts for name in (part, part.rpartition("_")[0]) if name]
 
 
+def needed_for(names: Iterable[str], nodes: Sequence[NodeProto]) -> set[str]:
+    """Return these tensors and all that they are computed from; the nodes are in a graph's order."""
+    needed = set(names)
+    for node in reversed(nodes):  # readers come before what they read
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    return needed
+
+
 def _of_part(model: ModelProto, features: str) -> list[NodeProto]:
     """Return the nodes that compute a network's features, and those of its head, in the graph's order."""
     nodes, stored = model.graph.node, {tensor.name for tensor in model.graph.initializer}
-    wanted = {features}
-    for node in reversed(nodes):  # in topological order, so readers come before what they read
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
+    wanted = needed_for([features], nodes)
     head = {node.output[0] for node in nodes if node.op_type == "GlobalAveragePool" and node.output[0] in wanted}
     for node in nodes:  # a head reads features and weights; what reads other networks' features too is the gate
         read = [name for name in node.input if name and name not in stored]

@@ -16,7 +16,7 @@ RECIPE = replace(
     cost="30 minutes on one processor of a 2024 server, 424 steps",
     expected="val MAE 4.31 years over all sets, 4.29 before; in eight bits and calibrated CRPS 3.09 years on calib, "
     "where the file that it began with has 3.14",
-    # Both as they were before: 1.4.0 and 1.7.0, which commit 83d7328 holds.
+    # 1.4.0 and 1.7.0, which commit 83d7328 holds.
     weights="models/dldl-mobilenet-int8.onnx",
     teacher="models/ensemble-int8.onnx",
     teacher_sees="framed",
