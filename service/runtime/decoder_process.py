@@ -139,8 +139,10 @@ class DecoderProcess:
             try:
                 outcome, used_s = self._ask(picture, max_pixels, min_side, max_s, look)
                 break
-            except (EOFError, ConnectionError):
-                if (status := self._replace()) or last:
+            except (EOFError, ConnectionError) as lost:
+                status = self._replace()
+                # A socket that is reset was closed before the picture was read: so it is not at fault.
+                if last or (status and not isinstance(lost, ConnectionError)):
                     raise _explained(status, picture.remedy) from None
             except BaseException:
                 self._replace()

@@ -30,7 +30,7 @@ from service.inference.decoding.photo import decode_image
 from service.runtime import decoder_process
 from service.runtime.decode_budget import BudgetedDecoder, DecodeBudget
 from service.runtime.decoder_process import DecoderLauncher, DecoderProcess
-from tests.service.doubles import grey
+from tests.service.doubles import encoded, grey
 from tests.service.hanging_decoder import COMPUTES, CRASHES, FAILS, GROWS, WAITS
 from tests.service.hanging_server import HANGING
 
@@ -204,6 +204,26 @@ def test_end_of_a_decoder_that_waits_costs_no_picture(process: DecoderProcess, n
     before = process.number
     end(process, number)
     assert still_works(process)
+    assert process.number != before
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("side", [30, 1000])  # sent whole; more than a socket holds, so its end is still to be sent
+def test_end_of_a_decoder_before_it_has_read_the_picture_costs_no_picture(
+    process: DecoderProcess, number: signal.Signals, side: int
+) -> None:
+    before = process.number
+    os.kill(before, signal.SIGSTOP)
+
+    def ends() -> None:
+        if process.number == before:
+            os.kill(before, number)
+            os.kill(before, signal.SIGCONT)
+
+    noise = encoded(np.random.default_rng(0).integers(256, size=(side, side, 3), dtype=np.uint8))
+    picture = price(noise, 10**8)
+    photo, _ = process.decode(picture, 10**8, None, 5.0, ends)
+    assert np.array_equal(photo.pixels, decode_image(noise).pixels)
     assert process.number != before
 
 
