@@ -21,6 +21,8 @@ PREFIX: Final = "AGELENS_"
 _FOREIGN: Final = ("AGELENS_SERVICE_", "AGELENS_PORT_", "AGELENS_WEIGHTS_")
 """Prefixes of variables that are not settings of the service: Kubernetes sets the first two for a Service called
 `agelens`; `agelens-train` reads the last."""
+_OTHER_SERVICE: Final = re.compile(r"(AGELENS_\w+)_SERVICE_HOST")
+"""What Kubernetes sets, beside variables that begin alike, for a Service called `agelens-…`."""
 
 _BLANKS: Final = ", \t\r\n"
 _ORIGIN: Final = re.compile(r"\*|null|(?!http://.*:80$)(?!https://.*:443$)[a-z][a-z0-9+.-]*://[a-z0-9._:\[\]-]+")
@@ -208,9 +210,11 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _refuse_unknown() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
+    services = [found[1] for variable in os.environ if (found := _OTHER_SERVICE.fullmatch(variable))]
+    foreign = (*_FOREIGN, *(f"{service}_{part}" for service in services for part in ("SERVICE_", "PORT")))
     for variable in sorted(os.environ):
         name = variable.upper()  # as it is read, whatever its case
-        if name.startswith(PREFIX) and name not in known and not name.startswith(_FOREIGN):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(foreign):
             near = get_close_matches(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], 1)
             remedy = f"did you mean {PREFIX}{near[0]}?" if near else "`agelens settings` lists them all"
             raise InvalidSetting(f"{variable} is not a setting; {remedy}")

@@ -79,7 +79,7 @@ class Batch:
             return BatchItem(index=index, filename=name, status="error", error=reply)
         self._ok += 1
         self._faces += len(prediction.faces)
-        self._state.saw(prediction, self._results.waited_s(index), self._key)
+        self._state.saw(prediction, self._options, self._results.waited_s(index), self._key)
         reply_of = PredictReply.of(prediction, self._options, self._request_id)
         return BatchItem(index=index, filename=name, status="ok", prediction=reply_of)
 

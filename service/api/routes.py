@@ -106,7 +106,7 @@ async def predict(request: Request, options: Options) -> Response:
             state.rates.charge(key, 1)
             async with cancel_on_disconnect(request.receive, give_up):
                 prediction = await results.result(0)
-    state.saw(prediction, results.waited_s(0), key)
+    state.saw(prediction, options, results.waited_s(0), key)
     request.state.facts = {"faces": len(prediction.faces)}
     reply = PredictReply.of(prediction, options, request.state.request_id)
     return Response(reply.model_dump_json(exclude_unset=True), media_type=JSON)

@@ -37,7 +37,8 @@ STATUSES: Final[Mapping[int, str]] = {
     1: "the installation or a setting is wrong, or the output cannot be written",
     2: "the command line is wrong",
     3: "a photograph cannot be read",
-    4: "scoring is done, but some photographs could not be scored: the summary names them",
+    4: "scoring is done, but some photographs could not be scored, or showed too few faces for --fit-prior: the "
+    "summary says which",
     130: "interrupted",
 }
 _INTERRUPTED: Final = 130

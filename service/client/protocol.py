@@ -185,5 +185,7 @@ def http_options(base_url: str, api_key: str | None, timeout_s: float, extra: di
     key = (api_key or "").strip()  # a key that was read from a file may end with a line feed
     if not key.isprintable():
         raise InvalidOption("the API key has a line feed or another character in it that no header can have")
-    headers = {b"Accept": b"application/json"} | ({b"X-API-Key": key.encode()} if key else {})
-    return {"base_url": base_url, "headers": headers, "timeout": timeout_s, **extra}
+    own = {b"Accept": b"application/json"} | ({b"X-API-Key": key.encode()} if key else {})
+    headers = httpx.Headers(extra.get("headers"))
+    headers.update(own)
+    return {"base_url": base_url, "timeout": timeout_s, **extra, "headers": headers}

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 
@@ -23,6 +23,9 @@ LEAST_FACE: Final = 12
 
 MOST_THRESHOLDS: Final = 20
 
+DEFAULT_LEVEL: Final = 0.9
+"""Level of the interval where a request names none."""
+
 
 def _split_at_commas(value: object) -> object:
     """Split `"18, 25"` from a query or a command line at its commas; likewise each item of a list.
@@ -34,22 +37,33 @@ def _split_at_commas(value: object) -> object:
     return list(islice(parts, MOST_THRESHOLDS + 1))
 
 
+def _each_once(ages: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out repeats: `at_least` has one entry, and an archive one column, for each age."""
+    return tuple(dict.fromkeys(ages))
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+"""A name that is left empty, as by a variable of a shell that is not set, is no name."""
+
+
 class PredictOptions(BaseModel):
     """Options of a prediction; raise ValidationError if a value is out of range."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
+    model: Name | SkipJsonSchema[None] = Field(
         None, description="name of the model; without it, the default model answers"
     )
-    thresholds: Annotated[tuple[Annotated[int, Field(ge=1, le=OLDEST_AGE)], ...], BeforeValidator(_split_at_commas)] = (
-        Field(
-            (),
-            max_length=MOST_THRESHOLDS,
-            description=f"up to {MOST_THRESHOLDS} ages from 1 to {OLDEST_AGE}, as 18,25: adds `at_least`, P(age ≥ t) "
-            "for each",
-            examples=[[18, 25]],
-        )
+    thresholds: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=OLDEST_AGE)], ...],
+        BeforeValidator(_split_at_commas),
+        AfterValidator(_each_once),
+    ] = Field(
+        (),
+        max_length=MOST_THRESHOLDS,
+        description=f"up to {MOST_THRESHOLDS} ages from 1 to {OLDEST_AGE}, as 18,25: adds `at_least`, P(age ≥ t) "
+        "for each",
+        examples=[[18, 25]],
     )
     max_faces: int = Field(100, ge=1, le=1000, description="keep the largest n faces")
     min_face_size: Annotated[float, Field(ge=LEAST_FACE, le=100_000)] | SkipJsonSchema[None] = Field(
@@ -58,8 +72,8 @@ class PredictOptions(BaseModel):
         "photograph, measured at the box's shorter side; without it, 16 pixels or, if more, 1/80 of the longer side "
         "(1/40 of the shorter one if that is less)",
     )
-    interval: float = Field(0.9, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
-    prior: Annotated[str, Field(max_length=64)] | SkipJsonSchema[None] = Field(
+    interval: float = Field(DEFAULT_LEVEL, ge=0.5, le=0.99, description="level of the interval, 0.5 to 0.99")
+    prior: Name | SkipJsonSchema[None] = Field(
         None,
         description="mix of ages that the probabilities should hold for: uniform, a range such as 12-30, or a name "
         "from AGELENS_PRIORS; without it, the mix that the model's file states. People outside a range are taken for "

@@ -17,6 +17,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.inference.manifest import Manifest
+from service.inference.options import DEFAULT_LEVEL, PredictOptions
 from service.inference.pipeline import PhotoPrediction
 from service.runtime.upload_budget import UploadBudget
 from service.runtime.worker_pool import WorkerPool
@@ -59,14 +60,14 @@ class Metrics:
         self.faceless = Counter("agelens_pictures_without_face", "Pictures without a face", registry=registry)
         self.ages = Histogram(
             "agelens_predicted_age_years",
-            "Predicted ages, for detecting drift",
+            "Predicted ages of requests without a prior, for detecting drift",
             ["model"],
             buckets=_YEARS,
             registry=registry,
         )
         self.widths = Histogram(
             "agelens_interval_width_years",
-            "Width of the default interval, for detecting drift",
+            "Width of the default interval of requests without a prior, for detecting drift",
             ["model"],
             buckets=_YEARS,
             registry=registry,
@@ -99,8 +100,11 @@ class Metrics:
         self.requests.labels(known, route, str(status)).inc()
         self.durations.labels(known, route).observe(seconds)
 
-    def saw_prediction(self, prediction: PhotoPrediction, waited_s: float) -> None:
-        """Count one picture that was answered after `waited_s` seconds in the queue."""
+    def saw_prediction(self, prediction: PhotoPrediction, options: PredictOptions, waited_s: float) -> None:
+        """Count one picture that was answered after `waited_s` seconds in the queue.
+
+        Ages and widths are those of the model alone: answers for a mix of ages or a level of the caller's are left out.
+        """
         self.queue_seconds.observe(waited_s)
         for stage, histogram in self.stages.items():
             histogram.observe(prediction.timings_ms.get(stage, 0.0) / 1000)
@@ -108,11 +112,14 @@ class Metrics:
         self.faces.inc(len(prediction.faces))
         if not prediction.faces:
             self.faceless.inc()
+        if options.prior is not None:
+            return
         name = prediction.model.name
         for face in prediction.faces:
-            low, high = face.interval
             self.ages.labels(name).observe(face.age)
-            self.widths.labels(name).observe(high - low + 1)
+            if options.interval == DEFAULT_LEVEL:
+                low, high = face.interval
+                self.widths.labels(name).observe(high - low + 1)
 
     def saw_model(self, manifest: Manifest, sha256: str) -> None:
         """Record a loaded model."""

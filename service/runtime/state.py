@@ -127,11 +127,13 @@ class ServiceState:
             await asyncio.sleep(0.02)
         return not enough()
 
-    def saw(self, prediction: PhotoPrediction, waited_s: float, key: str | None = None) -> None:
+    def saw(
+        self, prediction: PhotoPrediction, options: PredictOptions, waited_s: float, key: str | None = None
+    ) -> None:
         """Count an answered picture, trace its stages, and charge `key` for a picture that counts as several."""
         worth = pictures_worth(prediction.width * prediction.height, len(prediction.faces))
         self.rates.charge(key, worth - 1)
-        self.metrics.saw_prediction(prediction, waited_s)
+        self.metrics.saw_prediction(prediction, options, waited_s)
         self.tracer.stages({"queue": waited_s * 1e3, **prediction.timings_ms})
 
     @property

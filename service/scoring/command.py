@@ -14,6 +14,7 @@ from rich.console import Console
 
 from service.errors import InvalidModelFile, InvalidParameter
 from service.inference.age_mix import described, mixes_in, named_mix
+from service.inference.distribution import Floats
 from service.inference.manifest import Manifest
 from service.inference.options import PredictOptions
 from service.inference.pipeline import load_model
@@ -66,7 +67,7 @@ class ScoreCommand:
         """Score, show and check; raise AgelensError.
 
         A picture that cannot be used is a row and leaves the status 0; what INPUT names but could not be scored for
-        another reason is a row as well, and makes it `SOME_NOT_SCORED`.
+        another reason is a row as well, and makes it `SOME_NOT_SCORED`, as too few faces for `fit_prior` do.
         """
         console = console or Console(stderr=True)
         settings = load_settings(models_dir=self.models_dir)
@@ -80,7 +81,7 @@ class ScoreCommand:
         with locked(output):
             options, facts, manifest = _model_facts(folder, asked, settings)
             stated = manifest.mix()
-            if options.prior:
+            if options.prior is not None:
                 stated = named_mix(options.prior, mixes_in(settings.priors))
                 facts["stated_for"] = hashlib.sha256(stated.tobytes()).hexdigest()
             # What travels to other machines says where the models are from any folder, and no secrets.
@@ -93,12 +94,20 @@ class ScoreCommand:
                 _say(console, f"left out, results of an earlier `agelens score`: {earlier}")
             size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
             archive = self._score(job, inputs, total, size, workers, console)
-            if self.fit_prior:
-                path, found = write_prior(output, self.format, stated)
-                _say(console, f"{described(found)}: {path}")
             if self.report:
                 _say(console, f"report: {write_report(output, self.format, console)}")
-        return SOME_NOT_SCORED if archive.not_scored else 0
+            fitted = not self.fit_prior or self._fit(output, stated, console)
+        return SOME_NOT_SCORED if archive.not_scored or not fitted else 0
+
+    def _fit(self, output: Path, stated: Floats, console: Console) -> bool:
+        """Write the archive's mix of ages; return whether there are enough faces for one. The rows are there anyway."""
+        try:
+            path, found = write_prior(output, self.format, stated)
+        except InvalidParameter as few:
+            _say(console, f"no mix of ages was written: {few}")
+            return False
+        _say(console, f"{described(found)}: {path}")
+        return True
 
     def _score(self, job: Job, inputs: Inputs, total: int, size: int, workers: int, console: Console) -> Finished:
         """Score what is not in the archive yet, and return what is in it then."""

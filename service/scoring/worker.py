@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.errors import PictureError
+from service.errors import RequestError
 from service.scoring.job import Chunk, Fault, Item, Job, Tally
 from service.scoring.parts import write_part
 from service.scoring.rows import ERROR, NO_FACE, Row, failure, rows_of
@@ -35,8 +35,8 @@ class Scorer:
             return [failure(ident, data)]
         try:
             prediction = self._pipeline.predict(data, self._job.options, max_pixels=self._job.settings.max_pixels)
-        except PictureError as error:
-            return [failure(ident, error)]
+        except RequestError:  # what was asked for is wrong, and so for every photograph
+            raise
         except Exception as error:  # a million photographs must not fail for one
             return [failure(ident, error)]
         return list(rows_of(ident, prediction, self._job.options))

@@ -105,6 +105,15 @@ def test_variables_that_kubernetes_injects_are_no_settings(monkeypatch: pytest.M
     assert load_settings().port == 8000
 
 
+def test_variables_of_another_service_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"):
+        monkeypatch.setenv(f"AGELENS_CANARY_{name}", "10.0.0.1")
+    load_settings()
+    monkeypatch.delenv("AGELENS_CANARY_SERVICE_HOST")
+    with pytest.raises(InvalidSetting, match="AGELENS_CANARY_PORT is not a setting"):
+        load_settings()
+
+
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().port = 1  # type: ignore[misc]  # that it cannot be set is the point

@@ -159,6 +159,16 @@ def test_api_key_is_sent_as_utf_8(key: str) -> None:
     assert (b"X-API-Key", key.encode()) in service.requests[0].headers.raw
 
 
+def test_headers_of_the_callers_own_go_with_those_of_the_client() -> None:
+    service = Service(good())
+    transport = httpx.MockTransport(service)
+    Client("http://agelens", api_key="s3cret", headers={"X-Tenant": "a", "accept": "*/*"}, transport=transport).predict(
+        b"p"
+    )
+    sent = service.requests[0].headers
+    assert (sent["X-API-Key"], sent["X-Tenant"], sent["Accept"]) == ("s3cret", "a", "application/json")
+
+
 def test_base_url_keeps_a_prefix() -> None:
     service = Service(good())
     Client("http://gateway/ages/", transport=httpx.MockTransport(service)).predict(b"p")

@@ -25,3 +25,14 @@ def test_of_too_many_thresholds_only_as_many_are_read_as_it_takes_to_refuse_them
     assert refused.value.error_count() == MOST_THRESHOLDS + 1
     with pytest.raises(ValidationError, match="at most 20"):
         PredictOptions.model_validate({"thresholds": ["18,25"] * 11})
+
+
+@pytest.mark.parametrize("name", ["model", "prior"])
+def test_a_name_that_is_empty_is_no_name(name: str) -> None:
+    with pytest.raises(ValidationError, match="at least 1 character"):
+        PredictOptions.model_validate({name: ""})
+
+
+@pytest.mark.parametrize("given", ["18,25,18", ["18,25", 25], (18, 25, 18)])
+def test_a_threshold_that_is_repeated_counts_once(given: object) -> None:
+    assert PredictOptions.model_validate({"thresholds": given}).thresholds == (18, 25)

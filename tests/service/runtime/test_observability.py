@@ -60,6 +60,23 @@ def test_pictures_faces_and_stages_are_counted(make_client: MakeClient) -> None:
     assert seen["agelens_interval_width_years_count", ("brightness",)] == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "ages", "widths"),
+    [({"interval": 0.5}, 2, 1), ({"prior": "uniform"}, 1, 1), ({"thresholds": "18"}, 2, 2)],
+)
+def test_drift_is_not_told_from_what_a_caller_asks_for(
+    make_client: MakeClient, asked: dict[str, str | float], ages: int, widths: int
+) -> None:
+    client = make_client()
+    for params in ({}, asked):
+        assert client.post("/predict", files={"file": grey(51)}, params=params).status_code == 200
+    client.post("/predict/batch", files={"files": grey(51)}, params=asked)
+    seen = metrics_of(client)
+    assert seen["agelens_predicted_age_years_count", ("brightness",)] == 2 * ages - 1
+    assert seen["agelens_interval_width_years_count", ("brightness",)] == 2 * widths - 1
+    assert seen["agelens_faces_total", ()] == 3
+
+
 def test_batch_counts_each_picture(make_client: MakeClient) -> None:
     client = make_client()
     client.post("/predict/batch", files=[("files", grey()), ("files", grey()), ("files", b"bad")])

@@ -14,7 +14,7 @@ from service.errors import InvalidParameter
 from service.inference.age_mix import FEWEST, fit_mix, mix_in, mix_of, named_mix, stated_for
 from service.inference.lockfile import ModelLock
 from service.inference.options import PredictOptions
-from service.scoring.command import ScoreCommand
+from service.scoring.command import SOME_NOT_SCORED, ScoreCommand
 from service.scoring.fit_prior import FILE, write_prior
 from service.scoring.parts import write_part
 from tests.service.doubles import grey
@@ -110,6 +110,20 @@ def test_rows_that_are_stated_for_a_range_give_a_mix_within_it(tmp_path: Path) -
     _, found = write_prior(tmp_path, "parquet", narrow)
     assert found.mix[10:21].sum() == pytest.approx(1, abs=1e-3)
     assert found.mix @ AGES == pytest.approx(14, abs=0.5)
+
+
+def test_too_few_faces_for_a_mix_cost_neither_rows_nor_report(tmp_path: Path, models_dir: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(grey(51))
+    said, out = io.StringIO(), tmp_path / "out"
+    command = ScoreCommand(
+        str(tmp_path / "photos"), out, "parquet", THREADS, models_dir=models_dir, pipeline=middle_face,
+        fit_prior=True, report=True,
+    )  # fmt: skip
+    assert command.run(Console(file=said)) == SOME_NOT_SCORED
+    assert "no mix of ages was written: a mix of ages needs at least 200 faces" in said.getvalue()
+    assert not (out / FILE).exists()
+    assert (out / "report.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,17 @@ def test_a_picture_that_would_take_its_decoder_too_long_is_a_row(
     assert sum(row["status"] == "ok" for row in rows) == 7
 
 
+def test_an_option_that_is_wrong_for_every_photograph_ends_the_run(
+    score: Any, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "visitors.csv"
+    table.write_text("age,share\n30,1\n")
+    monkeypatch.setenv("AGELENS_PRIORS", f"visitors={table}")  # which the pipeline of these tests does not know
+    with pytest.raises(InvalidParameter, match="visitors"):
+        score(photos, options=PredictOptions(prior="visitors"))
+    assert not list((tmp_path / "out").glob("part-*"))
+
+
 def test_a_row_has_the_members_of_a_reply_and_its_values(score: Any, photos: Path, models_dir: Path) -> None:
     options = PredictOptions(thresholds=(18, 65), interval=0.8)
     row = scored(score(photos, options=options))[1]
