@@ -22,7 +22,7 @@ from service.scoring.folder import Entry, files_in, is_hidden
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.parts import PREFIX
 from service.scoring.report.page import REPORT
-from service.scoring.storage import is_there, is_uri, located, open_bytes
+from service.scoring.storage import below, is_there, is_uri, located, open_bytes, parted
 from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
 
 _OWN: Final = re.compile(
@@ -120,10 +120,10 @@ def _without_results(entries: Iterator[Entry], results: set[str]) -> Iterator[En
 
     @cache
     def holds_results(folder: str) -> bool:
-        return is_there(f"{folder}/{AGREEMENT}" if folder else AGREEMENT)
+        return is_there(below(folder, AGREEMENT) if folder else AGREEMENT)
 
     for entry in entries:
-        folder, _, name = entry.where.rpartition("/")
+        folder, name = parted(entry.where)
         if _OWN.fullmatch(name) and holds_results(folder):
             results.add(folder or ".")
         else:
@@ -154,7 +154,6 @@ def _of_store(uri: str) -> Iterator[Entry]:
         return
     if info.type != fs.FileType.Directory:
         raise InvalidParameter(f"{uri} is not there; nothing can be scored")
-    base = uri.rstrip("/")
     folders = [info.path]
     while folders:
         for found in root.get_file_info(fs.FileSelector(folders.pop())):
@@ -164,7 +163,7 @@ def _of_store(uri: str) -> Iterator[Entry]:
                 folders.append(found.path)
             elif _is_wanted(found.base_name):
                 name = found.path.strip("/").removeprefix(info.path.strip("/")).lstrip("/")
-                yield Entry(name, f"{base}/{name}")
+                yield Entry(name, below(uri, name))
 
 
 def _is_wanted(name: str) -> bool:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 from pyarrow import fs
@@ -18,6 +19,8 @@ from service.scoring.folder import check_size, read_file
 from service.scoring.job import Fault, Item
 
 _AHEAD: Final = 8
+_PARSED: Final = "%/?&=:;@!$'()*+,"
+"""What has a meaning in a URI, or may stand there as it is; blanks and letters beyond ASCII are escaped for pyarrow."""
 
 
 def is_uri(where: str) -> bool:
@@ -26,16 +29,47 @@ def is_uri(where: str) -> bool:
 
 
 def located(uri: str) -> tuple[fs.FileSystem, str]:
-    """Return a URI's file system and the path in it; pyarrow's own if it has one, else fsspec's.
+    """Return a URI's file system and the path in it; pyarrow's own if it knows the scheme, else fsspec's.
 
-    Raises InvalidParameter if neither knows the scheme, or a package that fsspec needs for it is missing.
+    Raises InvalidParameter if neither knows the scheme, a package that fsspec needs for it is missing, or pyarrow knows
+    the scheme and cannot parse the URI.
     """
     scheme, _, rest = uri.partition("://")
-    try:
-        root, path = fs.FileSystem.from_uri(uri)
-    except pa.ArrowInvalid:
+    if not _is_of_pyarrow(scheme):
         return _by_fsspec(scheme), rest
-    return root, path
+    host, slash, path = rest.partition("/")
+    wrong: object = "it has a #"
+    if "#" not in rest:
+        try:
+            root, path = fs.FileSystem.from_uri(f"{scheme}://{host}{slash}{quote(path, _PARSED)}")
+        except pa.ArrowInvalid as error:
+            wrong = error
+        else:
+            return root, path
+    raise InvalidParameter(
+        f"the address {uri} cannot be used: {wrong}; in a name, write # as %23, % as %25 and ? as %3F"
+    )
+
+
+def parted(where: str) -> tuple[str, str]:
+    """Return the folder of a path or URI, which is one as well, and the name in it without escapes."""
+    path, query, has_escapes = _read_as(where)
+    folder, _, name = path.rpartition("/")
+    return folder + query, unquote(name) if has_escapes else name
+
+
+def below(folder: str, name: str) -> str:
+    """Return the path or URI of what is called `name`, which may have slashes, in a folder; the reverse of `parted`."""
+    path, query, has_escapes = _read_as(folder)
+    scheme, mark, rest = path.rpartition("://")
+    return f"{scheme}{mark}{rest.rstrip('/')}/{quote(name) if has_escapes else name}{query}"
+
+
+def is_below(folder: str, uri: str) -> bool:
+    """Whether a URI lies in the folder of another one, of the same store."""
+    (base, store, _), (path, query, _) = _read_as(folder), _read_as(uri)
+    inside = path.removeprefix(f"{base}/")
+    return inside != path and query == store and ".." not in unquote(inside).split("/")
 
 
 def open_bytes(where: str) -> Any:
@@ -91,6 +125,28 @@ def _read_uri(uri: str) -> bytes:
     with root.open_input_file(path) as stream:
         check_size(stream.size())
         return stream.read()
+
+
+def _read_as(where: str) -> tuple[str, str, bool]:
+    """Return the path of a path or URI, the query behind it, and whether names in it have escapes.
+
+    Only what pyarrow reads has a query or escapes.
+    """
+    if not is_uri(where) or not _is_of_pyarrow(where.partition("://")[0]):
+        return where, "", False
+    path, mark, query = where.partition("?")
+    return path, mark + query, True
+
+
+@cache
+def _is_of_pyarrow(scheme: str) -> bool:
+    try:
+        fs.FileSystem.from_uri(f"{scheme}://")
+    except pa.ArrowInvalid as error:
+        return "Unrecognized filesystem type" not in str(error)
+    except OSError:  # it lacks a library
+        return True
+    return True
 
 
 @cache

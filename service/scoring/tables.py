@@ -15,7 +15,7 @@ from service.errors import InvalidParameter
 from service.inference.decoding.formats import SUFFIXES
 from service.scoring.csv_table import BEYOND, CSV_SUFFIX, csv_columns, csv_records
 from service.scoring.job import UNREADABLE, Fault, Item
-from service.scoring.storage import is_uri, open_bytes
+from service.scoring.storage import below, is_below, is_uri, open_bytes, parted
 
 SUFFIX: Final = ".parquet"
 _ROWS_AT_ONCE: Final = 32
@@ -36,7 +36,7 @@ class Columns:
 
 def is_table(where: str) -> bool:
     """Whether a file's name is that of a table."""
-    return where.lower().endswith((SUFFIX, CSV_SUFFIX))
+    return parted(where)[1].lower().endswith((SUFFIX, CSV_SUFFIX))
 
 
 def rows_in(where: str, columns: Columns) -> int:
@@ -155,8 +155,8 @@ def _item(value: Any, where: str, any_path: bool) -> Item:
         return Item(
             "", None, fault=Fault(UNREADABLE, f"the cell holds {type(value).__name__}, neither a photograph nor a path")
         )
-    base = where.rpartition("/")[0] if is_uri(where) else str(Path(where).parent)
-    path = value if is_uri(value) or value.startswith("/") else f"{base}/{value}"
+    base = parted(where)[0] if is_uri(where) else str(Path(where).parent)
+    path = value if is_uri(value) or value.startswith("/") else below(base, value)
     if any_path or _is_below(base, path):
         return Item("", path)
     detail = f"{value} is outside the table's folder; --allow-any-path allows that"
@@ -166,8 +166,7 @@ def _item(value: Any, where: str, any_path: bool) -> Item:
 def _is_below(base: str, path: str) -> bool:
     """Whether a path, all links followed, or a URI lies in the folder `base`."""
     if is_uri(base):
-        inside = path.removeprefix(f"{base}/")
-        return inside != path and "%" not in inside and ".." not in inside.split("/")
+        return is_below(base, path)
     if is_uri(path):
         return False
     try:
@@ -201,7 +200,7 @@ def _path_column(names: list[str], where: str) -> str:
 
 
 def _is_csv(where: str) -> bool:
-    return where.lower().endswith(CSV_SUFFIX)
+    return parted(where)[1].lower().endswith(CSV_SUFFIX)
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
