@@ -46,6 +46,13 @@ def _opened(where: str) -> Iterator[csv.DictReader[str]]:
                 separator, first = told[1], text.readline()
             else:
                 separator = max(_SEPARATORS, key=_QUOTED.sub("", first).count)
-            yield csv.DictReader(chain([first], text), restkey=BEYOND, delimiter=separator)
-    except (OSError, pa.ArrowException, UnicodeError, csv.Error) as error:
+            # Strict: a quotation mark that is never closed would take all rows below for one path.
+            reader = csv.DictReader(chain([first], text), restkey=BEYOND, delimiter=separator, strict=True)
+            yield reader
+    except csv.Error as error:
+        line = reader.line_num + (2 if told else 1)
+        raise InvalidParameter(
+            f"{where} cannot be read as CSV: the row that begins at line {line}: {error}; is a quotation mark missing?"
+        ) from error
+    except (OSError, pa.ArrowException, UnicodeError) as error:
         raise InvalidParameter(f"{where} cannot be read as CSV: {error}") from error

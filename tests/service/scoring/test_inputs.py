@@ -115,6 +115,13 @@ def test_commas_within_quotes_and_at_the_end_of_rows_are_no_columns(folder: Path
         (b"path\n", Columns("photo"), "has no column photo; it has path"),
         (b"id,path,id\n", Columns(id="id"), r"t\.csv has 2 columns named id; rename one"),
         (b"path\n\xff\n", Columns(), r"t\.csv cannot be read as CSV: .*utf-8"),
+        (
+            b'path\na.jpg\n"b.jpg\nc.jpg\n',
+            Columns(),
+            r"CSV: the row that begins at line 3: .*is a quotation mark missing",
+        ),
+        (b'sep=;\npath;x\n"a\nb";1\n"b.jpg;1\n"c.jpg";1\n', Columns(), "the row that begins at line 5: "),
+        (b'"path\na.jpg\n', Columns(), "the row that begins at line 1: "),
     ],
 )
 def test_a_csv_table_that_is_not_clear_is_named(
@@ -123,6 +130,13 @@ def test_a_csv_table_that_is_not_clear_is_named(
     (folder / "t.csv").write_bytes(content)
     with pytest.raises(InvalidParameter, match=said):
         open_inputs(str(folder / "t.csv"), tmp_path, columns).count()
+
+
+def test_rows_above_a_quotation_mark_that_is_not_closed_are_kept_beside_pictures(folder: Path, tmp_path: Path) -> None:
+    (folder / "t.csv").write_text('path\na.jpg\n"b.PNG\nc.webp\n')
+    found = contents(open_inputs(f"{folder}/[at].*", tmp_path))
+    assert found[f"{folder}/a.jpg"] == found[f"{folder}/t.csv#0"] == b"a.jpg"
+    assert "the row that begins at line 3: unexpected end of data" in str(found[f"{folder}/t.csv"])
 
 
 def test_csv_rows_that_are_longer_or_shorter_than_the_header_are_faults(folder: Path, tmp_path: Path) -> None:
