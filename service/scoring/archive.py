@@ -76,29 +76,54 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int) -> int:
+def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int, numbered: Mapping[str, str] | None = None) -> int:
     """Create `score.json`, or check that it matches this command; return its chunk size.
 
-    Raises InvalidParameter naming what differs: the rows of two models must not be mixed.
+    `numbered` has the fingerprints of the tables whose rows are named by number; tables may be added and left out.
+    Raises InvalidParameter naming what differs: the rows of two models, or two tables, must not be mixed.
     """
     path = folder / AGREEMENT
-    if not path.is_file():
+    tables: dict[str, str] | None = {}
+    written = ""
+    if path.is_file():
+        written, before, tables, chunk_size = _noted(path)
+        _refuse_others(folder, before, terms)
+    numbered = numbered or {}
+    for name, told in numbered.items():
+        if tables is None or tables.get(name, told) != told:
+            raise InvalidParameter(
+                f"{folder} holds rows of {name} by their numbers, perhaps of other content: the table was changed, or "
+                "an older version scored it; choose another --output"
+            )
+    text = json.dumps({**terms, "tables": {**(tables or {}), **numbered}, "chunk_size": chunk_size}, indent=2) + "\n"
+    if text != written:
         with writing(folder), atomic_write(path) as partial:
-            partial.write_text(json.dumps({**terms, "chunk_size": chunk_size}, indent=2) + "\n")
-        return chunk_size
+            partial.write_text(text)
+    return chunk_size
+
+
+def _noted(path: Path) -> tuple[str, dict[str, Any], dict[str, str] | None, int]:
+    """Return the text of `score.json`, its terms, its tables or None if an older version wrote it, and the chunk size.
+
+    Raises InvalidSetting if the file is something else.
+    """
     try:
-        before = json.loads(path.read_bytes())
-        size = int(before.pop("chunk_size"))
+        text = path.read_text()
+        terms = json.loads(text)
+        size, tables = int(terms.pop("chunk_size")), terms.pop("tables", None)
+        return text, terms, None if tables is None else dict(tables), size
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise InvalidSetting(
             f"{path} is not what `agelens score` wrote there; delete the folder or choose another --output"
         ) from error
+
+
+def _refuse_others(folder: Path, before: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
     then, now = _flat(before), _flat(json.loads(json.dumps(terms)))
     differ = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
     if differ:
         named = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in differ)
         raise InvalidParameter(f"{folder} holds results of another command: {named}; choose another --output")
-    return size
 
 
 def _flat(terms: Mapping[str, Any]) -> dict[str, Any]:

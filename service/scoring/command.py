@@ -92,7 +92,8 @@ class ScoreCommand:
             if inputs.results:
                 earlier = _listed(sorted(inputs.results)[:NAMED], len(inputs.results))
                 _say(console, f"left out, results of an earlier `agelens score`: {earlier}")
-            size = agree(output, self._terms(job, facts), self.chunk_size or _chunk_size(total, workers))
+            chunk_size = self.chunk_size or _chunk_size(total, workers)
+            size = agree(output, self._terms(job, facts), chunk_size, inputs.numbered)
             archive = self._score(job, inputs, total, size, workers, console)
             if self.report:
                 _say(console, f"report: {write_report(output, self.format, console)}")
@@ -129,7 +130,8 @@ class ScoreCommand:
         detector = job.settings.detector
         found_by = {} if detector == "onnxruntime" else {"detector": detector}
         options = job.options.model_dump(mode="json")
-        return {"input": where, "format": job.format, **facts, **found_by, "options": options}
+        read = {"input": where, "column": self.columns.picture, "id_column": self.columns.id}
+        return {**read, "format": job.format, **facts, **found_by, "options": options}
 
 
 def _model_facts(

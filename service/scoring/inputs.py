@@ -22,7 +22,7 @@ from service.scoring.folder import Entry, files_in, is_hidden
 from service.scoring.job import UNREADABLE, Fault, Item
 from service.scoring.parts import PREFIX
 from service.scoring.report.page import REPORT
-from service.scoring.storage import below, is_there, is_uri, located, open_bytes, parted
+from service.scoring.storage import below, fingerprint, is_there, is_uri, located, open_bytes, parted
 from service.scoring.tables import SUFFIX, Columns, is_table, items_in, rows_in
 
 _OWN: Final = re.compile(
@@ -40,6 +40,8 @@ class Inputs:
         self._columns = columns
         self.results: set[str] = set()
         """Folders with results of an earlier run, which are left out; complete once counted."""
+        self.numbered: dict[str, str] = {}
+        """Fingerprints of the tables whose rows are named by number; complete once counted."""
 
     def count(self) -> int:
         """Count the photographs without reading any; a table that cannot be read counts as one.
@@ -50,7 +52,7 @@ class Inputs:
         try:
             for entry in self._entries(self.results):
                 try:
-                    total += 1 if _is_one(entry) else rows_in(entry.where, self._columns)
+                    total += 1 if _is_one(entry) else self._rows(entry)
                 except InvalidParameter as error:
                     wrong.append(error)
         except OSError as error:
@@ -58,6 +60,12 @@ class Inputs:
         if wrong and not total:
             raise wrong[0]
         return total + len(wrong)
+
+    def _rows(self, entry: Entry) -> int:
+        rows = rows_in(entry.where, self._columns)
+        if self._columns.id is None:
+            self.numbered[entry.name] = fingerprint(entry.where)
+        return rows
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the photographs; those of a folder come in the order of its file system.

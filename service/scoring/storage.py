@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ from service.scoring.folder import check_size, read_file
 from service.scoring.job import Fault, Item
 
 _AHEAD: Final = 8
+_DIGESTED: Final = 16 * 2**20
+"""Most bytes that are read to tell whether a file is another than before."""
 _PARSED: Final = "%/?&=:;@!$'()*+,"
 """What has a meaning in a URI, or may stand there as it is; blanks and letters beyond ASCII are escaped for pyarrow."""
 
@@ -82,6 +85,23 @@ def open_bytes(where: str) -> Any:
     except UnicodeEncodeError:  # pyarrow takes no such names, and its threads must not outlive a file of Python's
         with Path(where).open("rb") as opened:
             return pa.OSFile(f"/dev/fd/{opened.fileno()}", "rb")
+
+
+def fingerprint(where: str) -> str:
+    """Return a text that is another once a file has other content; raise OSError or ArrowException.
+
+    Of more than 16 MiB only the end is read, where Parquet has its index; the time of the last change is in it then.
+    """
+    with open_bytes(where) as stream:
+        size = stream.size()
+        stream.seek(max(0, size - _DIGESTED))
+        told = f"{size} bytes, sha256 {hashlib.sha256(stream.read()).hexdigest()}"
+    if size <= _DIGESTED:
+        return told
+    if not is_uri(where):
+        return f"{told}, changed {Path(where).stat().st_mtime_ns}"
+    root, path = located(where)
+    return f"{told}, changed {root.get_file_info(path).mtime_ns}"
 
 
 def is_there(where: str) -> bool:
