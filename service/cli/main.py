@@ -140,6 +140,10 @@ def score(
     allow_any_path: Annotated[
         bool, typer.Option("--allow-any-path", help="Also read paths outside a table's folder, and URIs in it.")
     ] = False,
+    retry_failures: Annotated[
+        bool,
+        typer.Option("--retry-failures", help="Score the photographs again whose rows in DIR are failures."),
+    ] = False,
     models_dir: ModelsDir = None,
     fit_prior: Annotated[
         bool,
@@ -179,6 +183,7 @@ def score(
             models_dir=models_dir,
             report=report,
             fit_prior=fit_prior,
+            retry_failures=retry_failures,
         )
         try:
             return command.run(Console(stderr=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +18,15 @@ from service.errors import InvalidParameter, InvalidSetting
 from service.inference.options import PredictOptions
 from service.scoring.job import NOT_SCORED, Chunk, Fault, Format, Item
 from service.scoring.parts import finished_parts, ids_in, part_name, sweep, writing
+from service.settings import Settings
 
 AGREEMENT: Final = "score.json"
 _LOCK: Final = ".lock"
 _DIGEST_BYTES: Final = 16
 _FRESH: Final = 1 << 16
+LIMITS: Final = ("max_pixels", "max_decode_s", "max_decode_mb")
+"""Settings that make pictures failures, and large ones smaller: they may change when failures are tried again."""
+_NOTED: Final = (*LIMITS, "max_views")
 NAMED: Final = 5
 """Most names that are listed for each reason why something was not scored."""
 CHUNK_BYTES: Final = 32 * 2**20
@@ -76,18 +80,26 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def agree(folder: Path, terms: Mapping[str, Any], chunk_size: int, numbered: Mapping[str, str] | None = None) -> int:
+def agree(
+    folder: Path,
+    terms: Mapping[str, Any],
+    chunk_size: int,
+    numbered: Mapping[str, str] | None = None,
+    *,
+    retries: bool = False,
+) -> int:
     """Create `score.json`, or check that it matches this command; return its chunk size.
 
-    `numbered` has the fingerprints of the tables whose rows are named by number; tables may be added and left out.
-    Raises InvalidParameter naming what differs: the rows of two models, or two tables, must not be mixed.
+    `numbered` has the fingerprints of the tables whose rows are named by number; tables may be added and left out. With
+    `retries`, `LIMITS` may be others than before. Raises InvalidParameter naming what differs: the rows of two models,
+    or two tables, must not be mixed.
     """
     path = folder / AGREEMENT
     tables: dict[str, str] | None = {}
     written = ""
     if path.is_file():
         written, before, tables, chunk_size = _noted(path)
-        _refuse_others(folder, before, terms)
+        _refuse_others(folder, before, terms, LIMITS if retries else ())
     numbered = numbered or {}
     for name, told in numbered.items():
         if tables is None or tables.get(name, told) != told:
@@ -118,18 +130,26 @@ def _noted(path: Path) -> tuple[str, dict[str, Any], dict[str, str] | None, int]
         ) from error
 
 
-def _refuse_others(folder: Path, before: Mapping[str, Any], terms: Mapping[str, Any]) -> None:
+def _refuse_others(folder: Path, before: Mapping[str, Any], terms: Mapping[str, Any], free: Sequence[str]) -> None:
     then, now = _flat(before), _flat(json.loads(json.dumps(terms)))
-    differ = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+    differ = [name for name in sorted({*then, *now} - {*free}) if then.get(name) != now.get(name)]
     if differ:
         named = "; ".join(f"{name} was {then.get(name)}, is {now.get(name)}" for name in differ)
-        raise InvalidParameter(f"{folder} holds results of another command: {named}; choose another --output")
+        retry = " or, to try failures under other limits, add --retry-failures" if {*differ} <= {*LIMITS} else ""
+        raise InvalidParameter(f"{folder} holds results of another command: {named}; choose another --output{retry}")
 
 
 def _flat(terms: Mapping[str, Any]) -> dict[str, Any]:
-    """Add the options to the terms; options unknown to an older version count as their defaults."""
-    others = {name: value for name, value in terms.items() if name != "options"}
-    return {**others, **PredictOptions().model_dump(mode="json"), **terms.get("options", {})}
+    """Put options and limits among the terms; those unknown to an older version count as their defaults."""
+    others = {name: value for name, value in terms.items() if name not in {"options", "limits"}}
+    limits = {name: Settings.model_fields[name].default for name in _NOTED}
+    options = PredictOptions().model_dump(mode="json")
+    return {**others, **limits, **terms.get("limits", {}), **options, **terms.get("options", {})}
+
+
+def limits_in(settings: Settings) -> dict[str, Any]:
+    """Return the limits that rows depend on, by their names in the settings."""
+    return {name: getattr(settings, name) for name in _NOTED}
 
 
 @dataclass(slots=True)

@@ -20,11 +20,12 @@ from service.inference.options import PredictOptions
 from service.inference.pipeline import load_model
 from service.printable import shown
 from service.runtime.command_pipeline import open_command_pipeline
-from service.scoring.archive import NAMED, Finished, agree, chunks, finished, locked
+from service.scoring.archive import NAMED, Finished, agree, chunks, finished, limits_in, locked
 from service.scoring.fit_prior import refuse_unfit, write_prior
 from service.scoring.inputs import Inputs, open_inputs
 from service.scoring.job import Chunk, EngineName, Format, Job, OpenPipeline, Tally
 from service.scoring.local import score_locally
+from service.scoring.parts import drop_failures, finished_parts
 from service.scoring.progress import add_up
 from service.scoring.ray import score_on_ray
 from service.scoring.report.page import write_report
@@ -62,6 +63,7 @@ class ScoreCommand:
     pipeline: OpenPipeline = open_command_pipeline
     report: bool = False
     fit_prior: bool = False
+    retry_failures: bool = False
 
     def run(self, console: Console | None = None) -> int:
         """Score, show and check; raise AgelensError.
@@ -93,7 +95,11 @@ class ScoreCommand:
                 earlier = _listed(sorted(inputs.results)[:NAMED], len(inputs.results))
                 _say(console, f"left out, results of an earlier `agelens score`: {earlier}")
             chunk_size = self.chunk_size or _chunk_size(total, workers)
-            size = agree(output, self._terms(job, facts), chunk_size, inputs.numbered)
+            terms = self._terms(job, facts)
+            size = agree(output, terms, chunk_size, inputs.numbered, retries=self.retry_failures)
+            if self.retry_failures:
+                dropped = sum(drop_failures(part, self.format) for part in finished_parts(output, self.format))
+                _say(console, f"tried again: {_counted(dropped, 'failure')}")
             archive = self._score(job, inputs, total, size, workers, console)
             if self.report:
                 _say(console, f"report: {write_report(output, self.format, console)}")
@@ -131,7 +137,8 @@ class ScoreCommand:
         found_by = {} if detector == "onnxruntime" else {"detector": detector}
         options = job.options.model_dump(mode="json")
         read = {"input": where, "column": self.columns.picture, "id_column": self.columns.id}
-        return {**read, "format": job.format, **facts, **found_by, "options": options}
+        rest = {"options": options, "limits": limits_in(job.settings)}
+        return {**read, "format": job.format, **facts, **found_by, **rest}
 
 
 def _model_facts(
@@ -170,7 +177,7 @@ def _summary(totals: Tally, before: int, failed_before: int, seconds: float, rep
     if before:
         text = f"{text}; {before:,} were there already"
     if failed_before:
-        text = f"{text}, {_counted(failed_before, 'failure')} among them, not tried again"
+        text = f"{text}, {_counted(failed_before, 'failure')} among them, not tried again without --retry-failures"
     if totals["failures"] or failed_before:
         text = f"{text} (status `error`{'' if report else '; --report lists them'})"
     return text

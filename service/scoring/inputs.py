@@ -42,24 +42,26 @@ class Inputs:
         """Folders with results of an earlier run, which are left out; complete once counted."""
         self.numbered: dict[str, str] = {}
         """Fingerprints of the tables whose rows are named by number; complete once counted."""
+        self._wrong: dict[str, InvalidParameter] = {}
 
     def count(self) -> int:
         """Count the photographs without reading any; a table that cannot be read counts as one.
 
         Raises InvalidParameter if INPUT cannot be read, or is nothing but such tables.
         """
-        total, wrong = 0, []
+        total = 0
+        self._wrong.clear()
         try:
             for entry in self._entries(self.results):
                 try:
                     total += 1 if _is_one(entry) else self._rows(entry)
                 except InvalidParameter as error:
-                    wrong.append(error)
+                    self._wrong[entry.name] = error
         except OSError as error:
             raise InvalidParameter(f"INPUT cannot be read: {error}") from error
-        if wrong and not total:
-            raise wrong[0]
-        return total + len(wrong)
+        if self._wrong and not total:
+            raise next(iter(self._wrong.values()))
+        return total + len(self._wrong)
 
     def _rows(self, entry: Entry) -> int:
         rows = rows_in(entry.where, self._columns)
@@ -70,8 +72,8 @@ class Inputs:
     def __iter__(self) -> Iterator[Item]:
         """Yield the photographs; those of a folder come in the order of its file system.
 
-        What cannot be read of a table is one failure of the table's name. Raises InvalidParameter if INPUT cannot be
-        read to its end.
+        What cannot be read of a table is one failure of the table's name, and all of it if counting found so: its rows
+        have no fingerprint. Raises InvalidParameter if INPUT cannot be read to its end.
         """
         try:
             for entry in self._entries(self.results):
@@ -84,6 +86,8 @@ class Inputs:
             yield Item(entry.name, entry.where, fault=entry.fault)
             return
         try:
+            if entry.name in self._wrong:
+                raise self._wrong[entry.name]
             yield from items_in(entry.name, entry.where, self._columns)
         except InvalidParameter as error:
             yield Item(entry.name, None, fault=Fault(UNREADABLE, str(error)))

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from service.atomic_write import PARTIAL, atomic_write
 from service.errors import CorruptPicture, InvalidSetting
 from service.scoring.job import Format
-from service.scoring.rows import Row, flat, flat_columns, schema
+from service.scoring.rows import ERROR, Row, flat, flat_columns, schema
 from service.scoring.storage import open_bytes
 
 PREFIX: Final = "part-"
@@ -76,6 +76,24 @@ def ids_in(part: Path, fmt: Format) -> Iterator[tuple[str, str | None]]:
         if row["id"] != before:
             yield row["id"], row["error"] or None
         before = row["id"]
+
+
+def drop_failures(part: Path, fmt: Format) -> int:
+    """Take the failures out of a part and return their number; one with nothing else is deleted.
+
+    Atomic, and under the old name: a part of another name beside it would have its ids twice. No chunk takes the name,
+    since ids are left that are not scored again. Raises CorruptPicture naming a part that cannot be read.
+    """
+    count = sum(reason is not None for _, reason in ids_in(part, fmt))
+    if count:
+        kept = _KEEPERS[fmt](part.read_bytes())
+        with writing(part.parent):
+            if kept:
+                with atomic_write(part) as partial:
+                    partial.write_bytes(kept)
+            else:
+                part.unlink()
+    return count
 
 
 def columns_in(part: Path, fmt: Format, *names: str) -> pa.Table:
@@ -143,5 +161,25 @@ def _read_jsonl(stream: Any, wanted: pa.Schema) -> pa.Table:
     return pyarrow.json.read_json(stream, pyarrow.json.ReadOptions(block_size=_LONGEST_LINE), options)
 
 
+def _kept_parquet(part: bytes) -> bytes:
+    kept = pq.read_table(pa.BufferReader(part)).filter(pc.field("status") != ERROR)
+    stream = io.BytesIO()
+    pq.write_table(kept, stream, compression="zstd")
+    return stream.getvalue() if kept.num_rows else b""
+
+
+def _kept_csv(part: bytes) -> bytes:
+    header, *rows = csv.reader(io.StringIO(part.decode(), newline=""))
+    kept = [row for row in rows if row[header.index("status")] != ERROR]
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows([header, *kept])
+    return stream.getvalue().encode() if kept else b""
+
+
+def _kept_jsonl(part: bytes) -> bytes:
+    return b"".join(line for line in part.splitlines(keepends=True) if json.loads(line)["status"] != ERROR)
+
+
 _ENCODERS: Final = {"parquet": _parquet, "csv": _csv, "jsonl": _jsonl}
 _READERS: Final = {"parquet": _read_parquet, "csv": _read_csv, "jsonl": _read_jsonl}
+_KEEPERS: Final = {"parquet": _kept_parquet, "csv": _kept_csv, "jsonl": _kept_jsonl}
