@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from training.cli.exit_on_error import MORE, exit_on_error
-from training.cli.release import MODELS
+from training.cli.release import MODELS, Duplicates, Option
 from training.data import BLEED, MARGIN
 
 Dataset = Annotated[str, typer.Argument(help="adience, all_age_faces, appa_real, fgnet, imdb_wiki, own or utkface")]
 Root = Annotated[Path, typer.Argument(help="folder or archive, as published")]
 Index = Annotated[Path | None, typer.Option(help="CSV of file, group, split that replaces the dataset's own")]
-Option = Annotated[list[str] | None, typer.Option(help="option of the dataset's reader, KEY=VALUE; repeat")]
-Duplicates = Annotated[
-    Literal["keep", "group", "drop"], typer.Option(help="keep near-duplicates, keep them in one split, or drop them")
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,11 @@ Balance = Annotated[
 ]
 
 Smooth = Annotated[float, typer.Option(min=0, max=5, help="smooth the distributions by a Gaussian of so many years")]
+
+Option = Annotated[list[str] | None, typer.Option(help="option of the dataset's reader, KEY=VALUE; repeat")]
+Duplicates = Annotated[
+    Literal["keep", "group", "drop"], typer.Option(help="keep near-duplicates, keep them in one split, or drop them")
+]
 
 MODELS = Path("models")
 
@@ -206,6 +211,11 @@ def evaluate_command(
     index: Annotated[
         list[str] | None, typer.Option(help="NAME=PATH of a CSV with the dataset's splits; repeat for several")
     ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="option as given to `prepare`, KEY=VALUE, or NAME=KEY=VALUE for one dataset; repeat"),
+    ] = None,
+    duplicates: Duplicates = "group",
     split: Annotated[str, typer.Option(help="train, val, calib, test, or all")] = "test",
     model: Annotated[
         list[str] | None, typer.Option(help="name of a model; repeat for several; default: those the service loads")
@@ -227,6 +237,8 @@ def evaluate_command(
             model or [],
             models_dir,
             out,
+            options=option or (),
+            duplicates=duplicates,
             split=None if split == "all" else split,
             limit=limit,
             robustness_photographs=robustness,
@@ -268,7 +280,7 @@ def protocol_command(
     root: Annotated[Path, typer.Argument(help="folder or archive of the dataset, as published")],
     recipe: Annotated[str, typer.Option(help="name of a recipe")] = "mean_variance_fgnet_aaf",
     run_dir: Annotated[Path | None, typer.Option("--run", help="folder of the run; default: runs/NAME")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="option of the dataset's reader, KEY=VALUE; repeat")] = None,
+    option: Option = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="set a field of the recipe, FIELD=VALUE")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="training time of each fold, in minutes")] = None,
     workers: Annotated[int | None, typer.Option(help="worker processes; default: one for each core")] = None,

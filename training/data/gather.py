@@ -30,7 +30,10 @@ def gather(
     With an `index` duplicates are kept: its groups and splits are final. `options` are the
     reader's own, as `key=value`. Raises DatasetError.
     """
-    listing = read(name, root, index, **dict(_pair(option) for option in options))
+    pairs = [_pair(option) for option in options]
+    for key in {key for key, _ in pairs if [each for each, _ in pairs].count(key) > 1}:
+        raise DatasetError(f"the option {key} is given twice; give it once")
+    listing = read(name, root, index, **dict(pairs))
     if index is None and duplicates != "keep":
         listing, found = find_duplicates(listing)
         listing = (group_duplicates if duplicates == "group" else drop_duplicates)(listing, found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from service.errors import InvalidParameter
 from service.inference.detection.detector import BlazeFaceDetector, FaceDetector
 from service.inference.lockfile import ModelLock
 from service.inference.pipeline import load_models
-from training.data.gather import gather
+from training.data.gather import Duplicates, gather
 from training.datasets import Listing
 from training.evaluation.evaluate import evaluate, photographs, training_median
 from training.evaluation.report import report
@@ -23,23 +23,47 @@ from training.export.lock import fingerprint
 
 
 def named_paths(pairs: Sequence[str]) -> dict[str, Path]:
-    """Split texts like `name=path`; `-` in a name is read as `_`. Raise InvalidParameter."""
-    found = {}
+    """Split texts like `name=path`; `-` in a name is read as `_`. Raise InvalidParameter.
+
+    A name may be given once: the first of two would be dropped without a word.
+    """
+    found = dict[str, Path]()
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not name or not equals or not path:
             raise InvalidParameter(f"write a dataset as name=path, for instance utkface=data/utkface.zip, not {pair!r}")
-        found[name.replace("-", "_")] = Path(path)
+        if (name := name.replace("-", "_")) in found:
+            raise InvalidParameter(f"{name} is given twice, as {found[name]} and as {path}; give it once")
+        found[name] = Path(path)
     return found
 
 
-def listings(datasets: Sequence[str], indexes: Sequence[str]) -> list[Listing]:
-    """Read datasets given as `name=path`, split as `prepare` splits them; raise InvalidParameter or DatasetError."""
+def listings(
+    datasets: Sequence[str], indexes: Sequence[str], options: Sequence[str] = (), duplicates: Duplicates = "group"
+) -> list[Listing]:
+    """Read datasets given as `name=path`, split as `prepare` splits them; raise InvalidParameter or DatasetError.
+
+    `options` are the readers' own: `key=value` for all datasets, `name=key=value` for one. With `duplicates` they
+    must be those of `prepare`, else the splits are others.
+    """
     roots, tables = named_paths(datasets), named_paths(indexes)
     stray = tables.keys() - roots.keys()
     if stray:
         raise InvalidParameter(f"an index is given for {', '.join(sorted(stray))}, but no such dataset")
-    return [gather(name, root, tables.get(name)) for name, root in roots.items()]
+    return [
+        gather(name, root, tables.get(name), _options_of(name, roots, options), duplicates)
+        for name, root in roots.items()
+    ]
+
+
+def _options_of(name: str, names: Collection[str], options: Sequence[str]) -> list[str]:
+    """Return the options for the dataset `name`: those that name it, without its name, and those that name none."""
+    parts = [(option.partition("=")[0].replace("-", "_"), option) for option in options]
+    return [
+        option.partition("=")[2] if head == name else option
+        for head, option in parts
+        if head == name or head not in names
+    ]
 
 
 def measure(
@@ -49,6 +73,8 @@ def measure(
     models_dir: Path,
     out: Path,
     *,
+    options: Sequence[str] = (),
+    duplicates: Duplicates = "group",
     split: str | None = "test",
     limit: int | None = None,
     robustness_photographs: int = 0,
@@ -56,10 +82,11 @@ def measure(
 ) -> Path:
     """Evaluate models on original photographs and write `out/NAME.json`, `out/NAME.npz` and `out/report.html`.
 
-    `models` empty means the lock's defaults. `robustness_photographs` of each dataset are measured again in each worn
-    or altered version. Returns the page's path. Raises SetupError, InvalidParameter, DatasetError or ValueError.
+    `models` empty means the lock's defaults; `options` and `duplicates` are those of `listings`.
+    `robustness_photographs` of each dataset are measured again in each worn or altered version.
+    Returns the page's path. Raises SetupError, InvalidParameter, DatasetError or ValueError.
     """
-    read_sets = listings(datasets, indexes)
+    read_sets = listings(datasets, indexes, options, duplicates)
     estimators = load_models(models_dir, list(models) or None)
 
     def make_detector() -> FaceDetector:

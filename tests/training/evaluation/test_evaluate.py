@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from service.errors import InvalidParameter
 from service.inference.detection.detector import Detection, FaceDetector
@@ -20,8 +21,9 @@ from service.inference.imaging import Pyramid
 from service.inference.lockfile import sha256_of
 from tests.complete_folder import write_astronaut, write_complete_folder
 from tests.training.export.bell_model import bell_manifest, write_bell_model
-from training.data.gather import gather
-from training.datasets import Listing, read
+from training.cli.main import app
+from training.data.gather import Duplicates, gather
+from training.datasets import DatasetError, Listing, read
 from training.evaluation.evaluate import RememberingDetector, evaluate, photographs, training_median
 from training.evaluation.reliability import binomial_interval
 from training.evaluation.robustness import CHANGES, DARK, old_print, robustness
@@ -264,6 +266,8 @@ def test_datasets_are_named_with_either_dash() -> None:
     assert named_paths(["all-age-faces=/data/aaf.zip"]) == {"all_age_faces": Path("/data/aaf.zip")}
     with pytest.raises(InvalidParameter, match="name=path"):
         named_paths(["utkface"])
+    with pytest.raises(InvalidParameter, match="all_age_faces is given twice, as a and as b"):
+        named_paths(["all-age-faces=a", "all_age_faces=b"])
 
 
 def test_the_command_shows_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +283,26 @@ def test_photographs_without_a_split_get_the_one_that_prepare_gives(tmp_path: Pa
     (listing,) = listings([f"own={tmp_path}"], [])
     assert {sample.split for sample in listing.samples} >= {"train", "test"}
     assert listing.samples == gather("own", tmp_path).samples
+
+
+def test_photographs_get_the_splits_of_what_prepare_was_given(tmp_path: Path) -> None:
+    for name in ("fgnet/images/001A05.JPG", "fgnet/images/001A05b.JPG", "fgnet/images/002A05.JPG", "own/20/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_astronaut(tmp_path / name)
+    datasets = [f"fgnet={tmp_path / 'fgnet'}", f"own={tmp_path / 'own'}"]
+    kept_of: dict[Duplicates, int] = {"keep": 3, "drop": 1}
+    for duplicates, kept in kept_of.items():
+        found, own = listings(datasets, [], ["fgnet=leave_out=001", "own=name=family"], duplicates)
+        assert len(found.samples) == kept
+        assert [each.split for each in found.samples if each.subject == "001"] == ["test"] * min(kept, 2)
+        assert own.dataset == "family"
+    (found,) = listings(datasets[:1], [], ["leave_out=002"], "keep")
+    assert [each.split for each in found.samples if each.subject == "002"] == ["test"]
+    with pytest.raises(DatasetError, match="the option leave_out is given twice"):
+        listings(datasets[:1], [], ["leave-out=001", "leave_out=002"])
+    words = ["evaluate", "--dataset", datasets[0], "--duplicates", "keep", "--option", "leave-out=009"]
+    done = CliRunner().invoke(app, words)
+    assert (done.exit_code, "009" in done.output) == (1, True)
 
 
 def test_a_real_photograph_goes_through_the_real_detector_to_a_page(tmp_path: Path) -> None:
