@@ -135,11 +135,15 @@ def calibrate_command(
         if unlabelled is not None and balance is not None:
             raise InvalidParameter("--balance and --unlabelled each say which mix of ages to take; give one of them")
         if unlabelled is None:
-            typer.echo(recalibrate(model, stores, balance, version, warn))
-            _warn_of_few(stores)
+            kept = list[str]()
+            typer.echo(recalibrate(model, stores, balance, version, kept.append))
+            for reason in kept:
+                warn(reason)
+            if not kept:
+                _warn_of_few(stores)
             return
         crop = manifest_of(model_in(model), model.name).crop
-        found = recalibrate_for(model, stores, faces_in(unlabelled, crop), version)
+        found = recalibrate_for(model, stores, faces_in(unlabelled, crop), version, warn)
         typer.echo(f"{described(found)}; {model}")
         if not manifest_of(model_in(model), model.name).intervals:
             warn(

@@ -169,6 +169,12 @@ def set_mix(model: ModelProto, own: NDArray[np.float64], other: NDArray[np.float
     softmax.input[0] = restated
 
 
+def mix_behind(model: ModelProto, stated: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mix of ages [101], but for a factor, that the graph converts to the mix `stated` [101]."""
+    shifts = (numpy_helper.to_array(tensor)[0] for tensor in model.graph.initializer if tensor.name == SHIFT)
+    return stated / np.exp(next(shifts, np.zeros(AGES)))
+
+
 def _tensors(correction: Correction) -> list[TensorProto]:
     curves = np.array([correction.log_sharpness, correction.skew, correction.shift], np.float32).T
     values = {FIRST: curves[:1], RISE: np.diff(curves, axis=0)}

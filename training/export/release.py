@@ -19,7 +19,7 @@ from service.inference.manifest import CropSpec, IntervalTable, Manifest
 from training.data.store import FaceSet, FaceStore, Integers, signed_error
 from training.data.wear import worn
 from training.datasets.sample import SPLITS
-from training.export.calibration_nodes import set_correction, set_mix
+from training.export.calibration_nodes import mix_behind, set_correction, set_mix
 from training.export.graph import embed, run
 from training.export.lock import lock_model, write_model
 from training.measures.calibration import (
@@ -114,14 +114,13 @@ class Split:
 class Calibration:
     """A fitted correction, the `pmf` [n, 101] of the faces it was fitted on, and the losses before and after.
 
-    Both are `calibration_loss`, for the faces' own mix of ages `own` [101]; `mix` is the one that `pmf` is right for.
+    Both are `calibration_loss`, for the faces' own mix of ages; `mix` [101] is the one that `pmf` is right for.
     """
 
     correction: Correction
     pmf: NDArray[np.float32]
     loss_before: float
     loss_after: float
-    own: NDArray[np.float64]
     mix: NDArray[np.float64]
 
 
@@ -145,7 +144,7 @@ def calibrate(
     set_correction(model, correction)
     set_mix(model, mix, target)
     pmf = run(model, calib.faces)
-    return Calibration(correction, pmf, before, after, mix, target)
+    return Calibration(correction, pmf, before, after, target)
 
 
 def faces_of_mix(calib: Split, own: NDArray[np.float64], mix: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -211,12 +210,30 @@ def finish(
     if target is None:
         table = intervals(model, calib, fitted.pmf, decode)
     else:
-        chosen = faces_of_mix(calib, fitted.own, target)
-        enough = chosen.sum() >= SMALLEST_BAND
-        table = intervals(model, calib.where(chosen), fitted.pmf[chosen], decode) if enough else ()
+        table = _intervals_for(target, model, calib, fitted.pmf, decode)
+    return _embedded(model, manifest.model_copy(update={"decode": decode}), table, fitted.mix, rounded)
+
+
+def _intervals_for(
+    mix: NDArray[np.float64], model: onnx.ModelProto, calib: Split, pmf: NDArray[np.float32], decode: str
+) -> tuple[IntervalTable, ...]:
+    """Read `intervals` off the faces of `calib` that are as if drawn from a mix of ages [101]; of too few, none."""
+    fitted = fitted_to(calib.low, calib.high)
+    chosen = faces_of_mix(calib, age_mix(calib.low[fitted], calib.high[fitted]), mix)
+    return intervals(model, calib.where(chosen), pmf[chosen], decode) if chosen.sum() >= SMALLEST_BAND else ()
+
+
+def _embedded(
+    model: onnx.ModelProto,
+    manifest: Manifest,
+    table: tuple[IntervalTable, ...],
+    mix: NDArray[np.float64],
+    metrics: dict[str, float],
+) -> Manifest:
+    """Embed the manifest with these intervals, mix of ages [101] and metrics; those no longer true are dropped."""
     kept = {name: value for name, value in manifest.metrics.items() if not name.startswith(NO_LONGER_TRUE)}
-    mix = tuple(float(f"{share:.6g}") for share in fitted.mix)
-    update = {"decode": decode, "intervals": table, "age_mix": mix, "metrics": {**kept, **rounded}}
+    shares = tuple(float(f"{share:.6g}") for share in mix)
+    update = {"intervals": table, "age_mix": shares, "metrics": {**kept, **metrics}}
     finished = Manifest.model_validate(manifest.model_copy(update=update).model_dump())
     embed(model, finished)
     return finished
@@ -267,7 +284,7 @@ def recalibrate(
     if few:
         embed(model, _versioned(before, version))
         if notice:
-            notice(few)
+            notice(f"{few}, or name the mix of ages with --balance")
     else:
         finish(model, _to_calibrate(before, version), stores, balance)
     return publish(model, path.parent)
@@ -278,7 +295,7 @@ def _too_few(model: onnx.ModelProto, manifest: Manifest, calib: Split) -> str:
     calib = calib.where(fitted_to(calib.low, calib.high))
     count = len(calib.low)
     kept = f"{manifest.name} keeps its calibration: {count} `calib` faces do not show that they calibrate it better"
-    remedy = f"give more, {ENOUGH} are always taken, or name the mix of ages with --balance"
+    remedy = f"give more, {ENOUGH} are always taken"
     if count >= ENOUGH:
         return ""
     if count < FEWEST_HALVED:
@@ -299,17 +316,33 @@ def _too_few(model: onnx.ModelProto, manifest: Manifest, calib: Split) -> str:
 
 
 def recalibrate_for(
-    path: Path, stores: Sequence[Path], faces: NDArray[np.uint8], version: str | None = None
+    path: Path,
+    stores: Sequence[Path],
+    faces: NDArray[np.uint8],
+    version: str | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> FittedMix:
     """Calibrate a finished file anew for the mix of ages of unlabelled faces uint8 [n, size, size, 3]; return it.
 
-    The mix is estimated from what the file says of them, calibrated to `stores`. `version` is as in `recalibrate`.
-    Raises InvalidParameter where there are too few faces.
+    The mix is estimated from what the file says of them, calibrated to `stores`; where `recalibrate` would keep its
+    calibration, it is kept but for mix and intervals. `version` and `notice` are as there. Raises InvalidParameter
+    where there are too few faces.
     """
     model = model_in(path)
-    manifest = finish(model, _to_calibrate(manifest_of(model, path.name), version), stores)
+    before = manifest_of(model, path.name)
+    calib, manifest = Split.load(stores, "calib", before.crop), _to_calibrate(before, version)
+    few = _too_few(model, before, calib)
+    if not few:
+        manifest = finish(model, manifest, stores)
     found = fit_mix(run(model, faces), manifest.mix())
-    finish(model, manifest, stores, target=found.mix)
+    if few:
+        set_mix(model, mix_behind(model, manifest.mix()), found.mix)
+        table = _intervals_for(found.mix, model, calib, run(model, calib.faces), manifest.decode)
+        _embedded(model, manifest, table, found.mix, {})
+        if notice:
+            notice(f"{few}; its probabilities are restated for the photographs' mix of ages")
+    else:
+        finish(model, manifest, stores, target=found.mix)
     publish(model, path.parent)
     return found
 

@@ -20,12 +20,16 @@ from training.onnx_manifest import manifest_of
 def test_too_few_calibration_faces_are_said(tmp_path: Path, count: int, warned: bool) -> None:
     store = write_grey_store(tmp_path / "store", count)
     path = write_bell_model(tmp_path)
-    done = CliRunner().invoke(app, ["calibrate", str(path), "--store", str(store), "--version", "1.2.3"])
+    words = ["calibrate", str(path), "--store", str(store), "--version", "1.2.3", "--balance", "0"]
+    done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert manifest_of(onnx.load(path), "bell").version == "1.2.3"
     faces = len(FaceStore.open(store).select("calib"))
     said = f"fitted to {faces} `calib` faces, and a 95 % interval takes 19 or more" in done.stderr
     assert (faces > 0, said) == (True, warned)
+    few = write_grey_store(tmp_path / "few", 12)
+    done = CliRunner().invoke(app, ["calibrate", str(path), "--store", str(few)])
+    assert ("keeps its calibration: 3 `calib` faces" in done.stderr, "fitted to" in done.stderr) == (True, False)
 
 
 def test_faces_without_ages_are_refused_where_no_gate_is_fitted(tmp_path: Path) -> None:

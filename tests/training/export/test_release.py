@@ -162,6 +162,25 @@ def test_a_few_faces_leave_a_calibrated_file_as_it_is_and_say_so(store: Path, tm
     assert manifest_of(onnx.load(path), "bell").metrics["balance"] == 0.5
 
 
+@pytest.mark.parametrize("balance", [0.0, 0.5])
+def test_a_few_faces_leave_the_calibration_to_another_mix_of_ages_as_it_is(
+    store: Path, tmp_path: Path, balance: float
+) -> None:
+    path, said = recalibrate(write_bell_model(tmp_path, sigma=2), [store], balance), list[str]()
+    before, answers = manifest_of(onnx.load(path), "bell"), run(onnx.load(path), FACES)
+    two = write_grey_store(tmp_path / "two", count=8)
+    seen = np.random.default_rng(0).normal(35, 5, 400).clip(0, 100)
+    found = recalibrate_for(path, [two], grey_faces(seen), "1.0.1", said.append)
+    after = manifest_of(onnx.load(path), "bell")
+    assert run(onnx.load(path), FACES) == pytest.approx(stated_for(answers, before.mix(), found.mix), abs=1e-5)
+    assert after.age_mix == pytest.approx(found.mix, rel=1e-3)
+    assert (after.version, after.decode, after.intervals, "val_mae" in after.metrics) == (
+        "1.0.1", before.decode, (), False
+    )  # fmt: skip
+    assert said[0].startswith("bell keeps its calibration: 2 `calib` faces")
+    assert "--balance" not in said[0]
+
+
 def test_a_few_faces_calibrate_a_file_that_is_wrong_about_them(store: Path, tmp_path: Path) -> None:
     path, said = recalibrate(write_bell_model(tmp_path, sigma=2), [store]), list[str]()
     few = write_grey_store(tmp_path / "few", count=200, seed=5)
