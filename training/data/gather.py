@@ -10,6 +10,7 @@ from rich.console import Console
 
 from training.datasets import DatasetError, Listing, read
 from training.datasets.near_duplicates import drop_duplicates, find_duplicates, group_duplicates
+from training.datasets.sample import UNLISTED
 from training.datasets.splits import assign_splits
 from training.datasets.summary import summary
 
@@ -24,9 +25,12 @@ def gather(
     index: Path | None = None,
     options: Sequence[str] = (),
     duplicates: Duplicates = "group",
+    *,
+    listed: bool = False,
 ) -> Listing:
     """List a dataset, join or drop near-duplicates, and give a split to every sample that has none.
 
+    With `listed` those without a split are rejected instead, as `UNLISTED`.
     With an `index` duplicates are kept: its groups and splits are final. `options` are the
     reader's own, as `key=value`. Raises DatasetError.
     """
@@ -34,6 +38,11 @@ def gather(
     for key in {key for key, _ in pairs if [each for each, _ in pairs].count(key) > 1}:
         raise DatasetError(f"the option {key} is given twice; give it once")
     listing = read(name, root, index, **dict(pairs))
+    if listed:
+        every, listing = listing.samples, listing.replaced([each for each in listing.samples if each.split])
+        for sample in every:
+            if not sample.split:
+                listing.reject(sample.path, UNLISTED)
     if index is None and duplicates != "keep":
         listing, found = find_duplicates(listing)
         listing = (group_duplicates if duplicates == "group" else drop_duplicates)(listing, found)

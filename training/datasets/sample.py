@@ -15,6 +15,9 @@ OLDEST: Final = 100
 SPLITS: Final = ("train", "val", "calib", "test")
 """The four parts of the project's protocol, in the order in which they are used."""
 
+UNLISTED: Final = "not in the published lists"
+"""Why a picture is left out where only those of the published lists count."""
+
 EXAMPLES: Final = 5
 """How many names are kept for each reason of rejection."""
 

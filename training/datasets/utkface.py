@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from training.datasets.errors import DatasetError
-from training.datasets.sample import OLDEST, About, Listing, Sample
+from training.datasets.sample import OLDEST, UNLISTED, About, Listing, Sample
 from training.datasets.source import open_source, pictures
 from training.datasets.splits import carve
 from training.datasets.tables import read_table
@@ -83,7 +83,7 @@ def _listed(listing: Listing, lists: Path) -> Listing:
     for sample in listing.samples:
         split, age = splits.pop(_bare(sample.name), ("", sample.low))
         if not split:
-            result.reject(sample.path, "not in the published lists")
+            result.reject(sample.path, UNLISTED)
         elif age != sample.low:
             result.reject(sample.path, "another age in the published lists")
         else:

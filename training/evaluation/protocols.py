@@ -28,6 +28,7 @@ from training.data.prepare import prepare
 from training.data.store import FaceStore
 from training.datasets import DatasetError, Listing, Sample
 from training.datasets.fgnet import leave_one_out
+from training.datasets.sample import UNLISTED
 from training.evaluation.metrics import cumulative_score
 from training.fit.train import train
 from training.measures.validation import bootstrap, score
@@ -90,7 +91,7 @@ def run_protocol(
         raise InvalidParameter(f"there is no protocol {name!r}; choose one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
     # Duplicates are kept: published figures count every picture.
-    listing = gather(protocol.dataset, root, None, options, "keep")
+    listing = gather(protocol.dataset, root, None, options, "keep", listed=not protocol.leave_out)
     _refuse_without_lists(name, listing, options)
     _refuse_another_recipe(run_dir, recipe)
     crop = CropSpec(size=recipe.size, margin=MARGIN, detector_threshold=CONFIDENCE)
@@ -106,7 +107,8 @@ def run_protocol(
             _run_fold(faces, run_dir / fold, recipe, max_minutes)
     errors = {fold: json.loads((run_dir / fold / RESULT).read_text())["errors"] for fold in folds}
     without = len(listing.samples) - len(kept.samples)
-    found = {"protocol": name, "recipe": recipe.name, **summarised(errors), "photographs_without_a_face": without}
+    left_out = {"photographs_without_a_face": without, "photographs_in_no_list": listing.rejected[UNLISTED]}
+    found = {"protocol": name, "recipe": recipe.name, **summarised(errors), **left_out}
     _write(run_dir / RESULT, found)
     return run_dir / RESULT
 

@@ -97,6 +97,8 @@ def all_age_faces(folder: Path, *, swapped: bool = False) -> tuple[Path, tuple[s
         for i, name in enumerate(names):
             archive.writestr(f"All-Age-Faces Dataset/original images/{name}", photograph(i))
             archive.writestr(f"All-Age-Faces Dataset/aglined faces/{name}", b"not read")
+        for i in range(16, 32):  # in neither list
+            archive.writestr(f"All-Age-Faces Dataset/original images/{7375 + i:05}A{2 + i:02}.jpg", photograph(i))
     return folder / "aaf.zip", (), set(val)
 
 
@@ -151,6 +153,7 @@ def test_a_protocol_of_published_lists_goes_on_where_it_was_cut_off_to_its_figur
     assert {name for name, split in splits.items() if split == "test"} == names
     assert "val" in splits.values()
     assert splits_read(dataset, root, run / "all") == splits
+    assert found["photographs_in_no_list"] == {"utkface-21-60": 1, "all-age-faces": 16}[protocol]
 
     trained = len(steps)
     again = CliRunner().invoke(app, words)
