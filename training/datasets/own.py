@@ -14,6 +14,8 @@ Columns of the table (UTF-8, commas, a header line; `file` and an age are needed
 | `split`    | `train`, `val`, `calib` or `test`; empty where the project is to choose         |
 
 Folders: `35/anything.jpg`, `25-32/...`, `60+/...`, also within `train/`, `val/`, `calib/` and `test/`.
+
+A folder `faces/` that everything lies in, as in an archive of it, is taken for the dataset's folder.
 """
 
 from __future__ import annotations
@@ -44,17 +46,31 @@ def read(root: Path, labels: str = "labels.csv", name: str = "own") -> Listing:
     if root.suffix.lower() == ".csv":
         root, labels = root.parent, root.name
     listing = Listing(name, Folder(root) if root.is_dir() else open_source(root), by_path=True)
-    if labels in listing.source.names:
-        _read_table(listing, labels)
+    top = _top(listing.source.names, labels)
+    within = next((folder for folder in ("", top) if folder + labels in listing.source.names), None)
+    if within is not None:
+        _read_table(listing, within + labels, within)
     else:
-        _read_folders(listing)
+        _read_folders(listing, top.count("/"))
     if not listing.samples and not listing.rejected:
         raise DatasetError(f"{root} has no {labels} and no pictures in folders named for an age (35, 25-32, 60+)")
     return listing
 
 
-def _read_table(listing: Listing, labels: str) -> None:
-    rows = read_table(listing.source.read(labels), labels, ("file",))
+def _top(names: Sequence[str], labels: str) -> str:
+    """Return the folder `faces/` that the pictures and the table all lie in and that says neither split nor age."""
+    ours = (name for name in names if name.lower().endswith(tuple(SUFFIXES)) or f"/{name}".endswith(f"/{labels}"))
+    top = ""
+    for level in zip(*(name.split("/")[:-1] for name in ours), strict=False):
+        if len(set(level)) > 1 or level[0].lower() in SPLITS or parse_ages(level[0]):
+            break
+        top += f"{level[0]}/"
+    return top
+
+
+def _read_table(listing: Listing, labels: str, within: str) -> None:
+    """Take the rows of a table whose files are named from the folder `within`, "" or ending in `/`."""
+    rows = [{**row, "file": within + row["file"]} for row in read_table(listing.source.read(labels), labels, ("file",))]
     if rows and "age" not in rows[0] and not {"low", "high"} <= rows[0].keys():
         raise DatasetError(f"{labels} needs a column age, or the columns low and high")
     _say_unread(labels, rows[:1])
@@ -96,7 +112,8 @@ def _sample(listing: Listing, row: Row, ages: tuple[int, int], split: str | None
     return Sample(row["file"], *ages, subject=subject, group=group, sex=sex, race=race, split=split)
 
 
-def _read_folders(listing: Listing) -> None:
+def _read_folders(listing: Listing, depth: int) -> None:
+    """Take the pictures in folders named for an age; the folder below the `depth` first ones may say the split."""
     for path in _pictures(listing):
         folders = path.split("/")[:-1]
         # The nearest folder that says an age counts: `20-29/25/x.jpg` is 25.
@@ -104,7 +121,7 @@ def _read_folders(listing: Listing) -> None:
         if ages is None:
             listing.reject(path, f"{_NO_AGE} in its folder's name, as in 25, 25-32 or 60+")
         else:
-            split = folders[0].lower()
+            split = folders[depth].lower()
             listing.samples.append(Sample(path, *ages, split=split if split in SPLITS else None))
 
 

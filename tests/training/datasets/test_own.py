@@ -1,5 +1,6 @@
 """One's own faces: a table, or folders named for ages."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,32 @@ def test_folders_named_for_ages(tmp_path: Path) -> None:
         "20-29/25/d.jpg": (25, 25, None),
     }
     assert found.examples == {"no age within 0..100 in its folder's name, as in 25, 25-32 or 60+": ["cats/e.jpg"]}
+
+
+def zipped(root: Path, files: dict[str, str]) -> Listing:
+    with zipfile.ZipFile(root / "faces.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return read("own", root / "faces.zip")
+
+
+def test_an_archive_of_the_folder_keeps_its_splits(tmp_path: Path) -> None:
+    files = [f"faces/{split}/{age}/a.jpg" for split in ("Train", "val", "calib", "test") for age in ("25", "40+")]
+    found = zipped(tmp_path, dict.fromkeys([*files, "read me.txt"], "picture"))
+    assert {each.path: each.split for each in found.samples} == {file: file.split("/")[1].lower() for file in files}
+    one = zipped(tmp_path, {"faces/test/25/a.jpg": "picture"})
+    assert one.samples == [Sample("faces/test/25/a.jpg", 25, 25, split="test")]
+    assert zipped(tmp_path, {"25/test/a.jpg": "picture"}).samples == [Sample("25/test/a.jpg", 25, 25)]
+
+
+def test_an_archive_of_the_folder_keeps_its_table(tmp_path: Path) -> None:
+    table = "file,age,split\na/1.jpg,30,val\n2.jpg,31,\n"
+    found = zipped(tmp_path, {"faces/labels.csv": table, "faces/a/1.jpg": "picture", "faces/3.jpg": "picture"})
+    assert found.samples == [Sample("faces/a/1.jpg", 30, 30, split="val")]
+    assert found.examples == {
+        "in the table, but there is no such picture": ["faces/2.jpg"],
+        "no row in the table": ["faces/3.jpg"],
+    }
 
 
 def test_every_kind_of_picture_is_listed_or_left_out_with_the_reason(tmp_path: Path) -> None:
