@@ -11,7 +11,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ from training.datasets import DatasetError, Listing, Sample
 from training.datasets.source import Source
 
 _JOURNAL: Final = "index.partial.csv"
+_SIZES: Final = "sizes_sha256"
 _LABELS: Final = ("low", "high", "subject", "group", "sex", "race", "split")
 _CHUNK: Final = 16
 
@@ -62,9 +63,9 @@ def prepare(
     """Write the store `out` of a listing, going on where an interrupted run stopped.
 
     A store of the same pictures gets the listing's labels and splits. Returns the listing of the pictures that have a
-    face in the store, the others rejected by reason. Raises PrepareError where `out`
-    holds a store of other pictures or another crop, and where there is no picture or none with a face; FileMissing
-    where `models_dir` lacks the detector's file.
+    face in the store, the others rejected by reason. Raises PrepareError where `out` holds a store of other pictures or
+    another crop, where pictures have other lengths than they had, and where there is no picture or none with a face;
+    FileMissing where `models_dir` lacks the detector's file.
     """
     if not listing.samples:
         left_out = ", ".join(f"{count} ({reason})" for reason, count in listing.rejected.items())
@@ -92,12 +93,22 @@ def prepare(
 
 
 def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) -> set[int]:
-    names = hashlib.sha256("\n".join(sample.path for sample in listing.samples).encode()).hexdigest()
+    names = _digest(sample.path for sample in listing.samples)
     made_from = {"crop": crop.model_dump(), "bleed": bleed, "source": listing.dataset, "pictures_sha256": names}
+    made_from[_SIZES] = _digest(_size(listing.source, sample.path) for sample in listing.samples)
     about = out / "store.json"
-    if about.exists() and json.loads(about.read_text()) != made_from:
-        raise PrepareError(f"{out} holds a store of other pictures or another crop; give another --out or delete it")
-    if not about.exists():
+    if about.exists():
+        before = json.loads(about.read_text())
+        # A store of an older version does not say how long its pictures were.
+        if before | {_SIZES: None} != made_from | {_SIZES: None}:
+            raise PrepareError(
+                f"{out} holds a store of other pictures or another crop; give another --out or delete it"
+            )
+        if before.get(_SIZES, made_from[_SIZES]) != made_from[_SIZES]:
+            raise PrepareError(
+                f"pictures were replaced under their names since {out} was begun; give another --out or delete it"
+            )
+    else:
         about.write_text(json.dumps(made_from, indent=2) + "\n")
     journal = out / _JOURNAL
     if not journal.exists():
@@ -107,6 +118,18 @@ def _start_or_continue(out: Path, listing: Listing, crop: CropSpec, bleed: int) 
     journal.write_text("".join(whole))  # a killed run may leave half a line
     _relabel(journal, listing)
     return {int(row[0]) for row in csv.reader(whole)}
+
+
+def _digest(values: Iterable[object]) -> str:
+    return hashlib.sha256("\n".join(map(str, values)).encode()).hexdigest()
+
+
+def _size(source: Source, path: str) -> int:
+    """Return a picture's length in bytes, -1 where it is not there."""
+    try:
+        return source.size(path)
+    except OSError:
+        return -1
 
 
 def _relabel(table: Path, listing: Listing) -> None:

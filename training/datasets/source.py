@@ -45,6 +45,9 @@ class Source(Protocol):
     def read(self, name: str) -> bytes:
         """Bytes of one file; OSError where there is none of this name, or it is damaged."""
 
+    def size(self, name: str) -> int:
+        """Length of one file in bytes, found without reading it; OSError where there is none of this name."""
+
 
 def open_source(root: Path) -> Source:
     """Source for a folder or an archive; DatasetError where `root` is neither.
@@ -87,6 +90,13 @@ class Folder:
             return self._archives[folder].read(rest)
         return (self.root / name).read_bytes()
 
+    def size(self, name: str) -> int:
+        """Length of one file in bytes; OSError where there is none of this name."""
+        folder, _, rest = name.partition("/")
+        if rest and folder in self._archives:
+            return self._archives[folder].size(rest)
+        return (self.root / name).stat().st_size
+
     @cached_property
     def _archives(self) -> dict[str, Source]:
         files = sorted(path for path in self.root.iterdir() if path.is_file() and _is_archive(path.name))
@@ -118,6 +128,13 @@ class ZipArchive:
         except _DAMAGE as error:
             raise OSError(f"the member {name!r} of {self.root} is damaged: {error}") from error
 
+    def size(self, name: str) -> int:
+        """Length of one member in bytes, unpacked; OSError where there is none of this name."""
+        try:
+            return self._zip.getinfo(name).file_size
+        except KeyError:
+            raise FileNotFoundError(f"{self.root} has no member {name!r}") from None
+
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         try:
@@ -148,12 +165,20 @@ class TarArchive:
 
     def read(self, name: str) -> bytes:
         """Bytes of one member; OSError where there is none of this name."""
-        member = self._members.get(name)
-        if member is None:
-            raise FileNotFoundError(f"{self.root} has no member {name!r}")
+        member = self._member(name)
         with self._lock:
             file = self._tar.extractfile(member)
             return file.read() if file else b""
+
+    def size(self, name: str) -> int:
+        """Length of one member in bytes; OSError where there is none of this name."""
+        return self._member(name).size
+
+    def _member(self, name: str) -> tarfile.TarInfo:
+        member = self._members.get(name)
+        if member is None:
+            raise FileNotFoundError(f"{self.root} has no member {name!r}")
+        return member
 
     @cached_property
     def _members(self) -> dict[str, tarfile.TarInfo]:

@@ -106,6 +106,19 @@ def test_another_crop_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         prepare(listing, tmp_path / "store", MODELS, CROP.model_copy(update={"margin": 0.3}), bleed=8, workers=1)
 
 
+def test_a_picture_replaced_under_its_name_is_refused_and_a_store_of_before_is_not(tmp_path: Path) -> None:
+    listing, store = dataset(tmp_path / "faces", count=2), tmp_path / "store"
+    first = prepare(listing, store, MODELS, CROP, bleed=8, workers=1)
+    broken = tmp_path / "faces" / listing.samples[-1].path
+    broken.write_bytes(jpeg(astronaut()))
+    with pytest.raises(PrepareError, match=r"replaced under their names .* give another --out"):
+        prepare(listing, store, MODELS, CROP, bleed=8, workers=1)
+    about = json.loads((store / "store.json").read_text())
+    del about["sizes_sha256"]
+    (store / "store.json").write_text(json.dumps(about))
+    assert prepare(listing, store, MODELS, CROP, bleed=8, workers=1) == first
+
+
 def test_a_killed_preparation_goes_on_where_it_stopped(tmp_path: Path) -> None:
     listing = dataset(tmp_path / "faces", count=24)
     script = (

@@ -57,6 +57,7 @@ def test_every_kind_of_source_shows_the_same_files_without_litter(
 ) -> None:
     source = open_source(write(tmp_path))
     assert {name: source.read(name) for name in source.names} == FILES
+    assert {name: source.size(name) for name in source.names} == {name: len(data) for name, data in FILES.items()}
 
 
 @ways
@@ -64,6 +65,8 @@ def test_a_missing_file_is_an_os_error(write: Callable[[Path], Path], tmp_path: 
     source = open_source(write(tmp_path))
     with pytest.raises(FileNotFoundError):
         source.read("faces/none.jpg")
+    with pytest.raises(FileNotFoundError):
+        source.size("faces/none.jpg")
 
 
 @ways
@@ -85,6 +88,7 @@ def test_an_archive_in_a_folder_is_a_folder_of_its_name(tmp_path: Path) -> None:
     write_tar(tmp_path / "aligned.tar.gz", prefix="aligned/")
     source = open_source(tmp_path)
     assert source.read("aligned.tar.gz/aligned/list.txt") == b"words"
+    assert source.size("aligned.tar.gz/aligned/list.txt") == 5
     assert "aligned.tar.gz" not in source.names
 
 
