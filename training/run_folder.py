@@ -14,6 +14,9 @@ CHECKPOINT: Final = "checkpoint.npz"
 PREVIOUS: Final = "checkpoint.previous.npz"
 BEST: Final = "best.weights.h5"
 
+UNBLENDED: Final = "unblended.weights.h5"
+"""The best weights before `start_share` was applied; not there where `BEST` is newer."""
+
 METRICS: Final = "metrics.csv"
 TENSORBOARD: Final = "tensorboard"
 """A file of figures by step, and a folder."""

@@ -15,6 +15,7 @@ from training.fit.learner import Learner
 from training.fit.schedule import Progress, fraction, learning_rate, time_left_s
 from training.measures.validation import Scores, mae_by_source, score
 from training.recipes.recipe import Recipe, Stage
+from training.run_folder import UNBLENDED
 from training.teaching.agreement import Agreement
 from training.tracking.gallery import pictures
 from training.tracking.trackers import Tracker
@@ -136,4 +137,5 @@ class StageRun:
         if scores.mae >= self.progress.best_mae:
             return
         self.learner.keep_best(self.run_dir)
+        (self.run_dir / UNBLENDED).unlink(missing_ok=True)
         self._advance(best_mae=scores.mae, best_epoch=self.progress.epoch, best_spread=scores.spread)

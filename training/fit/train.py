@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from training.fit.weight_average import assign, read
 from training.measures.validation import LEAST_SPREAD, Scores, score
 from training.model.initialise import new_model
 from training.recipes.recipe import Recipe, Stage
-from training.run_folder import BEST, replace_file
+from training.run_folder import BEST, UNBLENDED, replace_file
 from training.teaching.agreement import Agreement, keeps_imdb_wiki
 from training.teaching.distillation import drawn_shares, lessons
 from training.teaching.teacher import ITSELF, Targets, Teacher, frozen, teacher_named
@@ -34,9 +33,6 @@ from training.tracking.trackers import Tracker
 
 ENOUGH: Final = 100
 """Faces of `val` below which a small difference of errors may be chance."""
-
-UNBLENDED: Final = "unblended.weights.h5"
-"""The best weights before `start_share` was applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +167,10 @@ def _error_before(learner: Learner, faces: FaceSet, tracker: Tracker, display: D
 def _blended(learner: Learner, start: Variables, val_faces: FaceSet, run_dir: Path) -> Scores:
     """Average the best weights with the initial ones by the recipe's `start_share`, keep both; score them."""
     recipe = learner.recipe
-    if not (run_dir / UNBLENDED).exists():
-        shutil.copyfile(run_dir / BEST, run_dir / UNBLENDED)
-    learner.load_weights(run_dir / UNBLENDED)
+    if (run_dir / UNBLENDED).exists():
+        learner.load_weights(run_dir / UNBLENDED)
+    else:
+        replace_file(run_dir / UNBLENDED, learner.save_weights)
     ends = read(learner.network.weights)
     share = recipe.start_share
     assign(learner.network.weights, [share * one + (1 - share) * other for one, other in zip(start, ends, strict=True)])

@@ -21,12 +21,12 @@ from training.errors import CheckpointCorrupt, LossNotFinite, NothingToTrain
 from training.fit import stage as stage_module
 from training.fit.checkpoint import Checkpoint
 from training.fit.launch import launch, relaunch
-from training.fit.train import UNBLENDED, TrainResult, select, train
+from training.fit.train import TrainResult, select, train
 from training.fit.weight_average import read
 from training.measures.validation import Scores, score
 from training.model.initialise import merged_run, new_model, trained_model
 from training.recipes.recipe import Stage, recipe_named
-from training.run_folder import BEST, CHECKPOINT
+from training.run_folder import BEST, CHECKPOINT, UNBLENDED
 from training.weights.folded import fold_batch_norm
 
 
@@ -265,6 +265,23 @@ def test_a_run_may_keep_a_share_of_what_it_began_with(stores: list[FaceStore], t
     assert again.val_mae == pytest.approx(result.val_mae, abs=1e-4)
     for kept, now in zip(blended, read(trained_model(tmp_path / "second")[0].weights), strict=True):
         np.testing.assert_allclose(now, kept, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_that_goes_on_after_its_end_keeps_a_share_of_its_start_in_what_it_learnt_since(
+    stores: list[FaceStore], tmp_path: Path
+) -> None:
+    train(tiny_recipe(epochs=1), stores, tmp_path / "first")
+    recipe, memory = tiny_recipe(epochs=4, weights=str(tmp_path / "first"), start_share=0.25), Memory()
+    short = train(recipe, stores, tmp_path / "second", max_minutes=1e-9)
+    longer = train(recipe, stores, tmp_path / "second", resume=True, tracker=memory)
+    assert longer.steps > short.steps
+    first, second = (read(trained_model(tmp_path / run)[0].weights) for run in ("first", "second"))
+    ends, _ = trained_model(tmp_path / "second")
+    keras.Model(ends.inputs, ends.outputs).load_weights(tmp_path / "second" / UNBLENDED)
+    for start, end, kept in zip(first, read(ends.weights), second, strict=True):
+        np.testing.assert_allclose(kept, 0.25 * start + 0.75 * end, rtol=1e-5, atol=1e-6)
+    scores = score(lambda batch: read([ends.head.pmf(ends(batch))])[0], select(recipe, stores, "val"), recipe.size, 8)
+    assert scores.mae == pytest.approx(min(memory.values["val_mae"]), abs=0.01)
 
 
 def test_a_run_of_before_a_field_came_goes_on(stores: list[FaceStore], tmp_path: Path) -> None:
