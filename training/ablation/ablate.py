@@ -27,6 +27,9 @@ from training.teaching.agreement import Agreement, keeps_imdb_wiki
 RECIPE: Final = "recipe"
 """The row that changes nothing, which the others are compared with."""
 
+BEGUN: Final = "begun"
+"""A file in the folder of a row's run, written before it starts: the command."""
+
 ENDED: Final = "ended"
 """A file in the folder of a row's run that has ended: the command."""
 
@@ -186,14 +189,10 @@ def ablate(
         runs = _runs(folder, row.name, base.seed, seeds)
         for seed, run in enumerate(runs, base.seed):
             asked = [*arguments, *_set(f"seed={seed}")]
+            _refuse_another(run, _command(asked))
             if not (run / ENDED).exists():
                 console.rule(f"{row.name}, seed {seed}: {row.what}")
                 _run(row, asked, run)
-            elif (run / ENDED).read_text() != _command(asked):
-                raise AgelensError(
-                    f"{run} was trained by another command, {(run / ENDED).read_text().strip()}; name another folder "
-                    "with --runs, or delete this one"
-                )
         seen = [FaceStore.open(path) for path in row.stores] or list(opened.values())
         faces = FaceSet.joined([store.select("val") for store in seen])
         as_it_is = _runs(folder, RECIPE, base.seed, seeds)
@@ -222,9 +221,26 @@ def _arguments(
     return ["train", recipe, *shared, *initial, *row.arguments, "--max-minutes", f"{minutes:g}"]
 
 
+def _refuse_another(run: Path, command: str) -> None:
+    """Raise AgelensError where a folder holds a training by another command, which ended or can go on."""
+    name = ENDED if (run / ENDED).exists() else BEGUN
+    if name == BEGUN and not (run / CHECKPOINT).exists():
+        return
+    before = (run / name).read_text() if (run / name).exists() else f"which is not known, as {run / name} is missing"
+    if before != command:
+        raise AgelensError(
+            f"{run} was trained by another command, {before.strip()}; name another folder with --runs, or delete this "
+            "one"
+        )
+
+
 def _run(row: Row, arguments: Sequence[str], run: Path) -> None:
-    begun = (run / CHECKPOINT).exists()
-    asked = [*arguments[:2], "--resume"] if begun else arguments
+    asked = arguments
+    if (run / CHECKPOINT).exists():
+        asked = [*arguments[:2], "--resume"]
+    else:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / BEGUN).write_text(_command(arguments))
     command = [sys.executable, "-m", "training.cli.main", *asked, "--run", str(run)]
     if subprocess.run(command, check=False).returncode:  # noqa: S603 - this program, and the caller's own words
         raise AgelensError(

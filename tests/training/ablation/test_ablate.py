@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from service.errors import AgelensError, InvalidParameter
-from training.ablation.ablate import ENDED, ROWS, ablate, by_difference, rows_for
+from training.ablation.ablate import BEGUN, ENDED, ROWS, ablate, by_difference, rows_for
 from training.ablation.comparison import KEPT
 from training.data.store import FaceStore
 from training.data.synthetic import synthetic_store
 from training.measures.validation import WornFaces
 from training.recipes.overrides import overridden
 from training.recipes.recipe import recipe_named, recipe_names
-from training.run_folder import BEST
+from training.run_folder import BEST, CHECKPOINT
 
 ROOT = Path(__file__).parents[3]
 
@@ -49,13 +49,35 @@ def test_a_row_is_run_once_with_each_seed_and_compared_with_the_recipe(tmp_path:
     ]
 
 
-def test_a_training_by_another_command_is_not_taken_for_this_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", [ENDED, BEGUN])
+def test_a_training_by_another_command_is_not_taken_for_this_one(tmp_path: Path, file: str) -> None:
     synthetic_store(tmp_path / "store", 40, size=48)
     run = tmp_path / "runs" / "recipe-1"
     run.mkdir(parents=True)
-    (run / ENDED).write_text("agelens-train train smoke --set ema_decay=0.1\n")
+    (run / CHECKPOINT).touch()
+    (run / file).write_text("agelens-train train smoke --set ema_decay=0.1\n")
     with pytest.raises(AgelensError, match=r"trained by another command, .*ema_decay=0.1; name another folder"):
         ablate("smoke", [tmp_path / "store"], None, 0.01, run.parent, tmp_path / "table.json", ["recipe"])
+
+
+def test_a_training_that_was_cut_off_goes_on_by_its_own_command_alone(tmp_path: Path) -> None:
+    synthetic_store(tmp_path / "store", 40, size=48)
+    runs, out = tmp_path / "runs", tmp_path / "table.json"
+
+    def asked(minutes: float) -> None:
+        ablate("smoke", [tmp_path / "store"], None, minutes, runs, out, ["recipe"])
+
+    asked(0.01)
+    (runs / "recipe-1" / ENDED).unlink()
+    out.unlink()
+    with pytest.raises(AgelensError, match=r"by another command, .*--max-minutes 0\.01 .*; name another folder"):
+        asked(0.02)
+    asked(0.01)
+    assert "--max-minutes 0.01" in (runs / "recipe-1" / ENDED).read_text()
+    (runs / "recipe-1" / ENDED).unlink()
+    (runs / "recipe-1" / BEGUN).unlink()
+    with pytest.raises(AgelensError, match=r"which is not known, as .*begun is missing; name another folder"):
+        asked(0.01)
 
 
 @pytest.mark.parametrize(
