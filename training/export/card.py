@@ -14,8 +14,7 @@ from service.errors import InvalidParameter
 from service.inference.manifest import Manifest
 from training.datasets import ABOUT
 from training.export.graph import ExportRefused, embed
-from training.export.lock import fingerprint, lock_model, write_model
-from training.onnx_manifest import manifest_of, model_in
+from training.export.lock import fingerprint, lock_model, own_model, write_model
 from training.weights import TERMS as WEIGHTS_TERMS
 
 Tree = dict[str, Any]
@@ -44,13 +43,12 @@ def sign_off(path: Path, evaluation: Path, note: str | None = None, ablation: Pa
 
     `ablation` is what `agelens-train ablate` wrote; its rows trained on one dataset alone go into the card, and `note`
     ends it. Returns the card's path. Raises ExportRefused where the evaluation is of another graph, and
-    InvalidParameter for an ablation of another form.
+    InvalidParameter for an ablation of another form or a file of another name than its manifest's.
     """
     tree = json.loads(evaluation.read_text())
-    model = model_in(path)
+    model, manifest = own_model(path)
     if tree.get("fingerprint") != fingerprint(model):
         raise ExportRefused(f"{evaluation.name} was measured on another file than {path.name}; evaluate this one")
-    manifest = manifest_of(model, path.name)
     signed = manifest.model_copy(update={"metrics": {**manifest.metrics, **headline(tree)}})
     embed(model, signed)
     entry = lock_model(write_model(model, path.parent))

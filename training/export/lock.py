@@ -8,10 +8,26 @@ from pathlib import Path
 import onnx
 
 from service.atomic_write import atomic_write
-from service.errors import FileMissing, UnknownModel
+from service.errors import FileMissing, InvalidParameter, UnknownModel
 from service.inference.lockfile import LockEntry, ModelLock, sha256_of
-from service.inference.manifest import METADATA_KEY
+from service.inference.manifest import METADATA_KEY, Manifest
 from training.onnx_manifest import manifest_of, model_in
+
+
+def own_model(path: Path) -> tuple[onnx.ModelProto, Manifest]:
+    """Open a file that is to be written anew under its name; return it and its manifest.
+
+    Raises InvalidParameter where that is the name of another file, besides what `model_in` and `manifest_of` raise.
+    """
+    model = model_in(path)
+    manifest = manifest_of(model, path.name)
+    own = f"{manifest.name}.onnx"
+    if path.name != own:
+        raise InvalidParameter(
+            f"{path} calls itself {manifest.name}, so {path.with_name(own)} would be written, not this file: name it "
+            f"{own}, in a folder of its own; another name is given with --name of `export`, `quantize` or `ensemble`"
+        )
+    return model, manifest
 
 
 def write_model(model: onnx.ModelProto, folder: Path) -> Path:

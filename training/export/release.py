@@ -21,7 +21,7 @@ from training.data.wear import worn
 from training.datasets.sample import SPLITS
 from training.export.calibration_nodes import mix_behind, set_correction, set_mix
 from training.export.graph import embed, run
-from training.export.lock import lock_model, write_model
+from training.export.lock import lock_model, own_model, write_model
 from training.measures.calibration import (
     ENOUGH,
     FEWEST_HALVED,
@@ -39,7 +39,6 @@ from training.measures.calibration import (
     losses,
     standard_error,
 )
-from training.onnx_manifest import manifest_of, model_in
 
 WORN_COPIES = 2
 """Worn copies of each `calib` face that the intervals are fitted on, beside the face itself."""
@@ -276,10 +275,10 @@ def recalibrate(
     """Fit correction, decode and intervals of a finished file anew from `stores`; return its path.
 
     `version` None keeps the file's. A calibrated file is kept as it is, and `notice` told why, where few faces do not
-    show that they calibrate it better. Raises pydantic's ValidationError for a version that is not three numbers.
+    show that they calibrate it better. Raises pydantic's ValidationError for a version that is not three numbers,
+    and InvalidParameter for a file of another name than its manifest's.
     """
-    model = model_in(path)
-    before = manifest_of(model, path.name)
+    model, before = own_model(path)
     few = _too_few(model, before, Split.load(stores, "calib", before.crop)) if balance is None else ""
     if few:
         embed(model, _versioned(before, version))
@@ -326,10 +325,9 @@ def recalibrate_for(
 
     The mix is estimated from what the file says of them, calibrated to `stores`; where `recalibrate` would keep its
     calibration, it is kept but for mix and intervals. `version` and `notice` are as there. Raises InvalidParameter
-    where there are too few faces.
+    where there are too few faces, and for a file of another name than its manifest's.
     """
-    model = model_in(path)
-    before = manifest_of(model, path.name)
+    model, before = own_model(path)
     calib, manifest = Split.load(stores, "calib", before.crop), _to_calibrate(before, version)
     few = _too_few(model, before, calib)
     if not few:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+from service.errors import InvalidParameter
 from service.inference.age_mix import mix_of, stated_for
 from tests.training.export.bell_model import (
     bell_manifest,
@@ -17,6 +18,7 @@ from tests.training.export.bell_model import (
     write_grey_store,
 )
 from training.export.calibration_nodes import set_mix, tail_nodes
+from training.export.card import sign_off
 from training.export.graph import ExportRefused, embed, run
 from training.export.quantize import quantize
 from training.export.release import Split, faces_of_mix, finish, recalibrate, recalibrate_for
@@ -47,6 +49,23 @@ def test_a_file_says_the_mix_of_ages_that_it_is_calibrated_to(store: Path, tmp_p
     assert lifted == pytest.approx(stated_for(as_it_comes, own, balanced(calib.low, calib.high, 1)), abs=1e-5)
     assert np.abs(lifted - as_it_comes).max() > 0.01
     assert again == pytest.approx(as_it_comes, abs=1e-6)
+
+
+def test_a_copy_of_another_name_does_not_overwrite_the_file_that_it_was_copied_from(
+    store: Path, tmp_path: Path
+) -> None:
+    path = write_bell_model(tmp_path)
+    copy, before = tmp_path / "copy.onnx", path.read_bytes()
+    copy.write_bytes(before)
+    (tmp_path / "bell.json").write_text("{}")
+    for calibrated in (
+        lambda: recalibrate(copy, [store], balance=0.5),
+        lambda: recalibrate_for(copy, [store], FACES),
+        lambda: sign_off(copy, tmp_path / "bell.json"),
+    ):
+        with pytest.raises(InvalidParameter, match=r"copy\.onnx calls itself bell, .*: name it bell\.onnx"):
+            calibrated()
+    assert path.read_bytes() == before
 
 
 def test_a_new_calibration_drops_what_was_measured_with_the_one_before(store: Path, tmp_path: Path) -> None:
