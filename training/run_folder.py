@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from service.atomic_write import atomic_write
+from service.errors import InvalidParameter
 from training.errors import CheckpointNotWritten
 
 CHECKPOINT: Final = "checkpoint.npz"
@@ -23,6 +24,12 @@ TENSORBOARD: Final = "tensorboard"
 
 RUN_FILE: Final = "run.json"
 """Stores and time of a run, which resuming needs besides the recipe."""
+
+
+def refuse_run_in(folder: Path) -> None:
+    """Raise InvalidParameter where a folder holds a run, or the weights of one."""
+    if any((folder / file).exists() for file in (RUN_FILE, CHECKPOINT, BEST)):
+        raise InvalidParameter(f"{folder} holds a run already, which would be written over: choose another --run")
 
 
 def replace_file(path: Path, write: Callable[[Path], None], keep: Path | None = None) -> None:

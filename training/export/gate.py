@@ -30,7 +30,7 @@ from training.data.store import FaceSet, FaceStore
 from training.export.convert import shared_crop
 from training.export.release import Split
 from training.measures.calibration import wrong_thresholds
-from training.run_folder import BEST, RUN_FILE
+from training.run_folder import BEST, RUN_FILE, refuse_run_in, replace_file
 
 if TYPE_CHECKING:
     from training.model.age_model import AgeModel
@@ -152,13 +152,15 @@ def _fitted(answers: Answers, restraint: float) -> Gate:
 def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     """Make a `dldl` run of a run whose network has both heads: fit the gate on `val`, write the weights to `out`.
 
-    Raises InvalidParameter where the run's network lacks a head, FileMissing where the run is not whole.
+    Raises InvalidParameter where the run's network lacks a head or `out` holds a run, FileMissing where the run is not
+    whole.
     """
     import keras
 
     from training.model.heads.softmax import GATE
     from training.model.initialise import trained_model, with_other_head
 
+    refuse_run_in(out)
     model, recipe = trained_model(run_dir)
     network, lacking = with_other_head(model, "dldl", imdb_wiki=True)
     if lacking != [GATE]:
@@ -171,9 +173,9 @@ def gated(run_dir: Path, stores: Sequence[Path], out: Path) -> Gate:
     weights, bias = np.diff(gate.weights, axis=1), np.diff(gate.biases)
     network.get_layer(GATE).set_weights([weights.astype(np.float32), bias.astype(np.float32)])
     out.mkdir(parents=True, exist_ok=True)
+    replace_file(out / BEST, keras.Model(network.inputs, network.outputs).save_weights)
     if (run_dir / RUN_FILE).is_file():
         shutil.copyfile(run_dir / RUN_FILE, out / RUN_FILE)
-    keras.Model(network.inputs, network.outputs).save_weights(out / BEST)
     replace(recipe, head="dldl", head_options={"dropout": 0.0, "imdb_wiki": True}).save(out)
     return gate
 

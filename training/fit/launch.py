@@ -16,7 +16,7 @@ from training.fit.together import refuse_unlike
 from training.fit.train import TrainResult, train
 from training.recipes.overrides import overridden
 from training.recipes.recipe import Recipe, recipe_named
-from training.run_folder import BEST, CHECKPOINT, METRICS, PREVIOUS, RUN_FILE, TENSORBOARD
+from training.run_folder import BEST, CHECKPOINT, METRICS, PREVIOUS, RUN_FILE, TENSORBOARD, refuse_run_in
 from training.tracking.trackers import CsvTracker, TensorBoardTracker, Tracker, Trackers, WandbTracker
 
 
@@ -48,8 +48,7 @@ def launch(
     if others:
         refuse_unlike(recipe, others)
     for folder in (run_dir / other.name for other in others):
-        if any((folder / file).exists() for file in (RUN_FILE, CHECKPOINT, BEST)):
-            raise InvalidParameter(f"{folder} holds a run already, which would be written over: choose another --run")
+        refuse_run_in(folder)
     opened = [FaceStore.open(store) for store in stores]
     run_dir.mkdir(parents=True, exist_ok=True)
     about: dict[str, Any] = {

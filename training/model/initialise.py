@@ -22,7 +22,7 @@ from training.model.backbones import build_backbone
 from training.model.from_onnx import ExportedFile, file_named
 from training.model.heads import AgeHead, head_named
 from training.recipes.recipe import Recipe
-from training.run_folder import BEST, RUN_FILE
+from training.run_folder import BEST, RUN_FILE, refuse_run_in, replace_file
 from training.weights.merge import merge
 from training.weights.shortcuts import fit_shortcuts
 from training.weights.store import HEAD_PREFIX, SOURCES, is_folded, source_for, unfold_batch_norm
@@ -159,8 +159,9 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
     """Average the weights of two runs that were fine-tuned from the same start, and save them as a run in `out`.
 
     `share` 0..1 is the other's. Layers that only the first has stay as they are. Raises FileMissing where a run is not
-    whole, ValueError where the networks differ.
+    whole, ValueError where the networks differ, InvalidParameter where `out` holds a run.
     """
+    refuse_run_in(out)
     (model, recipe), (other, others) = trained_model(run_dir), trained_model(other_dir)
     if recipe.backbone != others.backbone:
         raise ValueError(f"{run_dir} trained {recipe.backbone}, {other_dir} trained {others.backbone}")
@@ -171,11 +172,11 @@ def merged_run(run_dir: Path, other_dir: Path, share: float, out: Path) -> None:
         )
     merge(model, other, share)
     out.mkdir(parents=True, exist_ok=True)
+    replace_file(out / BEST, keras.Model(model.inputs, model.outputs).save_weights)
     files = [folder / RUN_FILE for folder in (run_dir, other_dir)]
     stores = [store for file in files if file.is_file() for store in json.loads(file.read_text())["stores"]]
     about = {"stores": list(dict.fromkeys(stores)), "max_minutes": None, "wandb": False}
     (out / RUN_FILE).write_text(json.dumps(about, indent=2) + "\n")
-    keras.Model(model.inputs, model.outputs).save_weights(out / BEST)
     replace(recipe, weights=str(run_dir), merged_with=str(other_dir), merged_share=share, first_layers=None).save(out)
 
 

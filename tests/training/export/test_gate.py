@@ -97,6 +97,8 @@ def test_a_run_with_both_heads_becomes_one_that_mixes_them(store_path: Path, tmp
     features, *pmfs = answer_of(model)(pixels)
     expected = np.einsum("nk,knt->nt", gate.shares(features), np.stack(pmfs))
     np.testing.assert_allclose(model.head.pmf(model.predict_on_batch(pixels)), expected, atol=1e-5)
+    with pytest.raises(InvalidParameter, match="gated holds a run already"):
+        gated(tmp_path / "run", [store_path], tmp_path / "gated")
 
 
 def test_a_run_without_both_heads_is_refused(store_path: Path, tmp_path: Path) -> None:

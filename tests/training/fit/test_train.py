@@ -401,6 +401,8 @@ def test_two_runs_that_began_alike_become_one_that_is_their_mean(store_path: Pat
     for mine, first, second in zip(*(read(each.weights) for each in (merged, one, other)), strict=True):
         np.testing.assert_allclose(mine, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-6)
     assert (made.weights, made.merged_with) == (str(tmp_path / "one"), str(tmp_path / "other"))
+    with pytest.raises(InvalidParameter, match="other holds a run already"):
+        merged_run(tmp_path / "one", tmp_path / "merged", 0.5, tmp_path / "other")
 
 
 def test_runs_of_two_networks_are_not_merged(stores: list[FaceStore], tmp_path: Path) -> None:
