@@ -72,6 +72,11 @@ class FaceStore:
         crop = CropSpec.model_validate(about["crop"])
         return cls(about["source"], np.load(path / "faces.npy", mmap_mode="r"), rows, crop, int(about["bleed"]))
 
+    def cut_as(self, crop: CropSpec) -> bool:
+        """Say whether faces were cut as `crop` says; its exposure and the detector's threshold change no cut."""
+        apart = {"exposure": crop.exposure, "detector_threshold": crop.detector_threshold}
+        return self.crop.model_copy(update=apart) == crop
+
     @property
     def digest(self) -> str:
         """What tells the store apart from one of other pictures, labels, splits or another crop."""

@@ -28,7 +28,7 @@ from service.inference.distribution import AGES, Floats
 from service.inference.manifest import CropSpec
 from training.data.store import FaceSet, FaceStore
 from training.export.convert import shared_crop
-from training.export.release import Split
+from training.export.release import Split, refuse_other_crop
 from training.measures.calibration import wrong_thresholds
 from training.run_folder import BEST, RUN_FILE, refuse_run_in, replace_file
 
@@ -203,9 +203,10 @@ def answers_beside(answer: Answer, teacher: Teacher, store: Path, crop: CropSpec
     """Return how far each distribution is from a teacher's on faces without ages, clean and worn.
 
     The teacher, which gives distributions, sees the clean crop, and none of the split `test`, on which the agreement is
-    measured. Raises InvalidParameter where there are no others.
+    measured. Raises InvalidParameter where there are no others, or they were cut otherwise.
     """
     every = FaceStore.open(store)
+    refuse_other_crop(store, every, crop)
     faces = FaceSet.joined([every.select(split) for split in ("train", "val", "calib")])
     if not len(faces):
         raise InvalidParameter(f"{store} has no faces of the splits train, val and calib, which a gate is fitted to")

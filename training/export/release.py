@@ -90,15 +90,11 @@ class Split:
     def load(cls, stores: Sequence[Path], split: str, crop: CropSpec, limit: int | None = None) -> Split:
         """Read one split of several stores, at most `limit` faces spread evenly.
 
-        Raises InvalidParameter for a store of another size, ValueError where there is no such face.
+        Raises InvalidParameter for a store of another crop, ValueError where there is no such face.
         """
         opened = [FaceStore.open(path) for path in stores]
         for path, store in zip(stores, opened, strict=True):
-            if store.crop.size != crop.size:
-                raise InvalidParameter(
-                    f"{path} has faces of {store.crop.size} pixels and the model takes {crop.size}; "
-                    f"prepare it with --size {crop.size}"
-                )
+            refuse_other_crop(path, store, crop)
         chosen = FaceSet.joined([store.select(split) for store in opened])
         if limit is not None:
             chosen = chosen.limited(limit)
@@ -107,6 +103,15 @@ class Split:
         faces = chosen.faces(np.arange(len(chosen)), crop.size)
         sources = tuple(row["source"] for row in chosen.rows)
         return cls(faces, np.clip(chosen.low, 0, AGES - 1), np.clip(chosen.high, 0, AGES - 1), sources, crop)
+
+
+def refuse_other_crop(path: Path, store: FaceStore, crop: CropSpec) -> None:
+    """Raise InvalidParameter where the faces of a store, opened at `path`, were not cut as a model takes them."""
+    if not store.cut_as(crop):
+        raise InvalidParameter(
+            f"{path} has faces of {store.crop.size} pixels with a margin of {store.crop.margin:g} and the model takes "
+            f"{crop.size} with {crop.margin:g}; prepare it with --size {crop.size} --margin {crop.margin:g}"
+        )
 
 
 @dataclass(frozen=True)

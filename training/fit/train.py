@@ -91,10 +91,10 @@ def train(
     sampling, each taught by what all say (`training.fit.together`); their weights and recipes go to `run_dir`/NAME.
     With `max_minutes` the schedule of each stage is fitted to its share of that time, without that of a teacher.
     With `resume` the run continues from its last checkpoint. Raises TrainingError; the last checkpoint and the best
-    weights stay intact. Raises InvalidParameter if a store was cropped for another size.
+    weights stay intact. Raises InvalidParameter if a store was cropped for another size or otherwise than the first.
     """
     for each in (recipe, *beside):
-        _refuse_other_sizes(each, stores)
+        _refuse_other_crops(each, stores)
     # The augmentation's thread must not spread over the cores that the training step needs.
     cv2.setNumThreads(1)
     keras.utils.set_random_seed(recipe.seed)
@@ -239,13 +239,18 @@ def _first_alike(recipe: Recipe, stage: Stage) -> int:
     return [other.sources for other in recipe.stages].index(stage.sources)
 
 
-def _refuse_other_sizes(recipe: Recipe, stores: Sequence[FaceStore]) -> None:
-    """Raise InvalidParameter if a store was cropped for another size."""
+def _refuse_other_crops(recipe: Recipe, stores: Sequence[FaceStore]) -> None:
+    """Raise InvalidParameter if a store was cropped for another size, or otherwise than the first."""
     for store in stores:
         if store.crop.size != recipe.size:
             raise InvalidParameter(
                 f"the faces of {store.source} were cut for {store.crop.size} px, {recipe.name} takes {recipe.size} px: "
                 f"prepare them with --size {recipe.size}, or train with --size {store.crop.size}"
+            )
+        if not store.cut_as(stores[0].crop):
+            raise InvalidParameter(
+                f"the faces of {store.source} were cut with a margin of {store.crop.margin:g}, those of "
+                f"{stores[0].source} with {stores[0].crop.margin:g}: prepare both with the same --margin"
             )
 
 

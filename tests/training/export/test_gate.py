@@ -169,3 +169,5 @@ def test_a_store_without_faces_to_fit_a_gate_to_is_refused_by_name(store_path: P
     crop = shared_crop([store_path], SIZE)
     with pytest.raises(InvalidParameter, match=r"tested-only has no faces of the splits train, val and calib"):
         answers_beside(lambda faces: (np.ones((len(faces), 3)),), Teacher(bells, 101, 0), empty, crop)
+    with pytest.raises(InvalidParameter, match=r"tested-only .* a margin of 0\.1 and the model takes 32 with 0\.2"):
+        answers_beside(lambda _: (), Teacher(bells, 101, 0), empty, crop.model_copy(update={"margin": 0.2}))

@@ -68,6 +68,14 @@ def test_a_copy_of_another_name_does_not_overwrite_the_file_that_it_was_copied_f
     assert path.read_bytes() == before
 
 
+def test_faces_cut_with_another_margin_are_refused(store: Path) -> None:
+    crop = bell_manifest().crop
+    with pytest.raises(InvalidParameter, match=r"margin of 0\.1 and the model takes .* with 0\.2; .*--margin 0\.2"):
+        Split.load([store], "calib", crop.model_copy(update={"margin": 0.2}))
+    other = crop.model_copy(update={"detector_threshold": 0.9, "exposure": "stretched"})
+    assert len(Split.load([store], "calib", other).cut) == 500
+
+
 def test_a_new_calibration_drops_what_was_measured_with_the_one_before(store: Path, tmp_path: Path) -> None:
     path = write_bell_model(tmp_path)
     model = onnx.load(path)

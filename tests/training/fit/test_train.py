@@ -210,6 +210,16 @@ def test_faces_cut_for_another_size_are_refused(stores: list[FaceStore], tmp_pat
         train(tiny_recipe(size=64), stores, tmp_path)
 
 
+def test_faces_cut_with_another_margin_are_refused(stores: list[FaceStore], tmp_path: Path) -> None:
+    wider, surer = (
+        replace(stores[0], crop=stores[0].crop.model_copy(update=update))
+        for update in ({"margin": 0.2}, {"detector_threshold": 0.9, "exposure": "stretched"})
+    )
+    with pytest.raises(InvalidParameter, match=r"a margin of 0\.2, those of synthetic with 0\.1"):
+        train(tiny_recipe(epochs=1), [*stores, wider], tmp_path)
+    assert surer.cut_as(stores[0].crop)
+
+
 @pytest.mark.parametrize(
     ("head", "options"), [("mean_variance", {}), ("dldl", {}), ("coral", {"ages": True, "dropout": 0.0})]
 )
