@@ -47,8 +47,8 @@ FOLDS: Final = 5
 RESTRAINTS: Final = (0.03, 0.1, 0.3, 1.0)
 """Weights of the squared gate's weights that are tried; the one of the lowest cross-validated CRPS is taken."""
 
-UNLABELLED_WEIGHT: Final = 0.6
-"""What all faces without ages weigh together, those with ages 1 (docs/adr/0025 has others)."""
+UNLABELLED_WEIGHT: Final = 1.0
+"""What all faces without ages weigh together, those with ages 1 (docs/adr/0025 and 0027 have others)."""
 
 
 @dataclass(frozen=True)
