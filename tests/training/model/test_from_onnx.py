@@ -185,17 +185,8 @@ def test_a_file_with_shortcuts_does_not_fit_a_network_without(
         new_model(merged, faces_of(merged, store))
 
 
-FIRST, SECOND, THIRD = "member0_raw_pmf", "member1_pmf_1/Softmax:0", "member2_pmf_1/Softmax_1:0"
-
-
-@pytest.mark.parametrize(
-    ("part", "answer", "own"),
-    [(0, FIRST, True), (1, SECOND, True), (2, THIRD, False)],
-    ids=["first", "second", "third"],
-)
-def test_each_network_of_an_ensemble_in_eight_bits_is_read_back(
-    part: int, answer: str, own: bool, store: FaceStore
-) -> None:
+@pytest.mark.parametrize(("part", "own"), [(0, True), (1, True), (2, False)], ids=["first", "second", "third"])
+def test_each_network_of_an_ensemble_in_eight_bits_is_read_back(part: int, own: bool, store: FaceStore) -> None:
     recipe = replace(
         recipe_named("dldl_mobilenet"),
         weights=f"{MODELS / 'ensemble-int8.onnx'}:{part}",
@@ -206,7 +197,9 @@ def test_each_network_of_an_ensemble_in_eight_bits_is_read_back(
     faces = faces_of(recipe, store)
     seen = faces.faces(np.arange(32), recipe.size)
     ensemble = onnx.load(MODELS / "ensemble-int8.onnx")
-    ensemble.graph.output[0].name = answer
+    answers = (node.output[0] for node in ensemble.graph.node if node.op_type == "Softmax")
+    # The network's own; what calibrates it comes after.
+    ensemble.graph.output[0].name = next(name for name in answers if name.startswith(f"member{part}_"))
     (expected,) = outputs_of(ensemble, seen)
     logits = np.asarray(new_model(recipe, faces).predict_on_batch(seen))
     answered = softmax(logits[:, :101] if own else logits[:, 101:202], axis=-1)
