@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
@@ -21,7 +22,10 @@ from service.inference.imaging import Pyramid
 from service.inference.options import PredictOptions
 from service.inference.pipeline import Pipeline, load_models
 from service.scoring.command import ScoreCommand
+from service.scoring.inputs import Inputs
+from service.scoring.job import Fault
 from service.scoring.local import score_locally
+from service.scoring.storage import pictures
 from service.settings import Settings
 from tests.service.doubles import MiddleFace
 
@@ -84,3 +88,12 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def contents(inputs: Inputs) -> dict[str, bytes | OSError | Fault]:
+    return {item.id: data for item, data in pictures(list(inputs))}
+
+
+def table(path: Path, /, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), path)
+    return path
