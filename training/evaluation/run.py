@@ -114,8 +114,11 @@ def measure(
 
 
 def command() -> str:
-    """Return this program's command line with the last part of each path only, so that it names no one's folders."""
-    words = [Path(sys.argv[0]).name]
+    """Return the `agelens-train` command line with the last part of each path only, so that it names no one's folders.
+
+    The program is named as it is installed, also where it was started as a module.
+    """
+    words = ["agelens-train"]
     for word in sys.argv[1:]:
         name, equals, path = word.rpartition("=")
         words.append(name + equals + (Path(path).name if "/" in path else path))

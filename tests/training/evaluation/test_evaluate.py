@@ -270,8 +270,9 @@ def test_datasets_are_named_with_either_dash() -> None:
         named_paths(["all-age-faces=a", "all_age_faces=b"])
 
 
-def test_the_command_shows_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["/opt/bin/agelens-train", "evaluate", "--dataset", "utkface=/data/utkface.zip"])
+@pytest.mark.parametrize("program", ["/opt/bin/agelens-train", "/opt/training/cli/main.py"])
+def test_the_command_shows_no_folder_of_this_machine(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr("sys.argv", [program, "evaluate", "--dataset", "utkface=/data/utkface.zip"])
     assert command() == "agelens-train evaluate --dataset utkface=utkface.zip"
 
 
