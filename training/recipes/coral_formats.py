@@ -14,7 +14,7 @@ RECIPE = replace(
     "after 4.53",
     head="coral",
     head_options={"dropout": 0.0, "smoothness": 0.1},
-    # 1.3.0, which commit 83d7328 holds.
+    # 1.3.0, taught by `ensemble-int8` 1.7.0; commit 83d7328 holds both.
     weights="models/coral-mobilenet.onnx",
     seed=134,
 )
